@@ -1,0 +1,25 @@
+/** Time as the impure parts see it. Nothing else in the agent may ask for the time or set a timer. */
+export interface Clock {
+  /** Monotonic milliseconds since an arbitrary start; never goes back, not touched by NTP. */
+  nowMs(): number;
+  /** Wall clock in milliseconds since 1970, UTC. May jump either way. */
+  wallMs(): number;
+  /** Calls `callback` once, not before `delayMs` milliseconds have passed. */
+  setTimer(delayMs: number, callback: () => void): Timer;
+}
+
+export interface Timer {
+  /** Idempotent; after it the callback is not called. */
+  cancel(): void;
+}
+
+/** The clock of the machine. Its timers do not keep the process alive. */
+export const systemClock: Clock = {
+  nowMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  setTimer(delayMs, callback) {
+    const timer = setTimeout(callback, delayMs);
+    timer.unref();
+    return { cancel: () => clearTimeout(timer) };
+  },
+};
