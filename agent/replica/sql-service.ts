@@ -1,0 +1,29 @@
+import type { CommandResult, SqlStatement } from "../store/types.ts";
+
+/** As rqlite means them; see the README for what each costs. */
+export const READ_LEVELS = ["none", "weak", "linearizable", "strong"] as const;
+export type ReadLevel = (typeof READ_LEVELS)[number];
+
+export interface SqlOptions {
+  /** From now; at most the configured maximum. */
+  readonly timeoutMs: number;
+}
+
+/** SQL against the whole cluster, from any node. */
+export interface SqlService {
+  /**
+   * Replicates and applies. Per-statement errors (syntax, constraint, refused) are results. Rejects with a
+   * `TrivetError`: `no-leader` (nothing was done: retry), `outcome-unknown` (the leader was lost between
+   * proposal and answer: it may or may not have happened), `timeout` (likewise unknown), `overloaded` (nothing
+   * was done), `too-large` (nothing was done), `stopping`.
+   */
+  execute(
+    statements: readonly SqlStatement[],
+    options: SqlOptions & { readonly transaction: boolean },
+  ): Promise<CommandResult>;
+  /** Rejects with `no-leader`, `timeout`, `query-timeout`, `result-too-large`, `store-busy`, `stopping`. */
+  query(
+    statements: readonly SqlStatement[],
+    options: SqlOptions & { readonly level: ReadLevel },
+  ): Promise<CommandResult>;
+}

@@ -1,0 +1,73 @@
+/** What goes into the replicated state machine and what comes out of it. Plain data. */
+
+/** A value as SQLite stores it. Integers beyond 2^53 are BigInt. */
+export type SqlValue = null | number | bigint | string | Uint8Array;
+
+/** By position (`?`) or by name without its prefix (`:a`, `@a` and `$a` are all `a`). */
+export type SqlParameters = readonly SqlValue[] | Readonly<Record<string, SqlValue>>;
+
+export interface SqlStatement {
+  readonly sql: string;
+  readonly parameters: SqlParameters;
+}
+
+/** One Raft command: the user's SQL, with the inputs that make it give the same result on every node. */
+export interface SqlCommand {
+  readonly kind: "sql";
+  /** The proposing leader's wall clock, milliseconds since 1970; never goes back within one log. */
+  readonly timeMs: number;
+  /** 16 bytes: random() and randomblob() are drawn from them. */
+  readonly seed: Uint8Array;
+  /** All or nothing; otherwise each statement stands for itself. */
+  readonly transaction: boolean;
+  readonly statements: readonly SqlStatement[];
+}
+
+/** Grows with later parts (cluster objects, sessions). */
+export type Command = SqlCommand;
+
+export type StatementResult =
+  | {
+      readonly kind: "rows";
+      readonly columns: readonly string[];
+      /** Declared or observed type of each column, lower case; "" if unknown. */
+      readonly types: readonly string[];
+      readonly values: readonly (readonly SqlValue[])[];
+    }
+  | { readonly kind: "changed"; readonly lastInsertId: number | bigint; readonly rowsAffected: number }
+  | { readonly kind: "error"; readonly code: string; readonly message: string };
+
+/** A position in the Raft log. */
+export interface LogPosition {
+  readonly index: number;
+  readonly term: number;
+}
+
+/** A committed entry as the store takes it; `command` is null where only the position moves. */
+export interface StoreEntry extends LogPosition {
+  readonly command: Uint8Array | null;
+}
+
+/** What one command answered, a result per statement; the same on every node. */
+export type CommandResult = readonly StatementResult[];
+
+/**
+ * The replicated state machine. Entries come in log order without a gap, each once. A rejected promise with
+ * code `store-failed` means that the environment failed (disk, memory): nothing after it may be applied, the
+ * agent must stop.
+ */
+export interface Store {
+  /** The last entry that has been applied. */
+  readonly applied: LogPosition;
+  /** Applies in order; resolves with one result per entry (empty where `command` is null). */
+  apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]>;
+  /**
+   * Read-only statements on everything applied so far. Rejects with `query-timeout` after `timeoutMs`, with
+   * `result-too-large` beyond the row or byte limit, with `store-busy` if too many queries wait.
+   */
+  query(statements: readonly SqlStatement[], options: { readonly timeoutMs: number }): Promise<CommandResult>;
+  /** Commits what is applied and makes it durable in both files; resolves with the durable position. */
+  checkpoint(): Promise<LogPosition>;
+  /** Commits, closes the files. Idempotent. */
+  close(): Promise<void>;
+}
