@@ -1,0 +1,127 @@
+import { invariant } from "../platform/invariant.ts";
+import type { Core } from "./core.ts";
+import type { AppendRequest, Message } from "./messages.ts";
+import type { Role, Transitions } from "./role.ts";
+import type { Entry, MemberId } from "./types.ts";
+
+/** Takes the leader's entries, and campaigns when it has not heard from it for an election timeout (Raft 5.2). */
+export class Follower implements Role {
+  readonly kind = "follower";
+  readonly #core: Core;
+  readonly #transitions: Transitions;
+  #leader: MemberId | null;
+  #heardMs: number;
+  #deadlineMs: number;
+
+  constructor(core: Core, transitions: Transitions, leader: MemberId | null) {
+    this.#core = core;
+    this.#transitions = transitions;
+    this.#leader = leader;
+    this.#heardMs = core.nowMs;
+    this.#deadlineMs = core.nowMs + core.drawElectionMs();
+  }
+
+  get leader(): MemberId | null {
+    return this.#leader;
+  }
+
+  get protectsLeader(): boolean {
+    return this.#leader !== null && this.#core.nowMs - this.#heardMs < this.#core.timing.electionMs;
+  }
+
+  get deadlineMs(): number {
+    return this.#deadlineMs;
+  }
+
+  tick(): void {
+    this.#postpone();
+    // The leader is forgotten even by those who may not campaign: they must not protect it from those who may.
+    this.#leader = null;
+    if (this.#core.isVoter) this.#transitions.becomePreCandidate();
+  }
+
+  flush(): void {
+    // A follower sends nothing by itself.
+  }
+
+  /** A vote was given away: the candidate gets a full timeout to win (Raft 5.2). */
+  voteGranted(): void {
+    this.#postpone();
+  }
+
+  /** The leader is said to be gone: forgets it, and campaigns after `delayMs`. Only a hint; pre-vote decides. */
+  leaderLost(delayMs: number): void {
+    this.#leader = null;
+    this.#deadlineMs = Math.min(this.#deadlineMs, this.#core.nowMs + delayMs);
+  }
+
+  step(message: Message): void {
+    switch (message.kind) {
+      case "append-request":
+        this.#heardFrom(message.from);
+        handleAppend(this.#core, message);
+        return;
+      case "heartbeat-request": {
+        this.#heardFrom(message.from);
+        const { id, term, outbox } = this.#core;
+        this.#core.commitTo(message.commit);
+        const { from: to, readContext } = message;
+        outbox.sendAfterHardState({ kind: "heartbeat-response", from: id, to, term, readContext });
+        return;
+      }
+      case "timeout-now":
+        if (this.#core.isVoter) this.#transitions.becomeCandidate(true);
+        return;
+      default:
+      // Answers to an earlier role of this member: of no use any more.
+    }
+  }
+
+  #heardFrom(leader: MemberId): void {
+    const { term } = this.#core;
+    invariant(this.#leader === null || this.#leader === leader, `two leaders in term ${term}`);
+    this.#leader = leader;
+    this.#heardMs = this.#core.nowMs;
+    this.#postpone();
+  }
+
+  #postpone(): void {
+    this.#deadlineMs = this.#core.nowMs + this.#core.drawElectionMs();
+  }
+}
+
+/** Raft 5.3, the receiver's side of AppendEntries. */
+function handleAppend(core: Core, request: AppendRequest): void {
+  const { from: to, previousIndex, previousTerm, entries } = request;
+  const answer = { kind: "append-response", from: core.id, to, term: core.term } as const;
+
+  if (previousIndex < core.commit) {
+    // Late or doubled. What is committed here equals the leader's log, so tell it how far that goes.
+    core.sendAfterEverything({ ...answer, index: core.commit, hint: null });
+    return;
+  }
+  if (core.log.term(previousIndex) !== previousTerm) {
+    const hintIndex = core.log.lastIndexWithin(previousIndex, previousTerm);
+    const hintTerm = core.log.term(hintIndex);
+    invariant(hintTerm !== undefined, `no term at ${hintIndex}, which the log holds`);
+    const hint = { index: hintIndex, term: hintTerm };
+    core.sendAfterEverything({ ...answer, index: previousIndex, hint });
+    return;
+  }
+  const added = entriesToAdd(core, entries);
+  const first = added[0];
+  if (first !== undefined) {
+    if (first.index <= core.log.lastIndex) core.truncate(first.index);
+    core.append(added);
+  }
+  // Only up to what this request vouches for: behind it may stand entries that another leader left.
+  const agreedIndex = previousIndex + entries.length;
+  core.commitTo(Math.min(request.commit, agreedIndex));
+  core.sendAfterEverything({ ...answer, index: agreedIndex, hint: null });
+}
+
+/** Those behind the last one that the log has already. An overtaken request adds, and cuts, nothing. */
+function entriesToAdd(core: Core, entries: readonly Entry[]): readonly Entry[] {
+  const start = entries.findIndex((entry) => core.log.term(entry.index) !== entry.term);
+  return start === -1 ? [] : entries.slice(start);
+}

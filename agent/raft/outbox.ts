@@ -1,0 +1,92 @@
+import { invariant } from "../platform/invariant.ts";
+import type { Message } from "./messages.ts";
+import type { Entry, HardState } from "./types.ts";
+
+/** One batch for the durable log. Its entries replace everything from the first one's index on. */
+export interface LogWrite {
+  /** Grows by one a batch; to be given back to `Raft.persisted` once this batch is durable. */
+  readonly sequence: number;
+  readonly hardState: HardState;
+  readonly entries: readonly Entry[];
+}
+
+/**
+ * Holds every message back until the log writes that it speaks of are durable: what leaves here can never be taken
+ * back by a crash.
+ *
+ * Writes are numbered. `#issued` is the last one handed out, `#durable` the last one that came back; what changes
+ * now goes out with write `#issued + 1`.
+ */
+export class Outbox {
+  #issued = 0;
+  #durable = 0;
+  /** The write that carries the present term and vote. */
+  #hardStateWrite = 0;
+  #ready: Message[] = [];
+  /** In order of `after`, which never falls. */
+  readonly #heldForEntries: Held[] = [];
+  readonly #heldForHardState: Held[] = [];
+
+  /** May leave at once: it says nothing that a crash could take back. */
+  send(message: Message): void {
+    this.#ready.push(message);
+  }
+
+  /** Leaves once the present term and vote are durable. */
+  sendAfterHardState(message: Message): void {
+    this.#hold(this.#heldForHardState, this.#hardStateWrite, message);
+  }
+
+  /** Leaves once everything is durable that has entered the log or the hard state until now. */
+  sendAfterEverything(message: Message, isDirty: boolean): void {
+    this.#hold(this.#heldForEntries, isDirty ? this.#issued + 1 : this.#issued, message);
+  }
+
+  /** The term or the vote has changed: they go out with the next write. */
+  hardStateChanged(): void {
+    this.#hardStateWrite = this.#issued + 1;
+  }
+
+  get isHardStateDirty(): boolean {
+    return this.#hardStateWrite > this.#issued;
+  }
+
+  /** Numbers a new write. */
+  issueWrite(hardState: HardState, entries: readonly Entry[]): LogWrite {
+    this.#issued++;
+    return { sequence: this.#issued, hardState, entries };
+  }
+
+  /** Writes up to `sequence` are durable: lets go what waited for them. */
+  writesDurable(sequence: number): void {
+    invariant(
+      sequence > this.#durable && sequence <= this.#issued,
+      `write ${sequence} came back out of turn`,
+    );
+    this.#durable = sequence;
+    this.#release(this.#heldForHardState);
+    this.#release(this.#heldForEntries);
+  }
+
+  /** Everything that may leave now, in order. */
+  take(): Message[] {
+    const messages = this.#ready;
+    this.#ready = [];
+    return messages;
+  }
+
+  #hold(queue: Held[], after: number, message: Message): void {
+    if (after <= this.#durable) this.#ready.push(message);
+    else queue.push({ after, message });
+  }
+
+  #release(queue: Held[]): void {
+    const kept = queue.findIndex((held) => held.after > this.#durable);
+    for (const held of queue.splice(0, kept === -1 ? queue.length : kept)) this.#ready.push(held.message);
+  }
+}
+
+interface Held {
+  readonly after: number;
+  readonly message: Message;
+}

@@ -1,0 +1,264 @@
+import { invariant } from "../platform/invariant.ts";
+import { Campaign } from "./campaign.ts";
+import { Core, type RaftOptions, type Timing } from "./core.ts";
+import { Follower } from "./follower.ts";
+import { Leader, type ProposeResult } from "./leader.ts";
+import type { Message, PreVoteRequest, VoteRequest } from "./messages.ts";
+import { isFromLeader } from "./messages.ts";
+import type { LogWrite } from "./outbox.ts";
+import { type ReadResult, Reads } from "./reads.ts";
+import type { Role, Transitions } from "./role.ts";
+import type { Configuration, Entry, MemberId } from "./types.ts";
+
+/** What the owner must do now. Nothing here may be skipped; the order between the fields is free. */
+export interface Effects {
+  /** To be made durable, then `persisted(sequence)`. Writes must reach the disk in the order they come. */
+  readonly write: LogWrite | null;
+  /** To be sent. Those that wait for a write come with a later call, after `persisted`. */
+  readonly messages: readonly Message[];
+  readonly reads: readonly ReadResult[];
+}
+
+/**
+ * One member's consensus (Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm"; "thesis" is
+ * Ongaro's, 2014), as a pure state machine: messages, time and completions in, effects out. It never waits, and knows
+ * neither clock nor disk nor network.
+ *
+ *     step / tick / propose / read / persisted   ->  takeEffects()
+ *
+ * The owner calls `tick` with the present time before any other input, and `takeEffects` after each batch of them.
+ */
+export class Raft {
+  readonly #core: Core;
+  readonly #reads = new Reads();
+  readonly #transitions: Transitions;
+  #role: Role;
+
+  constructor(options: RaftOptions) {
+    this.#core = new Core(options);
+    this.#transitions = {
+      becomeFollower: (leader) => this.#become(new Follower(this.#core, this.#transitions, leader)),
+      becomePreCandidate: () => this.#campaign("pre-candidate", false),
+      becomeCandidate: (isTransfer) => this.#campaign("candidate", isTransfer),
+      becomeLeader: () => this.#become(new Leader(this.#core, this.#transitions, this.#reads)),
+    };
+    this.#role = new Follower(this.#core, this.#transitions, null);
+  }
+
+  get id(): MemberId {
+    return this.#core.id;
+  }
+
+  get role(): Role["kind"] {
+    return this.#role.kind;
+  }
+
+  get term(): number {
+    return this.#core.term;
+  }
+
+  get leader(): MemberId | null {
+    return this.#role.leader;
+  }
+
+  get lastIndex(): number {
+    return this.#core.log.lastIndex;
+  }
+
+  get commitIndex(): number {
+    return this.#core.commit;
+  }
+
+  /**
+   * Committed, and durable on this member: what may be applied. An entry that only others hold durably must not reach
+   * the database, which could then survive a crash that the own log does not.
+   */
+  get applicableIndex(): number {
+    return Math.min(this.#core.commit, this.#core.persisted);
+  }
+
+  get configuration(): Configuration {
+    return this.#core.configuration;
+  }
+
+  get isVoter(): boolean {
+    return this.#core.isVoter;
+  }
+
+  get isTransferring(): boolean {
+    return this.#role instanceof Leader && this.#role.isTransferring;
+  }
+
+  /** When `tick` is due at the latest, in the owner's milliseconds. */
+  get deadlineMs(): number {
+    return this.#role.deadlineMs;
+  }
+
+  /** Entries `from` to `to`, both included, at least one and as many as fit `bytesMax`. */
+  entries(from: number, to: number, bytesMax: number): readonly Entry[] {
+    return this.#core.log.slice(from, to, bytesMax);
+  }
+
+  /** Takes effect with the next timeout that is drawn. */
+  setTiming(timing: Timing): void {
+    this.#core.timing = timing;
+  }
+
+  /** Time moves on: `nowMs` is monotone. Acts if a deadline has passed. */
+  tick(nowMs: number): void {
+    invariant(nowMs >= this.#core.nowMs, "raft time went back");
+    this.#core.nowMs = nowMs;
+    if (nowMs >= this.#role.deadlineMs) this.#role.tick();
+  }
+
+  /** Takes one message. Anything late, doubled or out of order is harmless. */
+  step(message: Message): void {
+    invariant(message.to === this.#core.id, `a message for ${message.to} came to ${this.#core.id}`);
+    if (message.term > this.#core.term && !this.#meetHigherTerm(message)) return;
+    if (message.term < this.#core.term) {
+      this.#answerLowerTerm(message);
+      return;
+    }
+    switch (message.kind) {
+      case "pre-vote-request":
+      case "vote-request":
+        this.#answerVoteRequest(message);
+        return;
+      default:
+        if (isFromLeader(message) && this.#isCampaigning) this.#transitions.becomeFollower(message.from);
+        this.#role.step(message);
+    }
+  }
+
+  /** Appends a command to the replicated log, if this member leads. */
+  propose(command: Uint8Array): ProposeResult {
+    if (!(this.#role instanceof Leader)) return { kind: "refused", reason: "not-leader" };
+    return this.#role.propose(command);
+  }
+
+  /** Asks for the index that a linearizable read must wait for; it comes with the effects. False: not the leader. */
+  read(id: number): boolean {
+    if (!(this.#role instanceof Leader)) return false;
+    this.#reads.add(id);
+    return true;
+  }
+
+  /** Hands leadership to `to`, or to the best voter. False if this member does not lead or nobody else can. */
+  transferLeadership(to: MemberId | null = null): boolean {
+    return this.#role instanceof Leader && this.#role.transferTo(to);
+  }
+
+  /**
+   * A hint that `leader` is gone (its connection died). If it is the leader of this term, it is forgotten, and this
+   * member campaigns after `delayMs`. Safe when wrong: pre-vote fails while a quorum hears the leader.
+   */
+  leaderLost(leader: MemberId, delayMs: number): void {
+    if (this.#role instanceof Follower && this.#role.leader === leader) this.#role.leaderLost(delayMs);
+  }
+
+  /** Writes up to `sequence` are durable. */
+  persisted(sequence: number): void {
+    this.#core.writesDurable(sequence);
+    if (this.#role instanceof Leader) this.#role.persisted(this.#core.persisted);
+  }
+
+  takeEffects(): Effects {
+    const messages: Message[] = [];
+    // A member's own votes come back to it like anyone's, and may change its role, which sends more.
+    for (let isSettled = false; !isSettled; ) {
+      this.#role.flush();
+      isSettled = true;
+      for (const message of this.#core.outbox.take()) {
+        if (message.to !== this.#core.id) messages.push(message);
+        else {
+          isSettled = false;
+          this.step(message);
+        }
+      }
+    }
+    return { write: this.#core.takeWrite(), messages, reads: this.#reads.takeResults() };
+  }
+
+  get #isCampaigning(): boolean {
+    return this.#role instanceof Campaign;
+  }
+
+  #become(role: Role): void {
+    if (this.#role instanceof Leader) this.#reads.abort();
+    this.#role = role;
+  }
+
+  #campaign(kind: "pre-candidate" | "candidate", isTransfer: boolean): void {
+    const core = this.#core;
+    if (kind === "candidate") {
+      core.enterTerm(core.term + 1);
+      core.voteFor(core.id);
+    }
+    this.#become(new Campaign(core, this.#transitions, kind, { isTransfer }));
+  }
+
+  /** The sender is ahead. False if the message is to be ignored. */
+  #meetHigherTerm(message: Message): boolean {
+    switch (message.kind) {
+      case "pre-vote-request":
+        // Asks about a future term and changes nothing here; ignored while the leader is known to live.
+        return !this.#role.protectsLeader;
+      case "pre-vote-response":
+        // Granted: it echoes the term that we asked about. Refused: the sender's own term, which is news.
+        if (message.granted) return true;
+        break;
+      case "vote-request":
+        if (this.#role.protectsLeader && !message.transfer) return false;
+        break;
+      default:
+    }
+    this.#core.enterTerm(message.term);
+    this.#transitions.becomeFollower(isFromLeader(message) ? message.from : null);
+    return true;
+  }
+
+  /** The sender is behind. It hears of the present term if it would go on in vain otherwise. */
+  #answerLowerTerm(message: Message): void {
+    const { id, term, outbox } = this.#core;
+    const answer = { from: id, to: message.from, term } as const;
+    switch (message.kind) {
+      case "append-request":
+        // A leader that was cut off must learn that it is deposed, or it would never let this member follow.
+        outbox.sendAfterHardState({
+          ...answer,
+          kind: "append-response",
+          index: 0,
+          hint: { index: 0, term: 0 },
+        });
+        return;
+      case "heartbeat-request":
+        outbox.sendAfterHardState({ ...answer, kind: "heartbeat-response", readContext: 0 });
+        return;
+      case "pre-vote-request":
+        outbox.sendAfterHardState({ ...answer, kind: "pre-vote-response", granted: false });
+        return;
+      default:
+    }
+  }
+
+  /** Raft 5.2 and 5.4.1. Also given by members that do not know yet that they, or the candidate, may vote. */
+  #answerVoteRequest(request: PreVoteRequest | VoteRequest): void {
+    const core = this.#core;
+    const { from: to } = request;
+    const isFree = core.vote === to || (core.vote === null && this.#role.leader === null);
+    const isComplete = core.log.isCoveredBy(request.lastTerm, request.lastIndex);
+    if (request.kind === "pre-vote-request") {
+      // No promise: a later, real request is judged anew. A refusal carries the own term.
+      const granted = (request.term > core.term || isFree) && isComplete;
+      const term = granted ? request.term : core.term;
+      core.outbox.sendAfterHardState({ kind: "pre-vote-response", from: core.id, to, term, granted });
+      return;
+    }
+    const granted = isFree && isComplete;
+    if (granted) {
+      core.voteFor(to);
+      if (this.#role instanceof Follower) this.#role.voteGranted();
+    }
+    core.outbox.sendAfterHardState({ kind: "vote-response", from: core.id, to, term: core.term, granted });
+  }
+}
