@@ -1,0 +1,16 @@
+import type { AgentStatus } from "../membership/agent-status.ts";
+
+/** Whether this node serves the database, and a line for each thing that it needs. */
+export interface Readiness {
+  readonly isReady: boolean;
+  readonly lines: readonly string[];
+}
+
+/** As rqlite's `/readyz`: `[+]node ok`, `[+]leader ok`, `[+]store ok`; what is missing has a `[-]` and the reason. */
+export function readinessOf(status: AgentStatus): Readiness {
+  const lines = ["[+]node ok"];
+  const { role, leader } = status.raft;
+  lines.push(leader ? "[+]leader ok" : `[-]leader does not exist: ${status.cluster.health}`);
+  lines.push(role === "waiting" ? "[-]store waits for its cluster" : "[+]store ok");
+  return { isReady: leader !== null && role !== "waiting", lines };
+}

@@ -1,0 +1,106 @@
+import type { IncomingMessage } from "node:http";
+import type { Clock } from "../platform/clock.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
+import { READ_LEVELS, type SqlService } from "../replica/sql-service.ts";
+import type { ApiLimits } from "./api-limits.ts";
+import { encodeResults } from "./encode-results.ts";
+import { parseStatements } from "./parse-statements.ts";
+import { QueryString } from "./query-string.ts";
+import { readBody } from "./read-body.ts";
+import type { RequestBudget } from "./request-budget.ts";
+import type { CommandResult, SqlStatement } from "./sql-types.ts";
+
+/** How much later than its deadline a request is given up here, if the service below did not answer. */
+const GRACE_MS = 1_000;
+
+/** SQL over HTTP in rqlite's forms: request in, answer text out. */
+export class SqlHandler {
+  readonly #sql: SqlService;
+  readonly #limits: ApiLimits;
+  readonly #budget: RequestBudget;
+  readonly #clock: Clock;
+
+  constructor(parts: {
+    readonly sql: SqlService;
+    readonly limits: ApiLimits;
+    readonly budget: RequestBudget;
+    readonly clock: Clock;
+  }) {
+    this.#sql = parts.sql;
+    this.#limits = parts.limits;
+    this.#budget = parts.budget;
+    this.#clock = parts.clock;
+  }
+
+  /** `POST /db/execute` */
+  execute(incoming: IncomingMessage): Promise<string> {
+    const parameters = new QueryString(incoming.url ?? "");
+    const transaction = parameters.flag("transaction");
+    return this.#answer(parameters, this.#limits.requestTimeoutMs, async (timeoutMs, claim) => {
+      const body = await readBody(incoming, this.#limits.bodyBytesMax, claim);
+      const statements = parseStatements(body);
+      return this.#deadline(timeoutMs, this.#sql.execute(statements, { transaction, timeoutMs }));
+    });
+  }
+
+  /** `POST /db/query`, `GET /db/query?q=` */
+  query(incoming: IncomingMessage): Promise<string> {
+    const parameters = new QueryString(incoming.url ?? "");
+    // Linearizable unless the caller asks for less: rqlite's default is weak.
+    const level = parameters.choice("level", READ_LEVELS, "linearizable");
+    if (level === "none") parameters.refuse("freshness", "reads of level none may be of any age");
+    return this.#answer(parameters, this.#limits.queryTimeoutMs, async (timeoutMs, claim) => {
+      const statements = await this.#queryStatements(incoming, parameters, claim);
+      return this.#deadline(timeoutMs, this.#sql.query(statements, { level, timeoutMs }));
+    });
+  }
+
+  async #queryStatements(
+    incoming: IncomingMessage,
+    parameters: QueryString,
+    claim: (bytes: number) => void,
+  ): Promise<readonly SqlStatement[]> {
+    if (incoming.method === "POST")
+      return parseStatements(await readBody(incoming, this.#limits.bodyBytesMax, claim));
+    const sql = parameters.text("q");
+    if (!sql) {
+      throw new TrivetError(
+        "bad-parameter",
+        "A GET query needs its statement in the parameter q: ?q=SELECT+1",
+      );
+    }
+    return [{ sql, parameters: [] }];
+  }
+
+  #answer(
+    parameters: QueryString,
+    otherwiseMs: number,
+    run: (timeoutMs: number, claim: (bytes: number) => void) => Promise<CommandResult>,
+  ): Promise<string> {
+    const startMs = this.#clock.nowMs();
+    const timeoutMs = parameters.durationMs("timeout", otherwiseMs, this.#limits.requestTimeoutMsMax);
+    const format = {
+      associative: parameters.flag("associative"),
+      blobArray: parameters.flag("blob_array"),
+      pretty: parameters.flag("pretty"),
+    };
+    const timings = parameters.flag("timings");
+    return this.#budget.run(async (claim) => {
+      const results = await run(timeoutMs, claim);
+      const seconds = timings ? (this.#clock.nowMs() - startMs) / 1000 : undefined;
+      return encodeResults(results, { ...format, seconds });
+    });
+  }
+
+  /** The service has the same deadline and answers better; this is for the day it does not. */
+  #deadline<T>(timeoutMs: number, answer: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.setTimer(timeoutMs + GRACE_MS, () =>
+        reject(
+          new TrivetError("timeout", `No answer within ${timeoutMs} ms: it may or may not have happened.`),
+        ),
+      );
+      answer.then(resolve, reject).finally(() => timer.cancel());
+    });
+  }
+}

@@ -1,0 +1,171 @@
+import { createServer, type Server, STATUS_CODES } from "node:http";
+import { isIPv6 } from "node:net";
+import type { Duplex } from "node:stream";
+import { getRequestListener } from "@hono/node-server";
+import type { AgentStatus } from "../membership/agent-status.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
+import type { SqlService } from "../replica/sql-service.ts";
+import type { ApiLimits } from "./api-limits.ts";
+import { createApiApp } from "./create-api-app.ts";
+import { describeError } from "./error-response.ts";
+import { RequestBudget } from "./request-budget.ts";
+import { createRequestGuard } from "./request-guard.ts";
+import { SqlHandler } from "./sql-handler.ts";
+
+export interface ApiServer {
+  /** Base URL, with the port that was really taken: `http://127.0.0.1:4001`. */
+  readonly url: string;
+  /** Takes no new connections, lets running requests end, cuts what is left after 3 s. Idempotent. */
+  close(): Promise<void>;
+}
+
+const CONNECTIONS_MAX = 1_000;
+const REQUESTS_MAX = 2_000;
+const BODY_BYTES_TOTAL_MAX = 64 * 1024 * 1024;
+const HEADER_BYTES_MAX = 16 * 1024;
+const CLOSE_DEADLINE_MS = 3_000;
+
+/** Slow senders (slowloris) are cut: the headers must be there within 10 s, the whole request within 30 s. */
+const TIMEOUTS = {
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  keepAliveTimeout: 15_000,
+  connectionsCheckingInterval: 1_000,
+} as const;
+
+/**
+ * Starts the HTTP API. Rejects with `port-in-use`, `address-unavailable`, `port-not-permitted` or `listen-failed`.
+ * `listen.port` 0 takes any free port.
+ */
+export async function startApiServer(options: {
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly sql: SqlService;
+  readonly status: () => AgentStatus;
+  readonly limits: ApiLimits;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}): Promise<ApiServer> {
+  const { listen, status, limits, logger, clock } = options;
+  const budget = new RequestBudget({ requestsMax: REQUESTS_MAX, bytesMax: BODY_BYTES_TOTAL_MAX });
+  const server = createServer({ ...TIMEOUTS, maxHeaderSize: HEADER_BYTES_MAX });
+  server.maxConnections = CONNECTIONS_MAX;
+
+  const address = await bind(server, listen);
+  const app = createApiApp({
+    sql: new SqlHandler({ sql: options.sql, limits, budget, clock }),
+    status,
+    guard: createRequestGuard({ host: listen.host, isLoopback: /^(?:127\.|::1$)/.test(address.ip) }),
+    logger,
+  });
+  // HTTP/1.0 clients may leave Host out: the adapter needs some name to make a URL of.
+  const handle = getRequestListener(app.fetch, { hostname: "localhost", errorHandler: refuseTarget });
+  server.on("request", handle);
+  // Answer before a refused body is sent (RFC 9110 10.1.1); Node's default asks for it unseen.
+  server.on("checkContinue", (incoming, outgoing) => {
+    if (Number(incoming.headers["content-length"] ?? 0) <= limits.bodyBytesMax) outgoing.writeContinue();
+    return handle(incoming, outgoing);
+  });
+  server.on("clientError", refuseGarbage);
+
+  let closed: Promise<void> | undefined;
+  const host = isIPv6(listen.host) ? `[${listen.host}]` : listen.host;
+  return {
+    url: `http://${host}:${address.port}`,
+    close() {
+      closed ??= close(server, clock);
+      return closed;
+    },
+  };
+}
+
+function bind(
+  server: Server,
+  listen: { readonly host: string; readonly port: number },
+): Promise<{ readonly ip: string; readonly port: number }> {
+  return new Promise((resolve, reject) => {
+    const onError = (error: NodeJS.ErrnoException): void => reject(listenError(listen, error));
+    server.once("error", onError);
+    server.listen({ host: listen.host, port: listen.port }, () => {
+      server.off("error", onError);
+      const address = server.address();
+      if (address === null || typeof address === "string") return onError(new Error("no TCP address"));
+      resolve({ ip: address.address, port: address.port });
+    });
+  });
+}
+
+function listenError(
+  listen: { readonly host: string; readonly port: number },
+  cause: NodeJS.ErrnoException,
+): TrivetError {
+  const what = `Cannot serve the API on ${listen.host}:${listen.port}`;
+  const choose = "choose another address with --http HOST:PORT";
+  switch (cause.code) {
+    case "EADDRINUSE":
+      return new TrivetError(
+        "port-in-use",
+        `${what}: another program has this port. Stop it, or ${choose}.`,
+        { cause },
+      );
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+      return new TrivetError("address-unavailable", `${what}: this machine has no such address; ${choose}.`, {
+        cause,
+      });
+    case "EACCES":
+      return new TrivetError("port-not-permitted", `${what}: this user may not take the port; ${choose}.`, {
+        cause,
+      });
+    default:
+      return new TrivetError("listen-failed", `${what}: ${cause.message}.`, { cause });
+  }
+}
+
+/** Requests that the adapter cannot make a URL of: `OPTIONS *`, a Host that is none. */
+function refuseTarget(error: unknown): Response {
+  const reason = error instanceof Error ? error.message : String(error);
+  const { status, headers, body } = describeError(
+    "bad-request",
+    `The request target makes no sense: ${reason}.`,
+  );
+  return new Response(body, { status, headers });
+}
+
+/** What is not HTTP, came too slowly or has too large headers: the parser gave up, so the connection ends. */
+function refuseGarbage(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { status, headers, body } = garbageResponse(error.code);
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join("")}`;
+  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`);
+}
+
+function garbageResponse(code: string | undefined): ReturnType<typeof describeError> {
+  switch (code) {
+    case "HPE_HEADER_OVERFLOW":
+      return describeError(
+        "headers-too-large",
+        `URL and headers may have ${HEADER_BYTES_MAX} bytes together.`,
+      );
+    case "ERR_HTTP_REQUEST_TIMEOUT":
+      return describeError("request-timeout", "The request did not arrive in time.");
+    default:
+      return describeError("bad-request", "This is not HTTP/1.1.");
+  }
+}
+
+function close(server: Server, clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.setTimer(CLOSE_DEADLINE_MS, () => server.closeAllConnections());
+    // Connections that are idle now are closed at once (Node 19), the others after their answer.
+    server.close(() => {
+      timer.cancel();
+      resolve();
+    });
+  });
+}
