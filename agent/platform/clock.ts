@@ -6,6 +6,8 @@ export interface Clock {
   wallMs(): number;
   /** Calls `callback` once, not before `delayMs` milliseconds have passed. */
   setTimer(delayMs: number, callback: () => void): Timer;
+  /** Calls `callback` once, soon: after the I/O events that are ready now, before any timer. */
+  defer(callback: () => void): void;
 }
 
 export interface Timer {
@@ -21,5 +23,8 @@ export const systemClock: Clock = {
     const timer = setTimeout(callback, delayMs);
     timer.unref();
     return { cancel: () => clearTimeout(timer) };
+  },
+  defer(callback) {
+    setImmediate(callback);
   },
 };

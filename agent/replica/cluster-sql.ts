@@ -1,0 +1,237 @@
+import type { Clock } from "../platform/clock.ts";
+import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
+import { checkStatement } from "../store/sql-check.ts";
+import type { CommandResult, SqlStatement, StatementResult, Store } from "../store/types.ts";
+import { Deadline } from "./deadline.ts";
+import { nodeIdOf } from "./member-id.ts";
+import type { Transport } from "./ports.ts";
+import type { Applied } from "./proposals.ts";
+import type { Replica } from "./replica.ts";
+import type { ReadLevel, SqlOptions, SqlService } from "./sql-service.ts";
+import {
+  decodeApplied,
+  decodeExecute,
+  decodeIndex,
+  type ExecuteRequest,
+  encodeApplied,
+  encodeExecute,
+  encodeIndex,
+} from "./sql-wire.ts";
+
+/** Asks the leader to replicate a command; answers with its result. */
+const EXECUTE = "sql/execute";
+/** Asks the leader for the index that a linearizable read must wait for. */
+const READ_INDEX = "sql/read-index";
+/** Asks the leader for its commit index, without proof that it still leads. */
+const COMMIT_INDEX = "sql/commit-index";
+
+/** How long to wait before the same leader is asked again after it refused or could not be reached. */
+const RETRY_MS = 25;
+
+export interface ClusterSqlOptions {
+  readonly replica: Replica;
+  readonly store: Store;
+  readonly transport: Transport;
+  readonly clock: Clock;
+}
+
+/**
+ * SQL from any node: writes go to the leader, reads are served here once this node has caught up with what the level asks
+ * for. While there is no leader, or it changes, requests wait until their deadline.
+ */
+export class ClusterSql implements SqlService {
+  readonly #replica: Replica;
+  readonly #store: Store;
+  readonly #transport: Transport;
+  readonly #clock: Clock;
+  readonly #stopHandling: readonly (() => void)[];
+
+  constructor(options: ClusterSqlOptions) {
+    this.#replica = options.replica;
+    this.#store = options.store;
+    this.#transport = options.transport;
+    this.#clock = options.clock;
+    const replica = this.#replica;
+    this.#stopHandling = [
+      this.#transport.handle(EXECUTE, async (_from, body) => {
+        const { statements, transaction } = decodeExecute(body);
+        return encodeApplied(await replica.propose(statements, transaction));
+      }),
+      this.#transport.handle(READ_INDEX, async () => encodeIndex(await replica.readIndex())),
+      this.#transport.handle(COMMIT_INDEX, async () => {
+        if (!replica.isLeader)
+          throw new TrivetError("not-leader", "This node does not lead. Ask the leader.");
+        return encodeIndex(replica.commitIndex);
+      }),
+    ];
+  }
+
+  async execute(
+    statements: readonly SqlStatement[],
+    options: SqlOptions & { readonly transaction: boolean },
+  ): Promise<CommandResult> {
+    const { transaction } = options;
+    const refusals = statements.map(refusalOf);
+    const accepted = statements.filter((_, nth) => refusals[nth] === null);
+    if (transaction && accepted.length < statements.length) return firstOf(refusals);
+    if (accepted.length === 0) return refusals.filter((refusal) => refusal !== null);
+    const deadline = new Deadline(this.#clock, options.timeoutMs);
+    const { result } = await this.#propose({ statements: accepted, transaction }, deadline);
+    return mergeRefusals(refusals, result);
+  }
+
+  async query(
+    statements: readonly SqlStatement[],
+    options: SqlOptions & { readonly level: ReadLevel },
+  ): Promise<CommandResult> {
+    const refusals = statements.map(refusalOf);
+    const accepted = statements.filter((_, nth) => refusals[nth] === null);
+    if (accepted.length === 0) return refusals.filter((refusal) => refusal !== null);
+    const deadline = new Deadline(this.#clock, options.timeoutMs);
+    await this.#catchUp(options.level, deadline);
+    const results = await this.#store.query(accepted, { timeoutMs: deadline.remainingMs });
+    return mergeRefusals(refusals, results);
+  }
+
+  /** Answers the other nodes no more. */
+  stop(): void {
+    for (const stop of this.#stopHandling) stop();
+  }
+
+  /** Waits until this node has applied what a read of this level must see. */
+  async #catchUp(level: ReadLevel, deadline: Deadline): Promise<void> {
+    switch (level) {
+      case "none":
+        return;
+      case "weak":
+        return this.#catchUpWith(COMMIT_INDEX, async () => this.#replica.commitIndex, deadline);
+      case "linearizable":
+        return this.#catchUpWith(READ_INDEX, () => this.#replica.readIndex(), deadline);
+      case "strong": {
+        // A command without statements goes through the log like a write: what stands before it is applied then.
+        const { index } = await this.#propose({ statements: [], transaction: false }, deadline);
+        return this.#replica.waitApplied(index, deadline.remainingMs);
+      }
+    }
+  }
+
+  #propose(request: ExecuteRequest, deadline: Deadline): Promise<Applied> {
+    return this.#askLeader(deadline, {
+      here: () => this.#replica.propose(request.statements, request.transaction),
+      there: async (leader) =>
+        decodeApplied(await this.#request(leader, EXECUTE, encodeExecute(request), deadline)),
+      onTimeout: writeTimeout,
+      isHarmless: false,
+    });
+  }
+
+  async #catchUpWith(method: string, here: () => Promise<number>, deadline: Deadline): Promise<void> {
+    const index = await this.#askLeader(deadline, {
+      here,
+      there: async (leader) => decodeIndex(await this.#request(leader, method, new Uint8Array(0), deadline)),
+      onTimeout: readTimeout,
+      isHarmless: true,
+    });
+    await this.#replica.waitApplied(index, deadline.remainingMs);
+  }
+
+  /**
+   * Asks whoever leads, again and again while it is certain that nothing was done, until the deadline. What is not
+   * certain is told to the caller.
+   */
+  async #askLeader<T>(
+    deadline: Deadline,
+    ask: {
+      readonly here: () => Promise<T>;
+      readonly there: (leaderNode: string) => Promise<T>;
+      readonly onTimeout: () => TrivetError;
+      /** It changes nothing, so it may be asked again even if it may have been answered. */
+      readonly isHarmless: boolean;
+    },
+  ): Promise<T> {
+    for (;;) {
+      await this.#replica.waitLeader((leader) => leader !== null, deadline.remainingMs);
+      const { leader, isLeader } = this.#replica;
+      if (leader === null) continue;
+      try {
+        return await deadline.race(isLeader ? ask.here() : ask.there(nodeIdOf(leader)), ask.onTimeout);
+      } catch (error) {
+        const mayRepeat = isNothingDone(error) || (ask.isHarmless && isAnswerLost(error));
+        if (!mayRepeat) throw toOutcome(error);
+        if (deadline.hasPassed) throw error;
+        await this.#waitOtherLeader(leader, deadline);
+      }
+    }
+  }
+
+  /** Until somebody else leads, but not long: the refusal may have been a passing one. */
+  async #waitOtherLeader(refused: string, deadline: Deadline): Promise<void> {
+    try {
+      const timeoutMs = Math.min(RETRY_MS, deadline.remainingMs);
+      await this.#replica.waitLeader((leader) => leader !== null && leader !== refused, timeoutMs);
+    } catch (error) {
+      if (!isTrivetError(error, "no-leader")) throw error;
+    }
+  }
+
+  #request(toNode: string, method: string, body: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
+    return this.#transport.request(toNode, method, body, { timeoutMs: deadline.remainingMs });
+  }
+}
+
+/** True if the request certainly had no effect and never will, so that it may be sent again. */
+function isNothingDone(error: unknown): boolean {
+  return isTrivetError(error, "not-leader") || isTrivetError(error, "no-route");
+}
+
+/** True if the request left, and no answer came: it may have had its effect. */
+function isAnswerLost(error: unknown): boolean {
+  return isTrivetError(error, "peer-down") || isTrivetError(error, "request-timeout");
+}
+
+/** Transport's words for "we cannot know" in the caller's words. */
+function toOutcome(error: unknown): unknown {
+  if (isAnswerLost(error)) {
+    return new TrivetError(
+      "outcome-unknown",
+      "The leader was lost before it answered: the request may or may not have taken effect. Read before you repeat it.",
+      { cause: error },
+    );
+  }
+  return error;
+}
+
+function writeTimeout(): TrivetError {
+  return new TrivetError(
+    "timeout",
+    "The write was not acknowledged in time: it may or may not take effect. Read before you repeat it.",
+  );
+}
+
+function readTimeout(): TrivetError {
+  return new TrivetError(
+    "timeout",
+    "The leader did not confirm the read in time. Try again, or lower the level.",
+  );
+}
+
+/** Null if the statement may be replicated. */
+function refusalOf({ sql }: SqlStatement): StatementResult | null {
+  const check = checkStatement(sql);
+  return check.ok ? null : { kind: "error", code: check.code, message: check.message };
+}
+
+function firstOf(refusals: readonly (StatementResult | null)[]): CommandResult {
+  return refusals.filter((refusal) => refusal !== null).slice(0, 1);
+}
+
+/** Puts the refusals back where their statements stood. */
+function mergeRefusals(refusals: readonly (StatementResult | null)[], results: CommandResult): CommandResult {
+  if (refusals.every((refusal) => refusal === null)) return results;
+  const rest = results[Symbol.iterator]();
+  return refusals.flatMap((refusal) => {
+    if (refusal !== null) return [refusal];
+    const { value, done } = rest.next();
+    return done === true ? [] : [value];
+  });
+}

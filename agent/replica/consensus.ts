@@ -1,0 +1,202 @@
+import type { Clock, Timer } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Random } from "../platform/random.ts";
+import { isTrivetError } from "../platform/trivet-error.ts";
+import type { Timing } from "../raft/core.ts";
+import type { ProposeResult } from "../raft/leader.ts";
+import type { LogWrite } from "../raft/outbox.ts";
+import { votersOf } from "../raft/quorum.ts";
+import { Raft } from "../raft/raft.ts";
+import type { Entry, HardState, MemberId } from "../raft/types.ts";
+import { nodeIdOf } from "./member-id.ts";
+import { decodeMessage, encodeMessage } from "./message-codec.ts";
+import type { ReplicaLog, Transport } from "./ports.ts";
+import { RaftTime } from "./raft-time.ts";
+
+const DATAGRAM_KIND = "raft";
+
+/** Voters that lost the leader campaign one after the other, so that they do not split the vote. */
+const LEADER_LOST_RANK_MS = 40;
+const LEADER_LOST_JITTER_MS = 10;
+
+export interface ConsensusOptions {
+  readonly memberId: MemberId;
+  readonly timing: Timing;
+  /** What the durable log held at the start, its commit raised to what the store has applied. */
+  readonly recovered: {
+    readonly base: { readonly index: number; readonly term: number };
+    readonly entries: readonly Entry[];
+    readonly hardState: HardState;
+  };
+  readonly log: ReplicaLog;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Called after every batch of inputs: role, leader, term or the indexes may have changed. */
+  readonly onProgress: () => void;
+  readonly onRead: (id: number, index: number | null) => void;
+  /** The disk failed or an invariant broke: the agent must stop. */
+  readonly onFailed: (error: unknown) => void;
+}
+
+/**
+ * Runs a `Raft` in the world: datagrams, time and finished writes go in, its effects become I/O.
+ *
+ * Inputs that come together are taken together: each only marks the pump as due, which runs once after the I/O events
+ * that are ready. So a burst of proposals is one append and one sync.
+ */
+export class Consensus {
+  readonly #options: ConsensusOptions;
+  readonly #raft: Raft;
+  readonly #time: RaftTime;
+  readonly #nodeId: string;
+  readonly #stopListening: () => void;
+  #isPumpDue = false;
+  #isStopped = false;
+  #timer: { readonly dueMs: number; readonly timer: Timer } | null = null;
+
+  constructor(options: ConsensusOptions) {
+    const { memberId, timing, recovered, clock, random, transport } = options;
+    this.#options = options;
+    this.#nodeId = nodeIdOf(memberId);
+    this.#time = new RaftTime({ nowMs: clock.nowMs(), stepMsMax: timing.heartbeatMs });
+    this.#raft = new Raft({ id: memberId, timing, random: () => random.float(), ...recovered });
+    this.#stopListening = transport.onDatagram(DATAGRAM_KIND, (from, body) => this.#receive(from, body));
+    this.#schedulePump();
+  }
+
+  /** The state machine, to be read only. */
+  get raft(): Pick<
+    Raft,
+    | "id"
+    | "role"
+    | "term"
+    | "leader"
+    | "lastIndex"
+    | "commitIndex"
+    | "applicableIndex"
+    | "configuration"
+    | "isVoter"
+    | "isTransferring"
+    | "entries"
+  > {
+    return this.#raft;
+  }
+
+  propose(command: Uint8Array): ProposeResult {
+    return this.#input(() => this.#raft.propose(command));
+  }
+
+  /** False: this member does not lead. Else the answer comes through `onRead`. */
+  read(id: number): boolean {
+    return this.#input(() => this.#raft.read(id));
+  }
+
+  transferLeadership(): boolean {
+    return this.#input(() => this.#raft.transferLeadership());
+  }
+
+  /** The connection to a node died. If it leads, this is the fastest sign of its death; see `Raft.leaderLost`. */
+  nodeLost(nodeId: string): void {
+    const { leader, configuration, id } = this.#raft;
+    if (leader === null || nodeIdOf(leader) !== nodeId) return;
+    const rank = [...votersOf(configuration)]
+      .filter((voter) => voter !== leader)
+      .sort()
+      .indexOf(id);
+    const delayMs =
+      Math.max(0, rank) * LEADER_LOST_RANK_MS + this.#options.random.float() * LEADER_LOST_JITTER_MS;
+    this.#input(() => this.#raft.leaderLost(leader, delayMs));
+  }
+
+  /** Takes no input and has no effect from now on. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#stopListening();
+    this.#timer?.timer.cancel();
+  }
+
+  #receive(fromNode: string, body: Uint8Array): void {
+    try {
+      const message = decodeMessage(body, fromNode, this.#nodeId);
+      // An earlier incarnation of this node may still be spoken to: it is gone.
+      if (message.to !== this.#raft.id) return;
+      this.#input(() => this.#raft.step(message));
+    } catch (error) {
+      if (!isTrivetError(error)) {
+        this.#fail(error);
+        return;
+      }
+      this.#options.logger.log("warn", "A datagram was dropped.", { from: fromNode, reason: error.message });
+    }
+  }
+
+  /** Every input to raft goes through here: time first, effects soon, and a broken invariant stops all. */
+  #input<Result>(act: () => Result): Result {
+    try {
+      this.#raft.tick(this.#time.advance(this.#options.clock.nowMs()));
+      const result = act();
+      this.#schedulePump();
+      return result;
+    } catch (error) {
+      this.#fail(error);
+      throw error;
+    }
+  }
+
+  #schedulePump(): void {
+    if (this.#isPumpDue || this.#isStopped) return;
+    this.#isPumpDue = true;
+    this.#options.clock.defer(() => this.#pump());
+  }
+
+  #pump(): void {
+    this.#isPumpDue = false;
+    if (this.#isStopped) return;
+    try {
+      const nowMs = this.#time.advance(this.#options.clock.nowMs());
+      this.#raft.tick(nowMs);
+      const { messages, write, reads } = this.#raft.takeEffects();
+      for (const message of messages) {
+        this.#options.transport.send(nodeIdOf(message.to), DATAGRAM_KIND, encodeMessage(message));
+      }
+      if (write !== null) this.#persist(write);
+      for (const { id, index } of reads) this.#options.onRead(id, index);
+      this.#options.onProgress();
+      this.#setTimer(nowMs);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #persist({ sequence, hardState, entries }: LogWrite): void {
+    this.#options.log
+      .append({ hardState, entries })
+      .then(() => {
+        if (!this.#isStopped) this.#input(() => this.#raft.persisted(sequence));
+      })
+      .catch((error: unknown) => this.#fail(error));
+  }
+
+  /** Deadlines mostly move away; a timer that fires early costs less than one that is set anew each time. */
+  #setTimer(nowMs: number): void {
+    const { deadlineMs } = this.#raft;
+    if (this.#timer !== null) {
+      if (this.#timer.dueMs <= deadlineMs) return;
+      this.#timer.timer.cancel();
+    }
+    const timer = this.#options.clock.setTimer(Math.max(1, deadlineMs - nowMs), () => {
+      this.#timer = null;
+      // Not at once: after a stall, what the others sent meanwhile is read first.
+      this.#schedulePump();
+    });
+    this.#timer = { dueMs: deadlineMs, timer };
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isStopped) return;
+    this.stop();
+    this.#options.onFailed(error);
+  }
+}

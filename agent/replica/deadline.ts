@@ -1,0 +1,30 @@
+import type { Clock } from "../platform/clock.ts";
+import type { TrivetError } from "../platform/trivet-error.ts";
+
+/** A point on the monotonic clock that a request must not outlive. */
+export class Deadline {
+  readonly #clock: Clock;
+  readonly #atMs: number;
+
+  constructor(clock: Clock, timeoutMs: number) {
+    this.#clock = clock;
+    this.#atMs = clock.nowMs() + timeoutMs;
+  }
+
+  /** Milliseconds that are left; never negative. */
+  get remainingMs(): number {
+    return Math.max(0, this.#atMs - this.#clock.nowMs());
+  }
+
+  get hasPassed(): boolean {
+    return this.remainingMs === 0;
+  }
+
+  /** Settles like `promise`, or rejects with what `onTimeout` makes at the deadline; `promise` goes on unheard. */
+  race<T>(promise: Promise<T>, onTimeout: () => TrivetError): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.setTimer(this.remainingMs, () => reject(onTimeout()));
+      promise.then(resolve, reject).finally(() => timer.cancel());
+    });
+  }
+}

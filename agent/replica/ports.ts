@@ -1,0 +1,25 @@
+import type { Entry, HardState } from "../raft/types.ts";
+
+/** The durable log, as the replica uses it. */
+export interface ReplicaLog {
+  /** Resolves once the batch is durable, in the order of the calls. Rejects once and for all: the disk failed. */
+  append(batch: { readonly hardState: HardState; readonly entries: readonly Entry[] }): Promise<void>;
+}
+
+/** The bus, as the replica uses it. */
+export interface Transport {
+  /** Best effort: the datagram may be lost, doubled, delayed or overtaken. Never blocks. False: no way there now. */
+  send(toNode: string, kind: string, body: Uint8Array): boolean;
+  onDatagram(kind: string, handler: (fromNode: string, body: Uint8Array) => void): () => void;
+  /**
+   * Rejects with `no-route` (not sent), `request-timeout` or `peer-down` (outcome unknown), or with the code that the
+   * handler threw.
+   */
+  request(
+    toNode: string,
+    method: string,
+    body: Uint8Array,
+    options: { readonly timeoutMs: number },
+  ): Promise<Uint8Array>;
+  handle(method: string, handler: (fromNode: string, body: Uint8Array) => Promise<Uint8Array>): () => void;
+}

@@ -1,0 +1,261 @@
+import type { Clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Random } from "../platform/random.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
+import type { Timing } from "../raft/core.ts";
+import type { Configuration, Entry, MemberId } from "../raft/types.ts";
+import { encodeCommand } from "../store/command.ts";
+import type { CommandResult, SqlStatement, Store } from "../store/types.ts";
+import { Applier } from "./applier.ts";
+import { Consensus, type ConsensusOptions } from "./consensus.ts";
+import { LogTime } from "./log-time.ts";
+import type { ReplicaLog, Transport } from "./ports.ts";
+import { type Applied, Proposals } from "./proposals.ts";
+import { Waiters } from "./waiters.ts";
+
+const SEED_BYTES = 16;
+
+/** Commands that wait for their result, and reads that wait for their index, at once. */
+const WAITING_MAX = 4096;
+
+export interface ReplicaOptions {
+  readonly memberId: MemberId;
+  readonly timing: Timing;
+  readonly recovered: ConsensusOptions["recovered"];
+  readonly log: ReplicaLog;
+  readonly store: Store;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** The disk or the database failed, or an invariant broke: the agent must stop and start again. */
+  readonly onFailed: (error: unknown) => void;
+}
+
+export interface ReplicaStatus {
+  readonly memberId: MemberId;
+  readonly role: "learner" | "follower" | "pre-candidate" | "candidate" | "leader";
+  readonly term: number;
+  readonly leader: MemberId | null;
+  readonly lastIndex: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly configuration: Configuration;
+}
+
+/**
+ * One member of the replicated state machine: consensus decides the order of commands, the applier feeds them to the
+ * store, and whoever proposed one here gets its answer.
+ */
+export class Replica {
+  readonly #options: ReplicaOptions;
+  readonly #consensus: Consensus;
+  readonly #applier: Applier;
+  readonly #proposals = new Proposals();
+  readonly #waiters: Waiters;
+  readonly #logTime: LogTime;
+  readonly #reads = new Map<number, { resolve(index: number): void; reject(error: TrivetError): void }>();
+  #lastReadId = 0;
+  #stopped: TrivetError | null = null;
+  #reported = "";
+
+  constructor(options: ReplicaOptions) {
+    const { store, recovered, clock } = options;
+    this.#options = options;
+    this.#waiters = new Waiters(clock);
+    this.#logTime = new LogTime(clock);
+    const appliedIndex = store.applied.index;
+    const lastIndex = recovered.entries.at(-1)?.index ?? recovered.base.index;
+    if (appliedIndex > lastIndex) {
+      throw new TrivetError(
+        "log-behind-store",
+        `The database has applied entry ${appliedIndex}, but the log ends at ${lastIndex}: they are not of one data directory. Restore both together, or start this node with an empty one.`,
+      );
+    }
+    // What is applied was committed; the log's own mark travels with a later write and may be behind.
+    const commit = Math.max(recovered.hardState.commit, appliedIndex);
+    this.#consensus = new Consensus({
+      ...options,
+      recovered: { ...recovered, hardState: { ...recovered.hardState, commit } },
+      onProgress: () => this.#onProgress(),
+      onRead: (id, index) => this.#onRead(id, index),
+      onFailed: (error) => this.#fail(error),
+    });
+    this.#applier = new Applier({
+      store,
+      entries: (from, to, bytesMax) => this.#consensus.raft.entries(from, to, bytesMax),
+      onApplied: (entry, result) => this.#onApplied(entry, result),
+      onFailed: (error) => this.#fail(error),
+    });
+  }
+
+  status(): ReplicaStatus {
+    const { id, role, term, leader, lastIndex, commitIndex, configuration, isVoter } = this.#consensus.raft;
+    return {
+      memberId: id,
+      role: role === "follower" && !isVoter ? "learner" : role,
+      term,
+      leader,
+      lastIndex,
+      commitIndex,
+      appliedIndex: this.#applier.appliedIndex,
+      configuration,
+    };
+  }
+
+  /** Who leads, as far as this member knows; null while nobody does, or while leadership is being handed over. */
+  get leader(): MemberId | null {
+    const { leader, isTransferring } = this.#consensus.raft;
+    return isTransferring ? null : leader;
+  }
+
+  get isLeader(): boolean {
+    return this.leader === this.#consensus.raft.id;
+  }
+
+  /**
+   * Replicates and applies a command, if this member leads. Rejects with `not-leader` (it did not and will not happen),
+   * `overloaded` (likewise) or `stopping` (unknown). The caller keeps the deadline.
+   */
+  async propose(statements: readonly SqlStatement[], transaction: boolean): Promise<Applied> {
+    this.#assertRunning();
+    if (this.#proposals.size >= WAITING_MAX) throw overloaded();
+    const { raft } = this.#consensus;
+    if (raft.role !== "leader") throw notLeader();
+    const timeMs = this.#logTime.next(raft);
+    const seed = this.#options.random.bytes(SEED_BYTES);
+    const proposed = this.#consensus.propose(
+      encodeCommand({ kind: "sql", timeMs, seed, transaction, statements }),
+    );
+    if (proposed.kind === "refused") throw proposed.reason === "overloaded" ? overloaded() : notLeader();
+    return this.#proposals.wait(proposed.index, proposed.term);
+  }
+
+  /**
+   * The index that a linearizable read must wait for (Raft thesis 6.4), if this member leads. Rejects with
+   * `not-leader`, `overloaded` or `stopping`; in each case nothing was done.
+   */
+  async readIndex(): Promise<number> {
+    this.#assertRunning();
+    if (this.#reads.size >= WAITING_MAX) throw overloaded();
+    const id = ++this.#lastReadId;
+    if (!this.#consensus.read(id)) throw notLeader();
+    return new Promise((resolve, reject) => this.#reads.set(id, { resolve, reject }));
+  }
+
+  /** What this member knows to be committed, without asking anyone. */
+  get commitIndex(): number {
+    return this.#consensus.raft.commitIndex;
+  }
+
+  /** Resolves once the store has applied `index`. Rejects with `timeout` or `stopping`. */
+  async waitApplied(index: number, timeoutMs: number): Promise<void> {
+    this.#assertRunning();
+    await this.#waiters.until(
+      () => this.#applier.appliedIndex >= index,
+      timeoutMs,
+      () =>
+        new TrivetError(
+          "timeout",
+          `This node has applied entry ${this.#applier.appliedIndex} and did not reach ${index} in time: it is catching up. Try again, or ask another node.`,
+        ),
+    );
+  }
+
+  /** Resolves once `isMet` holds for the present leader. Rejects with `no-leader` after `timeoutMs`, or `stopping`. */
+  async waitLeader(isMet: (leader: MemberId | null) => boolean, timeoutMs: number): Promise<void> {
+    this.#assertRunning();
+    await this.#waiters.until(() => isMet(this.leader), timeoutMs, noLeader);
+  }
+
+  /** The connection to a node died: if it leads, elect another one soon. Only a hint. */
+  nodeLost(nodeId: string): void {
+    this.#consensus.nodeLost(nodeId);
+  }
+
+  /**
+   * Hands leadership over if this member has it, so that nobody waits for an election timeout. Resolves when another
+   * leads or after `timeoutMs`: then the others must find out by themselves.
+   */
+  async handOver(timeoutMs: number): Promise<void> {
+    if (!this.#consensus.transferLeadership()) return;
+    const { logger } = this.#options;
+    try {
+      await this.#waiters.until(() => this.leader !== null && !this.isLeader, timeoutMs, noLeader);
+      logger.log("info", "Leadership is handed over.");
+    } catch (error) {
+      logger.log("warn", "Leadership could not be handed over in time.", { reason: error });
+    }
+  }
+
+  /** Takes and does nothing any more; whoever waits gets `stopping`. */
+  stop(): void {
+    this.#end(
+      new TrivetError(
+        "stopping",
+        "This node is stopping: ask another one. A write may or may not have happened.",
+      ),
+    );
+  }
+
+  #end(error: TrivetError): void {
+    if (this.#stopped !== null) return;
+    this.#stopped = error;
+    this.#consensus.stop();
+    this.#applier.stop();
+    this.#proposals.fail(error);
+    this.#waiters.fail(error);
+    for (const read of this.#reads.values()) read.reject(error);
+    this.#reads.clear();
+  }
+
+  #fail(error: unknown): void {
+    this.stop();
+    this.#options.onFailed(error);
+  }
+
+  #assertRunning(): void {
+    if (this.#stopped !== null) throw this.#stopped;
+  }
+
+  #onProgress(): void {
+    this.#reportRole();
+    this.#applier.advance(this.#consensus.raft.applicableIndex);
+    this.#waiters.changed();
+  }
+
+  #onApplied(entry: Entry, result: CommandResult): void {
+    this.#proposals.applied(entry.index, entry.term, result);
+    this.#waiters.changed();
+  }
+
+  #onRead(id: number, index: number | null): void {
+    const read = this.#reads.get(id);
+    this.#reads.delete(id);
+    if (index === null) read?.reject(notLeader());
+    else read?.resolve(index);
+  }
+
+  #reportRole(): void {
+    const { role, term, leader } = this.#consensus.raft;
+    const report = `${role} ${term} ${leader}`;
+    if (report === this.#reported) return;
+    this.#reported = report;
+    this.#options.logger.log("info", "Raft state changed.", { role, term, leader });
+  }
+}
+
+function notLeader(): TrivetError {
+  return new TrivetError("not-leader", "This node does not lead: nothing was done. Ask the leader.");
+}
+
+function noLeader(): TrivetError {
+  return new TrivetError(
+    "no-leader",
+    "There is no leader, so nothing was done: too few voters reach one another. See `trivet status`, then try again.",
+  );
+}
+
+function overloaded(): TrivetError {
+  return new TrivetError("overloaded", "Too many requests wait already: nothing was done. Try again later.");
+}

@@ -1,0 +1,90 @@
+import { decodeCbor, encodeCbor } from "../platform/cbor.ts";
+import type {
+  CommandResult,
+  SqlParameters,
+  SqlStatement,
+  SqlValue,
+  StatementResult,
+} from "../store/types.ts";
+import type { Applied } from "./proposals.ts";
+import { asArray, asBoolean, asInteger, asString, malformed } from "./wire-fields.ts";
+
+/** What nodes ask the leader for, and its answers, as CBOR. Decoders throw `malformed-datagram`. */
+
+export interface ExecuteRequest {
+  readonly statements: readonly SqlStatement[];
+  readonly transaction: boolean;
+}
+
+/** `[transaction, [[sql, parameters], ...]]` */
+export function encodeExecute(request: ExecuteRequest): Uint8Array {
+  const statements = request.statements.map(({ sql, parameters }) => [sql, parameters]);
+  return encodeCbor([request.transaction, statements]);
+}
+
+export function decodeExecute(bytes: Uint8Array): ExecuteRequest {
+  const [transaction, statements] = asArray(decodeCbor(bytes));
+  return { transaction: asBoolean(transaction), statements: asArray(statements).map(statementFromWire) };
+}
+
+/** `[index, [result, ...]]`, a result being `[columns, types, values]`, `[lastInsertId, rowsAffected]` or `{code, message}`. */
+export function encodeApplied({ index, result }: Applied): Uint8Array {
+  return encodeCbor([index, result.map(statementResultToWire)]);
+}
+
+export function decodeApplied(bytes: Uint8Array): Applied {
+  const [index, result] = asArray(decodeCbor(bytes));
+  return { index: asInteger(index), result: asArray(result).map(statementResultFromWire) };
+}
+
+export function encodeIndex(index: number): Uint8Array {
+  return encodeCbor(index);
+}
+
+export function decodeIndex(bytes: Uint8Array): number {
+  return asInteger(decodeCbor(bytes));
+}
+
+function statementFromWire(wire: unknown): SqlStatement {
+  const [sql, parameters] = asArray(wire);
+  return { sql: asString(sql), parameters: parametersFromWire(parameters) };
+}
+
+function parametersFromWire(wire: unknown): SqlParameters {
+  if (Array.isArray(wire)) return wire.map(valueFromWire);
+  if (typeof wire !== "object" || wire === null) throw malformed("a list or a map of parameters", wire);
+  return Object.fromEntries(Object.entries(wire).map(([name, value]) => [name, valueFromWire(value)]));
+}
+
+function valueFromWire(wire: unknown): SqlValue {
+  if (wire === null || wire instanceof Uint8Array) return wire;
+  if (typeof wire === "number" || typeof wire === "bigint" || typeof wire === "string") return wire;
+  throw malformed("an SQL value", wire);
+}
+
+function statementResultToWire(result: StatementResult): unknown {
+  switch (result.kind) {
+    case "rows":
+      return [result.columns, result.types, result.values];
+    case "changed":
+      return [result.lastInsertId, result.rowsAffected];
+    case "error":
+      return { code: result.code, message: result.message };
+  }
+}
+
+function statementResultFromWire(wire: unknown): StatementResult {
+  if (Array.isArray(wire)) {
+    const [first, second, third] = wire;
+    if (third !== undefined) {
+      const values = asArray(third).map((row) => asArray(row).map(valueFromWire));
+      const columns = asArray(first).map(asString);
+      return { kind: "rows", columns, types: asArray(second).map(asString), values };
+    }
+    if (typeof first !== "number" && typeof first !== "bigint") throw malformed("a row id", first);
+    return { kind: "changed", lastInsertId: first, rowsAffected: asInteger(second) };
+  }
+  if (typeof wire !== "object" || wire === null) throw malformed("a result", wire);
+  const { code, message } = wire as Readonly<Record<string, unknown>>;
+  return { kind: "error", code: asString(code), message: asString(message) };
+}

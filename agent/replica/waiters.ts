@@ -1,0 +1,54 @@
+import type { Clock } from "../platform/clock.ts";
+import type { TrivetError } from "../platform/trivet-error.ts";
+
+interface Waiter {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Promises that wait for a condition on state which its owner announces to have changed. Each has a deadline. */
+export class Waiters {
+  readonly #clock: Clock;
+  readonly #waiting = new Map<Waiter, () => boolean>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Resolves once `isMet` holds, rejects with what `onTimeout` makes after `timeoutMs`. */
+  until(isMet: () => boolean, timeoutMs: number, onTimeout: () => TrivetError): Promise<void> {
+    if (isMet()) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.setTimer(Math.max(0, timeoutMs), () => {
+        this.#waiting.delete(waiter);
+        reject(onTimeout());
+      });
+      const waiter: Waiter = {
+        resolve: () => {
+          timer.cancel();
+          resolve();
+        },
+        reject: (error) => {
+          timer.cancel();
+          reject(error);
+        },
+      };
+      this.#waiting.set(waiter, isMet);
+    });
+  }
+
+  /** The state has changed: lets go those whose condition holds now. */
+  changed(): void {
+    for (const [waiter, isMet] of this.#waiting) {
+      if (!isMet()) continue;
+      this.#waiting.delete(waiter);
+      waiter.resolve();
+    }
+  }
+
+  /** Rejects everyone: the owner stops. */
+  fail(error: TrivetError): void {
+    for (const waiter of this.#waiting.keys()) waiter.reject(error);
+    this.#waiting.clear();
+  }
+}
