@@ -1,11 +1,5 @@
 import { decodeCbor, encodeCbor } from "../platform/cbor.ts";
-import type {
-  CommandResult,
-  SqlParameters,
-  SqlStatement,
-  SqlValue,
-  StatementResult,
-} from "../store/types.ts";
+import type { SqlParameters, SqlStatement, SqlValue, StatementResult } from "../store/types.ts";
 import type { Applied } from "./proposals.ts";
 import { asArray, asBoolean, asInteger, asString, malformed } from "./wire-fields.ts";
 
