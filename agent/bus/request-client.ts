@@ -1,0 +1,130 @@
+import type { Clock, Timer } from "../platform/clock.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
+import type { SendResult } from "./datagrams.ts";
+import { RemoteError } from "./remote-error.ts";
+import { decodeReply, encodeRequest } from "./request-codec.ts";
+
+export const REQUEST_KIND = "$request";
+export const REPLY_KIND = "$reply";
+
+export interface RequestOptions {
+  /** From now until the answer must be here. The handler is told how much of it is left. */
+  readonly timeoutMs: number;
+  /** Ends the wait with `request-aborted`; the other node may go on with it. */
+  readonly signal?: AbortSignal;
+}
+
+interface Pending {
+  readonly to: string;
+  readonly resolve: (body: Uint8Array) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: Timer;
+  readonly stopListening: () => void;
+}
+
+/** Our requests that wait for an answer. Each ends exactly once: by its answer, its deadline, or a lost peer. */
+export class RequestClient {
+  readonly #requestsMax: number;
+  readonly #clock: Clock;
+  readonly #send: (to: string, kind: string, body: Uint8Array) => SendResult;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 0;
+  #closed = false;
+
+  constructor(
+    limits: { readonly requestsMax: number },
+    clock: Clock,
+    send: (to: string, kind: string, body: Uint8Array) => SendResult,
+  ) {
+    this.#requestsMax = limits.requestsMax;
+    this.#clock = clock;
+    this.#send = send;
+  }
+
+  request(to: string, method: string, body: Uint8Array, options: RequestOptions): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      const refusal = this.#refusal(options.signal);
+      if (refusal !== null) return reject(refusal);
+      const id = this.#nextId++;
+      const { timeoutMs, signal } = options;
+      const sent = this.#send(to, REQUEST_KIND, encodeRequest({ id, method, remainingMs: timeoutMs, body }));
+      if (sent !== "sent") return reject(notSent(to, method, sent));
+      const abort = () => this.#fail(id, aborted(method));
+      signal?.addEventListener("abort", abort, { once: true });
+      const timer = this.#clock.setTimer(timeoutMs, () => this.#fail(id, timedOut(to, method, timeoutMs)));
+      const stopListening = () => signal?.removeEventListener("abort", abort);
+      this.#pending.set(id, { to, resolve, reject, timer, stopListening });
+    });
+  }
+
+  /** Takes the body of a reply datagram. False if it is none, or nobody waits for it (any more). */
+  receive(from: string, body: Uint8Array): boolean {
+    const reply = decodeReply(body);
+    if (reply === null) return false;
+    const pending = this.#pending.get(reply.id);
+    if (pending === undefined || pending.to !== from) return false;
+    this.#settle(reply.id, pending);
+    if (reply.kind === "result") pending.resolve(reply.body);
+    else pending.reject(new RemoteError(from, reply.code, reply.message));
+    return true;
+  }
+
+  /** The node is gone: nothing that waits for it is answered. */
+  peerDown(nodeId: string): void {
+    for (const [id, pending] of this.#pending) {
+      if (pending.to === nodeId) this.#fail(id, peerDown(nodeId));
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const id of this.#pending.keys()) this.#fail(id, busClosed());
+  }
+
+  #refusal(signal: AbortSignal | undefined): TrivetError | null {
+    if (this.#closed) return busClosed();
+    if (signal?.aborted === true) return aborted("the request");
+    if (this.#pending.size < this.#requestsMax) return null;
+    return new TrivetError(
+      "too-many-requests",
+      `${this.#requestsMax} requests to other nodes wait for an answer already: try again later.`,
+    );
+  }
+
+  #fail(id: number, error: TrivetError): void {
+    const pending = this.#pending.get(id);
+    if (pending === undefined) return;
+    this.#settle(id, pending);
+    pending.reject(error);
+  }
+
+  #settle(id: number, pending: Pending): void {
+    this.#pending.delete(id);
+    pending.timer.cancel();
+    pending.stopListening();
+  }
+}
+
+function notSent(to: string, method: string, why: "no-route" | "congested"): TrivetError {
+  const found = why === "no-route" ? "no hub reaches it" : "the way there is full";
+  return new TrivetError("no-route", `"${method}" was not sent to node ${to}: ${found}. Try again later.`);
+}
+
+function timedOut(to: string, method: string, timeoutMs: number): TrivetError {
+  return new TrivetError(
+    "request-timeout",
+    `Node ${to} did not answer "${method}" within ${timeoutMs} ms; whether it was done is unknown.`,
+  );
+}
+
+function peerDown(to: string): TrivetError {
+  return new TrivetError("peer-down", `Node ${to} went away before it answered; what it did is unknown.`);
+}
+
+function aborted(method: string): TrivetError {
+  return new TrivetError("request-aborted", `The caller gave up on "${method}".`);
+}
+
+function busClosed(): TrivetError {
+  return new TrivetError("bus-closed", "This agent is stopping: it sends no more requests.");
+}

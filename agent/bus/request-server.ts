@@ -1,0 +1,137 @@
+import type { Clock } from "../platform/clock.ts";
+import { invariant } from "../platform/invariant.ts";
+import type { Logger } from "../platform/logger.ts";
+import { isTrivetError, messageOf, TrivetError } from "../platform/trivet-error.ts";
+import type { SendResult } from "./datagrams.ts";
+import { REPLY_KIND } from "./request-client.ts";
+import { decodeRequest, encodeReply, type ReplyMessage, type RequestMessage } from "./request-codec.ts";
+
+export interface RequestContext {
+  /** Fires when the sender has given up, or the bus closes. */
+  readonly signal: AbortSignal;
+  /** On the agent's clock: when the sender gives up. */
+  readonly deadlineMs: number;
+}
+
+/** Answers a request. A `TrivetError` that it rejects with reaches the sender with its code and sentence. */
+export type RequestHandler = (
+  from: string,
+  body: Uint8Array,
+  context: RequestContext,
+) => Promise<Uint8Array> | Uint8Array;
+
+export interface RequestServerOptions {
+  readonly limits: { readonly handlersMax: number; readonly handlersPerPeerMax: number };
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly send: (to: string, kind: string, body: Uint8Array) => SendResult;
+}
+
+/**
+ * Runs the handlers of other nodes' requests, a bounded number at a time. A request that comes twice as a datagram
+ * is executed once: the replay window drops the second.
+ */
+export class RequestServer {
+  readonly #options: RequestServerOptions;
+  readonly #handlers = new Map<string, RequestHandler>();
+  readonly #running = new Set<AbortController>();
+  readonly #runningByPeer = new Map<string, number>();
+
+  constructor(options: RequestServerOptions) {
+    this.#options = options;
+  }
+
+  /** Calls `handler` for each request of `method`; one handler a method. Returns what ends that. */
+  handle(method: string, handler: RequestHandler): () => void {
+    invariant(!this.#handlers.has(method), `second handler for requests "${method}"`);
+    this.#handlers.set(method, handler);
+    return () => {
+      if (this.#handlers.get(method) === handler) this.#handlers.delete(method);
+    };
+  }
+
+  /** Takes the body of a request datagram. False if it is none. */
+  receive(from: string, body: Uint8Array): boolean {
+    const request = decodeRequest(body);
+    if (request === null) return false;
+    const handler = this.#handlers.get(request.method);
+    const refusal = handler === undefined ? unknownMethod(request.method) : this.#refusal(from);
+    if (handler === undefined || refusal !== null) {
+      const error = refusal ?? unknownMethod(request.method);
+      this.#reply(from, { kind: "error", id: request.id, code: error.code, message: error.message });
+    } else {
+      void this.#run(from, request, handler);
+    }
+    return true;
+  }
+
+  close(): void {
+    this.#handlers.clear();
+    for (const controller of this.#running) controller.abort();
+  }
+
+  #refusal(from: string): TrivetError | null {
+    const { handlersMax, handlersPerPeerMax } = this.#options.limits;
+    if (this.#running.size < handlersMax && (this.#runningByPeer.get(from) ?? 0) < handlersPerPeerMax)
+      return null;
+    return new TrivetError("busy", "The node works on too many requests already: try again later.");
+  }
+
+  async #run(from: string, request: RequestMessage, handler: RequestHandler): Promise<void> {
+    const { clock } = this.#options;
+    const controller = new AbortController();
+    const timer = clock.setTimer(request.remainingMs, () => controller.abort());
+    this.#running.add(controller);
+    this.#runningByPeer.set(from, (this.#runningByPeer.get(from) ?? 0) + 1);
+    const context = { signal: controller.signal, deadlineMs: clock.nowMs() + request.remainingMs };
+    const reply = await this.#answer(from, request, handler, context);
+    timer.cancel();
+    this.#running.delete(controller);
+    const left = (this.#runningByPeer.get(from) ?? 1) - 1;
+    if (left > 0) this.#runningByPeer.set(from, left);
+    else this.#runningByPeer.delete(from);
+    // After its deadline nobody waits for the reply.
+    if (!controller.signal.aborted) this.#reply(from, reply);
+  }
+
+  async #answer(
+    from: string,
+    request: RequestMessage,
+    handler: RequestHandler,
+    context: RequestContext,
+  ): Promise<ReplyMessage> {
+    try {
+      return { kind: "result", id: request.id, body: await handler(from, request.body, context) };
+    } catch (error) {
+      return this.#errorReply(from, request, error);
+    }
+  }
+
+  #errorReply(from: string, { id, method }: RequestMessage, error: unknown): ReplyMessage {
+    if (isTrivetError(error)) return { kind: "error", id, code: error.code, message: error.message };
+    this.#options.logger.log("error", "A request failed for a reason that is a bug.", {
+      method,
+      from,
+      error,
+    });
+    return { kind: "error", id, code: "internal", message: `"${method}" failed: ${messageOf(error)}` };
+  }
+
+  #reply(to: string, reply: ReplyMessage): void {
+    const { send, logger } = this.#options;
+    try {
+      const sent = send(to, REPLY_KIND, encodeReply(reply));
+      if (sent !== "sent") logger.log("debug", "A reply was not sent.", { to, why: sent });
+    } catch (error) {
+      if (!isTrivetError(error, "too-large") || reply.kind === "error") throw error;
+      this.#reply(to, { kind: "error", id: reply.id, code: error.code, message: error.message });
+    }
+  }
+}
+
+function unknownMethod(method: string): TrivetError {
+  return new TrivetError(
+    "unknown-method",
+    `The node does not know "${method}": it may run an older version.`,
+  );
+}
