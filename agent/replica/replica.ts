@@ -3,7 +3,8 @@ import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import type { Timing } from "../raft/core.ts";
-import type { Configuration, Entry, MemberId } from "../raft/types.ts";
+import { votersOf } from "../raft/quorum.ts";
+import type { Entry, MemberId } from "../raft/types.ts";
 import { encodeCommand } from "../store/command.ts";
 import type { CommandResult, SqlStatement, Store } from "../store/types.ts";
 import { Applier } from "./applier.ts";
@@ -40,7 +41,9 @@ export interface ReplicaStatus {
   readonly lastIndex: number;
   readonly commitIndex: number;
   readonly appliedIndex: number;
-  readonly configuration: Configuration;
+  /** In both sets while the configuration is joint. */
+  readonly voters: readonly MemberId[];
+  readonly learners: readonly MemberId[];
 }
 
 /**
@@ -99,7 +102,8 @@ export class Replica {
       lastIndex,
       commitIndex,
       appliedIndex: this.#applier.appliedIndex,
-      configuration,
+      voters: [...votersOf(configuration)],
+      learners: configuration.learners,
     };
   }
 

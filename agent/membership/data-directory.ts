@@ -1,0 +1,138 @@
+import { access, constants } from "node:fs/promises";
+import { join } from "node:path";
+import { type Directory, systemErrorCode } from "../platform/directory.ts";
+import { NodeDirectory } from "../platform/node-directory.ts";
+import type { Random } from "../platform/random.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
+import { memberIdOf } from "../replica/member-id.ts";
+import { type Identity, openIdentity } from "./identity.ts";
+import { InstanceLock } from "./instance-lock.ts";
+import { type NodeRecord, readNodeRecord, writeNodeRecord } from "./node-record.ts";
+
+/**
+ * Everything that a node keeps, under one lock:
+ *
+ *     identity.key   who the node is
+ *     node.json      which member of which cluster
+ *     raft/          the log: the truth
+ *     state.db, app.db   what the log made
+ */
+export class DataDirectory {
+  readonly path: string;
+  readonly identity: Identity;
+  /** Where the log lives. */
+  readonly raft: Directory;
+  readonly #directory: Directory;
+  readonly #lock: InstanceLock;
+  #record: NodeRecord;
+
+  private constructor(parts: {
+    readonly directory: Directory;
+    readonly raft: Directory;
+    readonly identity: Identity;
+    readonly lock: InstanceLock;
+    readonly record: NodeRecord;
+  }) {
+    this.path = parts.directory.path;
+    this.raft = parts.raft;
+    this.identity = parts.identity;
+    this.#directory = parts.directory;
+    this.#lock = parts.lock;
+    this.#record = parts.record;
+  }
+
+  /**
+   * Opens or makes it, and begins a new session. Rejects with `data-unreadable`, `data-locked`, `identity-unreadable`
+   * or `log-lost`.
+   */
+  static async open(path: string, random: Random): Promise<DataDirectory> {
+    const directory = await openReadable(path);
+    const lock = await InstanceLock.take(directory.path);
+    try {
+      const raft = await openReadable(join(directory.path, "raft"));
+      const identity = await openIdentity(directory);
+      const record = await beginSession(directory, raft, random);
+      return new DataDirectory({ directory, raft, identity, lock, record });
+    } catch (error) {
+      await lock.release();
+      throw toReadable(error, directory.path);
+    }
+  }
+
+  get memberId(): string {
+    return memberIdOf(this.identity.nodeId, this.#record.incarnation);
+  }
+
+  get clusterId(): string | null {
+    return this.#record.clusterId;
+  }
+
+  get session(): number {
+    return this.#record.session;
+  }
+
+  /** From now on, for good, the node belongs to this cluster. The log must be there already, durably. */
+  async joinCluster(clusterId: string): Promise<void> {
+    const record = { ...this.#record, clusterId };
+    await writeNodeRecord(this.#directory, record);
+    this.#record = record;
+  }
+
+  /** Lets another agent have it. */
+  close(): Promise<void> {
+    return this.#lock.release();
+  }
+}
+
+async function beginSession(directory: Directory, raft: Directory, random: Random): Promise<NodeRecord> {
+  const known = await readNodeRecord(directory);
+  const logFiles = await raft.list();
+  if (known === null && logFiles.length > 0)
+    throw logLost(directory.path, "there is a log in raft/ but no node.json");
+  if (known?.clusterId && logFiles.length === 0) throw logLost(directory.path, "the log in raft/ is gone");
+  // Consensus starts only after a cluster is joined: until then nothing in the log was ever said to anyone, and a
+  // crash may have left half of a founding there.
+  if (known?.clusterId === null) for (const name of logFiles) await raft.remove(name);
+  const record: NodeRecord = known?.clusterId
+    ? { ...known, session: known.session + 1 }
+    : { incarnation: newIncarnation(random), clusterId: null, session: (known?.session ?? 0) + 1 };
+  await writeNodeRecord(directory, record);
+  return record;
+}
+
+function newIncarnation(random: Random): string {
+  return Buffer.from(random.bytes(4)).toString("hex");
+}
+
+async function openReadable(path: string): Promise<Directory> {
+  try {
+    const directory = await NodeDirectory.open(path);
+    await access(directory.path, constants.R_OK | constants.W_OK | constants.X_OK);
+    return directory;
+  } catch (error) {
+    throw toReadable(error, path);
+  }
+}
+
+const UNREADABLE = ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENAMETOOLONG"];
+
+function toReadable(error: unknown, path: string): unknown {
+  const code = systemErrorCode(error);
+  if (error instanceof TrivetError || code === undefined || !UNREADABLE.includes(code)) return error;
+  return new TrivetError(
+    "data-unreadable",
+    `The data directory ${path} cannot be used (${code}): it must be a directory that this user may read and write. Mend its owner and mode, or choose another one with --data.`,
+    { cause: error },
+  );
+}
+
+/**
+ * A member that lost its log has forgotten whom it voted for and what it acknowledged: it must never speak under its old
+ * id again (design: a member is one incarnation).
+ */
+function logLost(path: string, found: string): TrivetError {
+  return new TrivetError(
+    "log-lost",
+    `In ${path}, ${found}. Restore the whole directory as it was, or empty it (keep identity.key) to join again as a new member.`,
+  );
+}

@@ -1,0 +1,169 @@
+import type { Bus } from "../bus/bus.ts";
+import type { Peer } from "../bus/peer-table.ts";
+import { decodeCbor, encodeCbor } from "../platform/cbor.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import { isTrivetError, messageOf, TrivetError } from "../platform/trivet-error.ts";
+import { asArray, asString } from "../replica/wire-fields.ts";
+
+/** Asks a member of a cluster whether this node belongs to it; the answer is the cluster's id. */
+const WHICH_CLUSTER = "cluster/which";
+
+/** Besides every change in who is there, newcomers look around at this interval. */
+const LOOK_MS = 500;
+const ASK_TIMEOUT_MS = 2_000;
+
+/** How a newcomer came to its cluster. */
+export type Founded =
+  | { readonly kind: "founder"; readonly voters: readonly string[] }
+  | { readonly kind: "invited"; readonly clusterId: string };
+
+export interface FoundingOptions {
+  readonly bus: Bus;
+  readonly nodeId: string;
+  readonly memberId: string;
+  /** How many nodes found a cluster together. */
+  readonly expect: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Turns newcomers into a cluster, once (design 6, `bootstrap: expect N`).
+ *
+ * The newcomer with the lowest node id founds it when it sees N of them and no cluster: it writes the configuration that
+ * names them all as the first entry of its log. The others learn from it that they are named, and take part; they
+ * know the configuration once it reaches them through the log like any entry, and vote for its author before.
+ */
+export function foundOrJoin(options: FoundingOptions): Promise<Founded> {
+  const { signal } = options;
+  return new Promise((resolve, reject) => {
+    const founding = new Founding(
+      options,
+      (founded) => end(() => resolve(founded)),
+      (error) => end(() => reject(error)),
+    );
+    const onAbort = (): void =>
+      end(() => reject(new TrivetError("stopping", "The node stopped before it had a cluster.")));
+    const end = (settle: () => void): void => {
+      signal.removeEventListener("abort", onAbort);
+      founding.stop();
+      settle();
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    else founding.look();
+  });
+}
+
+class Founding {
+  readonly #options: FoundingOptions;
+  readonly #done: (founded: Founded) => void;
+  readonly #failed: (error: unknown) => void;
+  readonly #stopListening: () => void;
+  #timer: Timer | null = null;
+  #isLooking = false;
+  #isStopped = false;
+  #told = "";
+
+  constructor(options: FoundingOptions, done: (founded: Founded) => void, failed: (error: unknown) => void) {
+    this.#options = options;
+    this.#done = done;
+    this.#failed = failed;
+    this.#stopListening = options.bus.onPeer(() => this.look());
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#stopListening();
+    this.#timer?.cancel();
+  }
+
+  /** Looks around now; at most one look at a time. */
+  look(): void {
+    if (this.#isLooking || this.#isStopped) return;
+    this.#isLooking = true;
+    this.#timer?.cancel();
+    this.#look().then(
+      (founded) => {
+        this.#isLooking = false;
+        if (this.#isStopped) return;
+        if (founded !== null) this.#done(founded);
+        else this.#timer = this.#options.clock.setTimer(LOOK_MS, () => this.look());
+      },
+      (error: unknown) => this.#failed(error),
+    );
+  }
+
+  async #look(): Promise<Founded | null> {
+    const { bus, nodeId, memberId, expect } = this.#options;
+    const up = [...bus.peers().values()].filter((peer) => peer.up);
+    const members = up.filter((peer) => typeof peer.presence?.clusterId === "string");
+    if (members.length > 0) return this.#askMembers(members);
+
+    const newcomers = [...up.flatMap(newcomerOf), { nodeId, memberId }].sort(byNodeId);
+    if (newcomers.length < expect) {
+      this.#tell("info", "Waiting for more nodes to found a cluster.", { found: newcomers.length, expect });
+      return null;
+    }
+    const voters = newcomers.slice(0, expect).map((newcomer) => newcomer.memberId);
+    if (voters[0] !== memberId) return null;
+    return { kind: "founder", voters };
+  }
+
+  async #askMembers(members: readonly Peer[]): Promise<Founded | null> {
+    for (const { nodeId } of members) {
+      const clusterId = await this.#ask(nodeId);
+      if (clusterId !== null) return { kind: "invited", clusterId };
+    }
+    return null;
+  }
+
+  async #ask(nodeId: string): Promise<string | null> {
+    const { bus, memberId, signal } = this.#options;
+    try {
+      const body = encodeCbor([memberId]);
+      const answer = await bus.request(nodeId, WHICH_CLUSTER, body, { timeoutMs: ASK_TIMEOUT_MS, signal });
+      return asString(asArray(decodeCbor(answer))[0]);
+    } catch (error) {
+      if (!isTrivetError(error)) throw error;
+      this.#tell("warn", "A cluster is here, but this node is not part of it yet.", {
+        node: nodeId,
+        reason: messageOf(error),
+      });
+      return null;
+    }
+  }
+
+  /** Once, until something else is to be said. */
+  #tell(level: "info" | "warn", message: string, fields: Readonly<Record<string, unknown>>): void {
+    const line = `${message} ${JSON.stringify(fields)}`;
+    if (line === this.#told) return;
+    this.#told = line;
+    this.#options.logger.log(level, message, fields);
+  }
+}
+
+/** Answers newcomers whether the cluster's configuration names them. Returns what ends that. */
+export function answerNewcomers(
+  bus: Bus,
+  cluster: { readonly id: string; isMember(memberId: string): boolean },
+): () => void {
+  return bus.handle(WHICH_CLUSTER, async (_from, body) => {
+    const memberId = asString(asArray(decodeCbor(body))[0]);
+    if (cluster.isMember(memberId)) return encodeCbor([cluster.id]);
+    throw new TrivetError(
+      "not-a-member",
+      "The cluster was founded without this node, and this version cannot add members to a living cluster.",
+    );
+  });
+}
+
+function newcomerOf(peer: Peer): readonly { readonly nodeId: string; readonly memberId: string }[] {
+  return peer.presence === null ? [] : [{ nodeId: peer.nodeId, memberId: peer.presence.memberId }];
+}
+
+function byNodeId(a: { readonly nodeId: string }, b: { readonly nodeId: string }): number {
+  return a.nodeId < b.nodeId ? -1 : 1;
+}

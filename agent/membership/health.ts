@@ -1,0 +1,33 @@
+import type { AgentStatus } from "./agent-status.ts";
+
+export interface HealthInput {
+  /** Names of the voters that are reachable, this node included if it votes. */
+  readonly reachable: readonly string[];
+  readonly unreachable: readonly string[];
+  readonly hasLeader: boolean;
+}
+
+type Health = Pick<AgentStatus["cluster"], "health" | "voters" | "votersReachable" | "failuresTolerated">;
+
+/** How many more voters may fail, and that in a sentence. */
+export function healthOf({ reachable, unreachable, hasLeader }: HealthInput): Health {
+  const voters = reachable.length + unreachable.length;
+  const votersReachable = reachable.length;
+  const quorum = Math.floor(voters / 2) + 1;
+  const failuresTolerated = Math.max(-1, votersReachable - quorum);
+  const figures = { voters, votersReachable, failuresTolerated };
+  const count = `${votersReachable} of ${voters} ${voters === 1 ? "voter" : "voters"}`;
+  const missing = unreachable.length === 0 ? "" : `; ${unreachable.join(" and ")} unreachable`;
+  if (failuresTolerated < 0) return { ...figures, health: `no quorum: ${count}${missing}` };
+  if (!hasLeader) return { ...figures, health: `no leader: ${count} are electing one${missing}` };
+  if (votersReachable < voters) {
+    return { ...figures, health: `degraded: ${count}, tolerates ${more(failuresTolerated)}${missing}` };
+  }
+  const word = failuresTolerated > 0 ? "yes" : "no";
+  return { ...figures, health: `HA: ${word}, ${count}, tolerates ${more(failuresTolerated)}` };
+}
+
+function more(failures: number): string {
+  if (failures === 0) return "no failure";
+  return failures === 1 ? "1 more failure" : `${failures} more failures`;
+}

@@ -1,0 +1,37 @@
+import type { Bus } from "../bus/bus.ts";
+import { ClusterSql } from "../replica/cluster-sql.ts";
+import { Replica, type ReplicaOptions } from "../replica/replica.ts";
+import { answerNewcomers } from "./founding.ts";
+
+/** This node as part of a cluster: its replica, what others may ask it, and what it hears of the others' ends. */
+export class Member {
+  readonly replica: Replica;
+  readonly sql: ClusterSql;
+  readonly #stopListening: readonly (() => void)[];
+
+  constructor(
+    options: Omit<ReplicaOptions, "transport"> & { readonly bus: Bus; readonly clusterId: string },
+  ) {
+    const { bus, clusterId, store, clock } = options;
+    this.replica = new Replica({ ...options, transport: bus });
+    this.sql = new ClusterSql({ replica: this.replica, store, transport: bus, clock });
+    this.#stopListening = [
+      answerNewcomers(bus, { id: clusterId, isMember: (memberId) => this.#isMember(memberId) }),
+      bus.onPeer((event) => {
+        // The first sign that the leader died is worth an election: pre-vote fails if the sign was wrong.
+        if (event.kind === "suspect" || event.kind === "down") this.replica.nodeLost(event.nodeId);
+      }),
+    ];
+  }
+
+  stop(): void {
+    for (const stop of this.#stopListening) stop();
+    this.sql.stop();
+    this.replica.stop();
+  }
+
+  #isMember(memberId: string): boolean {
+    const { voters, learners } = this.replica.status();
+    return voters.includes(memberId) || learners.includes(memberId);
+  }
+}

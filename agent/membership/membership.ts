@@ -1,0 +1,165 @@
+import type { Bus } from "../bus/bus.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Random } from "../platform/random.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
+import { foundCluster } from "../replica/found-cluster.ts";
+import type { ReplicaOptions } from "../replica/replica.ts";
+import type { SqlService } from "../replica/sql-service.ts";
+import { Waiters } from "../replica/waiters.ts";
+import type { AgentStatus } from "./agent-status.ts";
+import type { DataDirectory } from "./data-directory.ts";
+import { foundOrJoin } from "./founding.ts";
+import { Member } from "./member.ts";
+import { presenceOf } from "./presence-body.ts";
+import { type StatusInput, statusOf } from "./status.ts";
+
+/** How often this node tells the others its state, at most; the bus sends only what has changed. */
+const ANNOUNCE_MS = 500;
+
+/** Longest wait for another voter to take over when this one stops. */
+const HAND_OVER_MS = 2_000;
+
+const CLUSTER_ID_BYTES = 16;
+
+export interface MembershipOptions {
+  readonly node: StatusInput["node"];
+  readonly clusterName: string;
+  readonly expect: number;
+  readonly timing: ReplicaOptions["timing"];
+  readonly data: DataDirectory;
+  readonly log: ReplicaOptions["log"];
+  readonly recovered: ReplicaOptions["recovered"];
+  readonly store: ReplicaOptions["store"];
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** The agent must stop. */
+  readonly onFailed: (error: unknown) => void;
+}
+
+/** Brings the node into its cluster, runs its part there, and tells what it is. */
+export class Membership {
+  readonly #options: MembershipOptions;
+  readonly #waiters: Waiters;
+  readonly #stopping = new AbortController();
+  readonly #startedMs: number;
+  #member: Member | null = null;
+
+  constructor(options: MembershipOptions) {
+    this.#options = options;
+    this.#waiters = new Waiters(options.clock);
+    this.#startedMs = options.clock.nowMs();
+  }
+
+  /** Resumes, founds or joins; resolves when the node takes part. Rejects with `stopping` if `stop` comes first. */
+  async start(): Promise<void> {
+    const { data, bus, clock, logger, recovered } = this.#options;
+    this.#keepAnnouncing();
+    if (data.clusterId !== null) {
+      logger.log("info", "Resuming.", {
+        cluster: data.clusterId,
+        lastIndex: recovered.entries.at(-1)?.index ?? 0,
+      });
+      this.#takePart(data.clusterId, recovered);
+      return;
+    }
+    const { nodeId } = data.identity;
+    const { memberId } = data;
+    const { signal } = this.#stopping;
+    const founded = await foundOrJoin({
+      bus,
+      nodeId,
+      memberId,
+      expect: this.#options.expect,
+      clock,
+      logger,
+      signal,
+    });
+    if (founded.kind === "invited") {
+      await data.joinCluster(founded.clusterId);
+      logger.log("info", "Joined a cluster.", { cluster: founded.clusterId });
+      this.#takePart(founded.clusterId, recovered);
+      return;
+    }
+    const firstRecovered = await foundCluster(this.#options.log, founded.voters);
+    const clusterId = Buffer.from(this.#options.random.bytes(CLUSTER_ID_BYTES)).toString("hex");
+    await data.joinCluster(clusterId);
+    logger.log("info", "Founded a cluster.", { cluster: clusterId, voters: founded.voters });
+    this.#takePart(clusterId, firstRecovered);
+  }
+
+  /** SQL; while the node has no cluster, requests wait for it until their deadline. */
+  get sql(): SqlService {
+    return {
+      execute: async (statements, options) =>
+        (await this.#whenMember(options.timeoutMs)).sql.execute(statements, options),
+      query: async (statements, options) =>
+        (await this.#whenMember(options.timeoutMs)).sql.query(statements, options),
+    };
+  }
+
+  /** From what is known here and now: never waits. */
+  status(): AgentStatus {
+    const { node, clusterName, expect, data, bus, clock } = this.#options;
+    return statusOf({
+      node,
+      identity: { id: data.identity.nodeId, memberId: data.memberId },
+      uptimeMs: clock.nowMs() - this.#startedMs,
+      clusterName,
+      clusterId: data.clusterId,
+      expect,
+      replica: this.#member?.replica.status() ?? null,
+      peers: bus.peers(),
+      links: bus.links(),
+    });
+  }
+
+  /** Before the API closes: gives leadership away, so that no write has to wait for an election. */
+  async handOver(): Promise<void> {
+    await this.#member?.replica.handOver(HAND_OVER_MS);
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+    this.#waiters.fail(new TrivetError("stopping", "This node is stopping: ask another one."));
+    this.#member?.stop();
+  }
+
+  #takePart(clusterId: string, recovered: ReplicaOptions["recovered"]): void {
+    if (this.#stopping.signal.aborted) return;
+    const { data, timing, log, store, bus, clock, random, logger, onFailed } = this.#options;
+    const { memberId } = data;
+    this.#member = new Member({
+      clusterId,
+      memberId,
+      timing,
+      recovered,
+      log,
+      store,
+      bus,
+      clock,
+      random,
+      logger,
+      onFailed,
+    });
+    this.#waiters.changed();
+  }
+
+  async #whenMember(timeoutMs: number): Promise<Member> {
+    await this.#waiters.until(
+      () => this.#member !== null,
+      timeoutMs,
+      () => new TrivetError("no-leader", `Nothing was done: ${this.status().cluster.health}.`),
+    );
+    if (this.#member === null) throw new TrivetError("stopping", "This node is stopping: ask another one.");
+    return this.#member;
+  }
+
+  #keepAnnouncing(): void {
+    if (this.#stopping.signal.aborted) return;
+    this.#options.bus.announce(presenceOf(this.status()));
+    this.#options.clock.setTimer(ANNOUNCE_MS, () => this.#keepAnnouncing());
+  }
+}

@@ -1,0 +1,51 @@
+import { readWholeFile, replaceWholeFile } from "../platform/atomic-file.ts";
+import type { Directory } from "../platform/directory.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
+
+const RECORD_FILE = "node.json";
+const FORMAT = 1;
+
+/** What a node remembers of itself besides its key, its log and its databases. */
+export interface NodeRecord {
+  /** 8 hex digits, made with the log: another log is another member. */
+  readonly incarnation: string;
+  /** Null until the node belongs to a cluster. */
+  readonly clusterId: string | null;
+  /** Grows with each start, so that what was said before it is known to be old. */
+  readonly session: number;
+}
+
+/** Null if there is none. Rejects with `data-unreadable` if the file holds something else. */
+export async function readNodeRecord(directory: Directory): Promise<NodeRecord | null> {
+  const bytes = await readWholeFile(directory, RECORD_FILE);
+  if (bytes === null) return null;
+  const record = parseNodeRecord(bytes.toString("utf8"));
+  if (record !== null) return record;
+  throw new TrivetError(
+    "data-unreadable",
+    `${directory.path}/${RECORD_FILE} is damaged or of another version. Restore it from a backup, or start this node with an empty data directory.`,
+  );
+}
+
+export async function writeNodeRecord(directory: Directory, record: NodeRecord): Promise<void> {
+  await replaceWholeFile(
+    directory,
+    RECORD_FILE,
+    Buffer.from(`${JSON.stringify({ format: FORMAT, ...record })}\n`),
+  );
+}
+
+function parseNodeRecord(text: string): NodeRecord | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (typeof value !== "object" || value === null) return null;
+  const { format, incarnation, clusterId, session } = value as Readonly<Record<string, unknown>>;
+  if (format !== FORMAT || typeof incarnation !== "string" || !/^[0-9a-f]{8}$/.test(incarnation)) return null;
+  if (clusterId !== null && typeof clusterId !== "string") return null;
+  if (typeof session !== "number" || !Number.isSafeInteger(session)) return null;
+  return { incarnation, clusterId, session };
+}

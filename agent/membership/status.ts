@@ -1,0 +1,89 @@
+import type { Peer } from "../bus/peer-table.ts";
+import { nodeIdOf } from "../replica/member-id.ts";
+import type { ReplicaStatus } from "../replica/replica.ts";
+import type { AgentStatus, LinkStatus, MemberStatus } from "./agent-status.ts";
+import { healthOf } from "./health.ts";
+
+export interface StatusInput {
+  readonly node: {
+    readonly version: string;
+    readonly name: string;
+    readonly api: string | null;
+    readonly broker: string | null;
+  };
+  readonly identity: { readonly id: string; readonly memberId: string };
+  readonly uptimeMs: number;
+  readonly clusterName: string;
+  readonly clusterId: string | null;
+  readonly expect: number;
+  /** Null until the node takes part in a cluster. */
+  readonly replica: ReplicaStatus | null;
+  readonly peers: ReadonlyMap<string, Peer>;
+  readonly links: readonly LinkStatus[];
+}
+
+/** Puts together what the parts know. Pure. */
+export function statusOf(input: StatusInput): AgentStatus {
+  const { version, name, api, broker } = input.node;
+  const members = membersStatus(input);
+  const { replica } = input;
+  return {
+    version,
+    node: { ...input.identity, name, uptimeMs: Math.round(input.uptimeMs), api, broker },
+    cluster: { name: input.clusterName, id: input.clusterId, ...clusterHealth(input, members) },
+    raft: {
+      role: replica?.role ?? "waiting",
+      term: replica?.term ?? 0,
+      leader: leaderStatus(replica?.leader ?? null, members),
+      lastIndex: replica?.lastIndex ?? 0,
+      commitIndex: replica?.commitIndex ?? 0,
+      appliedIndex: replica?.appliedIndex ?? 0,
+    },
+    members,
+    links: input.links,
+  };
+}
+
+function clusterHealth(input: StatusInput, members: readonly MemberStatus[]): ReturnType<typeof healthOf> {
+  const voters = members.filter((member) => member.role === "voter");
+  if (voters.length === 0) {
+    const up = [...input.peers.values()].filter((peer) => peer.up).length + 1;
+    const health =
+      input.clusterId === null
+        ? `waiting: ${up} of ${input.expect} nodes are here to found a cluster`
+        : "waiting: this node has joined a cluster and has not heard from its leader yet";
+    return { health, voters: 0, votersReachable: 0, failuresTolerated: -1 };
+  }
+  const nameOf = (member: MemberStatus): string => member.name || member.nodeId.slice(0, 8);
+  return healthOf({
+    reachable: voters.filter((member) => member.reachable).map(nameOf),
+    unreachable: voters.filter((member) => !member.reachable).map(nameOf),
+    hasLeader: input.replica?.leader != null,
+  });
+}
+
+function membersStatus({ replica, node, identity, peers }: StatusInput): readonly MemberStatus[] {
+  if (replica === null) return [];
+  const toStatus = (memberId: string, role: MemberStatus["role"]): MemberStatus => {
+    const nodeId = nodeIdOf(memberId);
+    if (nodeId === identity.id)
+      return { nodeId, memberId, name: node.name, role, reachable: true, api: node.api };
+    const peer = peers.get(nodeId);
+    const { name = "", api = null } = peer?.presence ?? {};
+    return { nodeId, memberId, name, role, reachable: peer?.up ?? false, api };
+  };
+  return [
+    ...replica.voters.map((voter) => toStatus(voter, "voter")),
+    ...replica.learners.map((learner) => toStatus(learner, "learner")),
+  ];
+}
+
+function leaderStatus(
+  leader: string | null,
+  members: readonly MemberStatus[],
+): AgentStatus["raft"]["leader"] {
+  if (leader === null) return null;
+  const nodeId = nodeIdOf(leader);
+  const member = members.find((each) => each.memberId === leader);
+  return { nodeId, name: member?.name || nodeId.slice(0, 8), api: member?.api ?? null };
+}
