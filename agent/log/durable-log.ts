@@ -1,0 +1,199 @@
+import type { Directory } from "../platform/directory.ts";
+import { invariant } from "../platform/invariant.ts";
+import type { Logger } from "../platform/logger.ts";
+import { type HardState, INITIAL_HARD_STATE } from "../raft/types.ts";
+import { type EncodedRecord, encodeRecord } from "./batch-encoder.ts";
+import { GroupCommit } from "./group-commit.ts";
+import { diskError, logError } from "./log-errors.ts";
+import { mendLog } from "./log-mending.ts";
+import { findLog } from "./log-recovery.ts";
+import { hardStateViolation, LogState } from "./log-state.ts";
+import { LOG_START, type LogBatch, type LogPosition, type RecoveredLog } from "./log-types.ts";
+import { type LogItem, LogWriter } from "./log-writer.ts";
+import { SegmentPool } from "./segment-pool.ts";
+import type { SegmentSet } from "./segment-set.ts";
+
+/** Default size of a segment file. The log takes about the retained entries, rounded up, and two more. */
+export const SEGMENT_BYTES = 4 * 1024 * 1024;
+export const SEGMENT_BYTES_MIN = 4096;
+/** A group of appends ends before it exceeds this; also the memory that is kept for writing. */
+const GROUP_BYTES_MAX = 1024 * 1024;
+/** What may wait behind the write that is under way. */
+const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
+/** Kept free at the end of each segment for what a full disk needs (see `LogWriter`). */
+const RESERVED_BYTES = 4096;
+
+export interface DurableLogOptions {
+  /** Of its own. */
+  readonly directory: Directory;
+  readonly logger: Logger;
+  /** A multiple of 8, at least 4096; for the files made from now on. */
+  readonly segmentBytes?: number;
+}
+
+/**
+ * The entries and the hard state of one member, durable: what `append()` and `compact()` have resolved survives kill -9
+ * and power loss, and is either found whole at the next start or found to be damaged.
+ *
+ * Errors: `log-failed` (a write or sync failed; every later call rejects, the owner exits), `log-full` (no space for a
+ * new segment; nothing of the call was written, nor of those behind it, and later ones may succeed), `log-busy` (too
+ * much waits), `log-closed`. Calls that break the rules of Raft are bugs: `InvariantError`.
+ */
+export class DurableLog {
+  readonly #writer: LogWriter;
+  readonly #group: GroupCommit<LogItem>;
+  readonly #segments: SegmentSet;
+  readonly #pool: SegmentPool;
+  readonly #state: LogState;
+  /** As the last call left it: ahead of the disk while something is under way. */
+  #hardState: HardState;
+  #closing: Promise<void> | undefined;
+
+  private constructor(parts: {
+    readonly writer: LogWriter;
+    readonly segments: SegmentSet;
+    readonly pool: SegmentPool;
+    readonly state: LogState;
+  }) {
+    this.#writer = parts.writer;
+    this.#segments = parts.segments;
+    this.#pool = parts.pool;
+    this.#state = parts.state;
+    this.#hardState = parts.state.hardState;
+    this.#group = new GroupCommit({
+      commit: (items) => this.#writer.commit(items),
+      groupBytesMax: GROUP_BYTES_MAX,
+      queueBytesMax: QUEUE_BYTES_MAX,
+      onFailed: () => {
+        // What was not written is not known: it must not go out with a later batch, nor pass for written.
+        this.#hardState = this.#state.hardState;
+      },
+    });
+  }
+
+  /**
+   * Reads the log, or makes an empty one. What it returns is durable, also if the process before died between a write
+   * and its sync. `log-corrupt`: something durable is damaged or missing, nothing was changed; `log-version`: another
+   * version of Trivet wrote it; `log-full`, `log-failed`: the disk.
+   */
+  static async open(
+    options: DurableLogOptions,
+  ): Promise<{ readonly log: DurableLog; readonly recovered: RecoveredLog }> {
+    const { directory, logger, segmentBytes = SEGMENT_BYTES } = options;
+    invariant(
+      segmentBytes >= SEGMENT_BYTES_MIN && segmentBytes % 8 === 0,
+      `A segment of ${segmentBytes} bytes is too small, or no multiple of 8`,
+    );
+    try {
+      const found = await findLog(directory);
+      const { tail, tornBytes } = await mendLog(directory, logger, found);
+      const { segments, entries } = found;
+      const state =
+        found.state ?? new LogState({ base: LOG_START, last: LOG_START, hardState: INITIAL_HARD_STATE });
+      const newest = found.prepared.at(-1) ?? found.tail?.segment;
+      const pool = new SegmentPool({
+        directory,
+        logger,
+        segmentBytes,
+        prepared: found.prepared,
+        nextNumber: (newest?.number ?? 0) + 1,
+      });
+      const reservedBytes = Math.min(RESERVED_BYTES, segmentBytes / 8);
+      const sequence = found.tail?.sequence ?? 0;
+      const bufferBytes = 2 * GROUP_BYTES_MAX;
+      const writer = new LogWriter({ state, segments, pool, reservedBytes, bufferBytes, tail, sequence });
+      const log = new DurableLog({ writer, segments, pool, state });
+      try {
+        if (tail === undefined) await log.#submit([], undefined);
+      } catch (error) {
+        await writer.close();
+        throw error;
+      }
+      await log.#reclaim();
+      const { base, hardState } = state;
+      return { log, recovered: { base, entries, hardState, tornBytes } };
+    } catch (error) {
+      throw diskError("Opening the Raft log", error);
+    }
+  }
+
+  /** Files of the log, those that wait to be used included. */
+  get segments(): number {
+    return this.#segments.count + this.#pool.count;
+  }
+
+  /** Space that they take. */
+  get bytes(): number {
+    return this.#segments.bytes + this.#pool.bytes;
+  }
+
+  /**
+   * Resolves when the batch is durable, all of it at once; earlier calls have resolved by then. Calls that come while
+   * a sync is under way share the next one.
+   *
+   * A batch that changes nothing but `commit` is not worth a sync: it goes out with the next batch that is, and
+   * resolves when the calls before it have.
+   */
+  async append(batch: LogBatch): Promise<void> {
+    this.#checkOpen();
+    const { entries, hardState = this.#hardState } = batch;
+    const now = this.#hardState;
+    // Whether `commit` is behind the last entry shows when the entries before it are written.
+    const violation = hardStateViolation(now, hardState, Number.POSITIVE_INFINITY);
+    invariant(violation === undefined, `A hard state cannot go into the log: ${violation}`);
+    const isHint = entries.length === 0 && hardState.term === now.term && hardState.vote === now.vote;
+    const records = entries.map(encodeRecord);
+    if (!isHint) this.#group.checkRoom(bytesOf(records));
+    this.#hardState = hardState;
+    await (isHint ? this.#group.afterLast() : this.#submit(records, undefined));
+  }
+
+  /**
+   * Forgets the entries up to `base.index`, which the state machine holds durably, and resolves when the base is durable
+   * and the segments without any needed entry are removed or put by. Where the log has no entry of `base.term` at
+   * `base.index`, the state machine came as a snapshot (Raft figure 13, step 7): all entries are forgotten.
+   *
+   * A base that is not ahead of the present one changes nothing.
+   */
+  async compact(base: LogPosition): Promise<void> {
+    this.#checkOpen();
+    this.#hardState = { ...this.#hardState, commit: Math.max(this.#hardState.commit, base.index) };
+    await this.#submit([], base);
+    await this.#reclaim();
+  }
+
+  /** Writes what waits, and that the log was closed in good order; releases the files. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    try {
+      if (this.#writer.failure === undefined)
+        await this.#submit([encodeRecord({ kind: "closed" })], undefined);
+    } finally {
+      await this.#pool.settle();
+      await this.#writer.close();
+    }
+  }
+
+  #submit(records: readonly EncodedRecord[], base: LogPosition | undefined): Promise<void> {
+    const bytes = bytesOf(records);
+    return this.#group.submit({ records, bytes, base, hardState: this.#hardState }, bytes);
+  }
+
+  async #reclaim(): Promise<void> {
+    await this.#pool.reclaim(this.#segments.takeUnneeded(this.#state.base.index));
+  }
+
+  #checkOpen(): void {
+    const { failure } = this.#writer;
+    if (failure !== undefined) throw failure;
+    if (this.#closing !== undefined) throw logError("log-closed", "The Raft log is closed. Open it again.");
+  }
+}
+
+function bytesOf(records: readonly EncodedRecord[]): number {
+  return records.reduce((sum, record) => sum + record.bytes, 0);
+}

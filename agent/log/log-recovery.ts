@@ -1,0 +1,206 @@
+import { type Directory, systemErrorCode } from "../platform/directory.ts";
+import { messageOf } from "../platform/trivet-error.ts";
+import type { Entry } from "../raft/types.ts";
+import { findFrames, readBatch, type SoundBatch } from "./batch-reader.ts";
+import { logCorrupt, logFailed } from "./log-errors.ts";
+import { LogReplay } from "./log-replay.ts";
+import type { LogState } from "./log-state.ts";
+import { frameBytes } from "./record-frame.ts";
+import { parseSegmentName, segmentName, UNFINISHED_SEGMENT_NAME } from "./segment-name.ts";
+import { type Segment, SegmentSet } from "./segment-set.ts";
+
+/**
+ * Reads the log at start, changes nothing, and tells a torn tail from damage.
+ *
+ * What the writer guarantees:
+ *  W1  Batches carry the sequences 1, 2, 3, ... A batch is one write, whole in one segment.
+ *  W2  Batch n + 1 is written only after the sync of batch n has succeeded. So whatever shows that batch n + 1 was ever
+ *      begun proves that all of batch n was durable, whether or not it was acknowledged yet.
+ *  W3  A segment begins with a head that repeats the state, in the first batch written to it. It gets its number only
+ *      when its file is whole and durable, and the numbers become durable in their order: so a missing number is
+ *      damage, unless the segments before the gap are not needed any more and were being removed.
+ *  W4  What the start cuts it wipes durably before anything is written: at any time at most one incomplete batch is on
+ *      the disk, and its sequence is the next one.
+ *  W5  No header validates in a segment of another number. What is left in a file that is used again is as good as zeros.
+ *  W6  An overwritten sector has the old or the new content after a power cut; sectors that were not written are left
+ *      alone (what SQLite calls powersafe overwrite).
+ *
+ * So let batch n be the last of an unbroken series of complete batches, and look at every header behind it, in the
+ * rest of its segment and in all later ones, whatever stands in between (a lost header leaves no length to follow):
+ *  - none: the log ends there. Files of higher numbers were prepared and never used.
+ *  - only of batch n + 1: a torn tail, nothing of it was ever acknowledged. It is to be cut. This covers a tear in the
+ *    middle with later sectors present, a tear in the first batch of a segment, and a crash during an earlier cut.
+ *  - of any later batch: batch n + 1 was durable by W2 and is damaged. By W4, neither can an older one be there.
+ *
+ * What cannot be told apart: damage to the whole of the last batch of all, or to a part of it, from a torn one (no log
+ * can: Alagappan et al., Protocol-Aware Recovery, FAST 2018). A log that is closed in good order ends with a batch that
+ * says only that, so the batch before it is not the last one.
+ */
+export interface FoundLog {
+  /** Undefined if no batch was ever completed: a log that is new, or whose making was cut short. */
+  readonly state: LogState | undefined;
+  readonly entries: readonly Entry[];
+  readonly segments: SegmentSet;
+  readonly tail: LogTail | undefined;
+  readonly torn: TornBatch | undefined;
+  /** Files with a higher number than all that are in use, in order: nothing in them counts. */
+  readonly prepared: readonly Segment[];
+  /** Files that are no part of the log (any more). */
+  readonly leftovers: readonly string[];
+}
+
+/** Errors of a read that say that what was written is gone: the medium, or the file system's own checksums. */
+const MEDIUM_ERRORS: ReadonlySet<string> = new Set(["EIO", "EBADMSG", "EUCLEAN"]);
+
+/** The last complete batch, which the next one follows. */
+export interface LogTail {
+  readonly segment: Segment;
+  readonly sequence: number;
+  readonly offset: number;
+  readonly end: number;
+  /** Its bytes, a copy. */
+  readonly bytes: Buffer;
+}
+
+/** Where the remains of an incomplete batch are: nothing that counts is between `from` and `to`. */
+export interface TornBatch {
+  readonly segment: Segment;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Throws `log-corrupt`, or `log-version` for a log of another version of the format. */
+export async function findLog(directory: Directory): Promise<FoundLog> {
+  const names = await directory.list();
+  const { run, leftovers } = lastRun(names);
+  const reading = new Reading(run[0] ?? 1);
+  for (const number of run) {
+    const image = await readSegment(directory, number);
+    reading.takeSegment(image, { number, bytes: image.length });
+  }
+  return { ...reading.finish(), leftovers };
+}
+
+/** The state of one pass over the segments, oldest first. */
+class Reading {
+  readonly #segments = new SegmentSet();
+  readonly #replay = new LogReplay(this.#segments);
+  readonly #first: number;
+  #tail: LogTail | undefined;
+  #torn: TornBatch | undefined;
+  #unused: Segment[] = [];
+
+  constructor(firstSegment: number) {
+    this.#first = firstSegment;
+  }
+
+  takeSegment(image: Buffer, segment: Segment): void {
+    const { number } = segment;
+    let end = 0;
+    for (;;) {
+      const batch = readBatch(image, number, end);
+      if (batch.kind === "none") {
+        this.#judgeRest(image, segment, end, batch.found);
+        break;
+      }
+      if (!this.#isNext(batch.sequence)) {
+        throw this.#outOfPlace(segment, end, batch.sequence, `batch ${batch.sequence}`);
+      }
+      if (end === 0) this.#checkUnused(segment);
+      this.#replay.take(batch, segment, end === 0);
+      this.#tail = tailOf(batch, image, segment);
+      end = batch.end;
+    }
+    if (end === 0) this.#unused.push(segment);
+  }
+
+  finish(): Omit<FoundLog, "leftovers"> {
+    const entries = this.#replay.finish(this.#first);
+    if (this.#tail === undefined && this.#first !== 1) {
+      const found = "it holds no complete batch, and the segments before it are missing";
+      throw logCorrupt(segmentName(this.#first), found);
+    }
+    return {
+      state: this.#replay.state,
+      entries,
+      segments: this.#segments,
+      tail: this.#tail,
+      torn: this.#torn,
+      prepared: this.#unused,
+    };
+  }
+
+  /** Looks behind the last complete batch of a segment, which ends at `end`. */
+  #judgeRest(image: Buffer, segment: Segment, end: number, found: string): void {
+    for (const { offset, header } of findFrames(image, segment.number, end)) {
+      const isElsewhere = this.#torn !== undefined && this.#torn.segment !== segment;
+      if (!this.#isNext(header.sequence) || isElsewhere) {
+        throw this.#outOfPlace(
+          segment,
+          end,
+          header.sequence,
+          `${found}, and at offset ${offset} batch ${header.sequence}`,
+        );
+      }
+      const to = Math.min(segment.bytes, offset + frameBytes(header.payloadLength));
+      this.#torn = { segment, from: end, to };
+    }
+  }
+
+  /** A used segment follows: everything before it was used, and nothing before it is torn. */
+  #checkUnused(segment: Segment): void {
+    const hole = this.#unused[0] ?? this.#torn?.segment;
+    if (hole === undefined) return;
+    const found = `it ends with an incomplete batch or is empty, and ${segmentName(segment.number)} goes on`;
+    throw logCorrupt(segmentName(hole.number), found);
+  }
+
+  /** A log whose first segments were removed begins with any batch, a complete one. */
+  #isNext(sequence: number): boolean {
+    if (this.#tail !== undefined) return sequence === this.#tail.sequence + 1;
+    return this.#first === 1 ? sequence === 1 : true;
+  }
+
+  #outOfPlace(segment: Segment, offset: number, sequence: number, found: string): Error {
+    const expected = (this.#tail?.sequence ?? 0) + 1;
+    const proof = sequence > expected ? `, which was written only after batch ${expected} was durable` : "";
+    const where = `${segmentName(segment.number)} at offset ${offset}`;
+    return logCorrupt(where, `expected batch ${expected}, found ${found}${proof}`);
+  }
+}
+
+function tailOf(batch: SoundBatch, image: Buffer, segment: Segment): LogTail {
+  const { sequence, offset, end } = batch;
+  return { segment, sequence, offset, end, bytes: Buffer.from(image.subarray(offset, end)) };
+}
+
+/** The segments of the highest numbers without a gap; what is before a gap was being removed (W3). */
+function lastRun(names: readonly string[]): {
+  readonly run: readonly number[];
+  readonly leftovers: readonly string[];
+} {
+  const numbers = names
+    .map(parseSegmentName)
+    .filter((number) => number !== undefined)
+    .sort((one, other) => one - other);
+  const gap = numbers.findLastIndex((number, at) => at > 0 && numbers[at - 1] !== number - 1);
+  const leftovers = numbers.slice(0, Math.max(0, gap)).map(segmentName);
+  const unfinished = names.filter((name) => name === UNFINISHED_SEGMENT_NAME);
+  return { run: numbers.slice(Math.max(0, gap)), leftovers: [...leftovers, ...unfinished] };
+}
+
+async function readSegment(directory: Directory, number: number): Promise<Buffer> {
+  const name = segmentName(number);
+  try {
+    const file = await directory.open(name);
+    try {
+      return await file.read(0, await file.size());
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (!MEDIUM_ERRORS.has(systemErrorCode(error) ?? ""))
+      throw logFailed(`Reading the Raft log (${name})`, error);
+    throw logCorrupt(name, `it cannot be read (${messageOf(error)})`, error);
+  }
+}

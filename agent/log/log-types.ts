@@ -1,0 +1,31 @@
+import type { Entry, HardState } from "../raft/types.ts";
+
+/** A place in the Raft log: the entry at `index` was made in `term`. 0, 0 is the place before the first entry. */
+export interface LogPosition {
+  readonly index: number;
+  readonly term: number;
+}
+
+export const LOG_START: LogPosition = { index: 0, term: 0 };
+
+/** What becomes durable together. */
+export interface LogBatch {
+  readonly hardState?: HardState;
+  /**
+   * Without a gap among themselves and behind what is there. If the first one's index is not behind the last entry,
+   * everything from it on is replaced (Raft 5.3: a conflict). May be empty.
+   */
+  readonly entries: readonly Entry[];
+}
+
+/** What was found on the disk. */
+export interface RecoveredLog {
+  /** Before the first kept entry: everything up to it is in the state machine. */
+  readonly base: LogPosition;
+  /** From `base.index + 1`, without a gap. */
+  readonly entries: readonly Entry[];
+  /** `commit` is a lower bound, never below `base.index`. */
+  readonly hardState: HardState;
+  /** Bytes of an incomplete last batch that were cut: the process died before they were acknowledged. */
+  readonly tornBytes: number;
+}

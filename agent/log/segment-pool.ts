@@ -1,0 +1,160 @@
+import type { Directory, DiskFile } from "../platform/directory.ts";
+import { invariant } from "../platform/invariant.ts";
+import type { Logger } from "../platform/logger.ts";
+import { diskError } from "./log-errors.ts";
+import { segmentName, UNFINISHED_SEGMENT_NAME } from "./segment-name.ts";
+import type { Segment } from "./segment-set.ts";
+
+/** One is needed next, another saves the removal and the writing of zeros that would follow soon. */
+const PREPARED_MAX = 2;
+/** How much is written between two syncs: the log's own syncs wait behind it on the same disk. */
+const FILL_BYTES = 256 * 1024;
+
+/** A segment that the writer has taken to write to. */
+export interface OpenSegment extends Segment {
+  readonly file: DiskFile;
+}
+
+/**
+ * Segment files before and after their use. A file gets the next number when its blocks are allocated and its content,
+ * zeros or the remains of another segment, is durable; each number is durable before the next one is given.
+ *
+ * One thing at a time: whatever is asked for waits for what was begun before.
+ */
+export class SegmentPool {
+  readonly #directory: Directory;
+  readonly #logger: Logger;
+  readonly #segmentBytes: number;
+  readonly #prepared: Segment[];
+  #nextNumber: number;
+  #isPreparing = false;
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(options: {
+    readonly directory: Directory;
+    readonly logger: Logger;
+    readonly segmentBytes: number;
+    readonly prepared: readonly Segment[];
+    /** The first number that no file has. */
+    readonly nextNumber: number;
+  }) {
+    this.#directory = options.directory;
+    this.#logger = options.logger;
+    this.#segmentBytes = options.segmentBytes;
+    this.#prepared = [...options.prepared];
+    this.#nextNumber = options.nextNumber;
+  }
+
+  /** Files that wait to be used. */
+  get count(): number {
+    return this.#prepared.length;
+  }
+
+  get bytes(): number {
+    return this.#prepared.reduce((sum, segment) => sum + segment.bytes, 0);
+  }
+
+  /** Makes the next segment in the background, if there is none. A failure is logged: `take()` tries again. */
+  prepare(): void {
+    if (this.#prepared.length > 0 || this.#isPreparing) return;
+    this.#isPreparing = true;
+    this.#inBackground("prepare a segment", async () => {
+      try {
+        if (this.#prepared.length === 0) await this.#make();
+      } finally {
+        this.#isPreparing = false;
+      }
+    });
+  }
+
+  /**
+   * The next segment, with room for `bytes`. Rejects with `log-full` if there is no space for it, with `log-failed`
+   * for any other failure; a later call may do better.
+   */
+  async take(bytes: number): Promise<OpenSegment> {
+    await this.#work;
+    try {
+      if (this.#prepared.length === 0) await this.#make();
+      const [next] = this.#prepared;
+      invariant(next !== undefined, "A segment was made, and is not there");
+      const file = await this.#directory.open(segmentName(next.number));
+      try {
+        const size = await fillWithZeros(file, next.bytes, Math.max(bytes, this.#segmentBytes));
+        this.#prepared.shift();
+        return { number: next.number, bytes: size, file };
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+    } catch (error) {
+      throw diskError("a new segment of the Raft log", error);
+    }
+  }
+
+  /** Uses segments that hold nothing any more again, or removes their files. A failure is logged. */
+  async reclaim(segments: readonly Segment[]): Promise<void> {
+    if (segments.length === 0) return;
+    this.#inBackground("remove segments that are not needed", async () => {
+      for (const segment of segments) await this.#reclaim(segment);
+      await this.#directory.sync();
+    });
+    await this.#work;
+  }
+
+  /** Resolves when nothing is under way. */
+  async settle(): Promise<void> {
+    await this.#work;
+  }
+
+  #inBackground(what: string, work: () => Promise<void>): void {
+    this.#work = this.#work.then(work).catch((error: unknown) => {
+      const next = "the log goes on; segments stay until the next compaction or start";
+      this.#logger.log("warn", `raft log: could not ${what}; ${next}`, { error });
+    });
+  }
+
+  async #reclaim(segment: Segment): Promise<void> {
+    const name = segmentName(segment.number);
+    const isUsable = segment.bytes === this.#segmentBytes && this.#prepared.length < PREPARED_MAX;
+    if (!isUsable) return await this.#directory.remove(name);
+    await this.#give(name, segment.bytes);
+  }
+
+  async #make(): Promise<void> {
+    try {
+      const file = await this.#directory.open(UNFINISHED_SEGMENT_NAME);
+      try {
+        await fillWithZeros(file, 0, this.#segmentBytes);
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      // Half a segment must not hold space that others lack.
+      await this.#directory.remove(UNFINISHED_SEGMENT_NAME).catch((removal: unknown) => {
+        this.#logger.log("warn", "raft log: could not remove an unfinished segment", { error: removal });
+      });
+      throw error;
+    }
+    await this.#give(UNFINISHED_SEGMENT_NAME, this.#segmentBytes);
+  }
+
+  /** Gives the file the next number, durably. */
+  async #give(name: string, bytes: number): Promise<void> {
+    const number = this.#nextNumber;
+    await this.#directory.rename(name, segmentName(number));
+    await this.#directory.sync();
+    this.#nextNumber = number + 1;
+    this.#prepared.push({ number, bytes });
+  }
+}
+
+/** Makes `file` at least `wanted` bytes long, durably, with zeros from `size` on; returns its size. */
+export async function fillWithZeros(file: DiskFile, size: number, wanted: number): Promise<number> {
+  if (size >= wanted) return size;
+  const zeros = Buffer.alloc(Math.min(FILL_BYTES, wanted - size));
+  for (let at = size; at < wanted; at += zeros.length) {
+    await file.write(at, zeros.subarray(0, Math.min(zeros.length, wanted - at)));
+    await file.sync();
+  }
+  return wanted;
+}
