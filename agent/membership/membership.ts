@@ -12,7 +12,7 @@ import type { DataDirectory } from "./data-directory.ts";
 import { foundOrJoin } from "./founding.ts";
 import { Member } from "./member.ts";
 import { presenceOf } from "./presence-body.ts";
-import { type StatusInput, statusOf } from "./status.ts";
+import { statusOf } from "./status.ts";
 
 /** How often this node tells the others its state, at most; the bus sends only what has changed. */
 const ANNOUNCE_MS = 500;
@@ -23,7 +23,13 @@ const HAND_OVER_MS = 2_000;
 const CLUSTER_ID_BYTES = 16;
 
 export interface MembershipOptions {
-  readonly node: StatusInput["node"];
+  readonly node: {
+    readonly version: string;
+    readonly name: string;
+    readonly broker: string | null;
+    /** Known once the API listens. */
+    readonly api: () => string | null;
+  };
   readonly clusterName: string;
   readonly expect: number;
   readonly timing: ReplicaOptions["timing"];
@@ -104,7 +110,7 @@ export class Membership {
   status(): AgentStatus {
     const { node, clusterName, expect, data, bus, clock } = this.#options;
     return statusOf({
-      node,
+      node: { ...node, api: node.api() },
       identity: { id: data.identity.nodeId, memberId: data.memberId },
       uptimeMs: clock.nowMs() - this.#startedMs,
       clusterName,
@@ -145,6 +151,7 @@ export class Membership {
       onFailed,
     });
     this.#waiters.changed();
+    this.#announce();
   }
 
   async #whenMember(timeoutMs: number): Promise<Member> {
@@ -159,7 +166,11 @@ export class Membership {
 
   #keepAnnouncing(): void {
     if (this.#stopping.signal.aborted) return;
-    this.#options.bus.announce(presenceOf(this.status()));
+    this.#announce();
     this.#options.clock.setTimer(ANNOUNCE_MS, () => this.#keepAnnouncing());
+  }
+
+  #announce(): void {
+    this.#options.bus.announce(presenceOf(this.status()));
   }
 }

@@ -1,7 +1,7 @@
 import type { PresenceBody } from "../bus/presence.ts";
 import type { AgentStatus } from "./agent-status.ts";
 
-/** What the others are told of this node. The commit index is left out: it would make every write a presence. */
+/** What the others are told of this node. */
 export function presenceOf({ version, node, cluster, raft }: AgentStatus): PresenceBody {
   return {
     name: node.name,
@@ -11,6 +11,6 @@ export function presenceOf({ version, node, cluster, raft }: AgentStatus): Prese
     api: node.api,
     broker: node.broker,
     role: raft.role === "waiting" ? "spare" : raft.role === "learner" ? "standby" : "voter",
-    raft: { term: raft.term, commit: 0, leader: raft.leader?.nodeId ?? null },
+    raft: { term: raft.term, commit: raft.commitIndex, leader: raft.leader?.nodeId ?? null },
   };
 }

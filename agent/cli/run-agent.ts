@@ -1,0 +1,121 @@
+import { type ApiServer, startApiServer } from "../api/start-api-server.ts";
+import { Bus } from "../bus/bus.ts";
+import type { Settings } from "../config/settings.ts";
+import { DurableLog } from "../log/durable-log.ts";
+import { DataDirectory } from "../membership/data-directory.ts";
+import { Membership } from "../membership/membership.ts";
+import { systemClock as clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import { systemRandom as random } from "../platform/random.ts";
+import { openSqliteStore } from "../store/sqlite-store.ts";
+import { VERSION } from "./version.ts";
+
+/**
+ * One agent from start to stop: opens what it has, takes part in its cluster, serves the API.
+ *
+ * Resolves after a clean stop, which `signal` asks for. Rejects if it cannot start, or if the disk, the database or an invariant failed: then the process must end, since
+ * what it holds in memory may no longer be what the disk has.
+ */
+export async function runAgent(options: {
+  readonly settings: Settings;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+}): Promise<void> {
+  const { settings, logger, signal } = options;
+  const failure = new Failure();
+  const opened = new OpenedParts(logger);
+  try {
+    const data = opened.add("data directory", await DataDirectory.open(settings.data, random));
+    const { log, recovered } = await DurableLog.open({ directory: data.raft, logger });
+    opened.add("log", log);
+    const store = opened.add("store", await openSqliteStore({ directory: data.path, logger, clock }));
+    const { nodeId } = data.identity;
+    const { cluster, mqtt: listen, peers: seeds } = settings;
+    const bus = opened.add(
+      "bus",
+      await Bus.open({ cluster, nodeId, session: data.session, listen, seeds, clock, random, logger }),
+    );
+    let api: ApiServer | null = null;
+    const membership = new Membership({
+      node: { version: VERSION, name: settings.name, broker: bus.brokerUrl, api: () => api?.url ?? null },
+      clusterName: cluster,
+      expect: settings.bootstrapExpect,
+      timing: { heartbeatMs: settings.heartbeatMs, electionMs: settings.electionTimeoutMs },
+      onFailed: (error) => failure.fail(error),
+      ...{ data, log, recovered, store, bus, clock, random, logger },
+    });
+    opened.add("membership", { close: async () => membership.stop() });
+    api = await startApiServer({
+      listen: settings.http,
+      sql: membership.sql,
+      status: () => membership.status(),
+      limits: settings,
+      logger,
+      clock,
+    });
+    opened.add("API", api);
+    logger.log("info", "Serving.", {
+      node: nodeId,
+      name: settings.name,
+      api: api.url,
+      broker: bus.brokerUrl,
+    });
+    membership.start().catch((error: unknown) => failure.fail(error));
+    await Promise.race([failure.happened, aborted(signal)]);
+    logger.log("info", "Stopping.", { reason: signal.reason });
+    await membership.handOver();
+  } finally {
+    await opened.closeAll();
+  }
+}
+
+/** The first thing that went wrong for good. */
+class Failure {
+  readonly happened: Promise<never>;
+  #reject: (error: unknown) => void = () => undefined;
+
+  constructor() {
+    this.happened = new Promise((_, reject) => {
+      this.#reject = reject;
+    });
+    // It may happen while nobody waits for it yet, or any more.
+    this.happened.catch(() => undefined);
+  }
+
+  fail(error: unknown): void {
+    this.#reject(error);
+  }
+}
+
+/** What has been opened, to be closed in the opposite order however far the start came. */
+class OpenedParts {
+  readonly #logger: Logger;
+  readonly #parts: { readonly name: string; readonly part: { close(): Promise<void> } }[] = [];
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  add<Part extends { close(): Promise<void> }>(name: string, part: Part): Part {
+    this.#parts.push({ name, part });
+    return part;
+  }
+
+  async closeAll(): Promise<void> {
+    for (const { name, part } of this.#parts.reverse()) {
+      try {
+        await part.close();
+      } catch (error) {
+        // One that fails must not keep the others open.
+        this.#logger.log("error", `The ${name} could not be closed cleanly.`, { reason: error });
+      }
+    }
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
