@@ -1,0 +1,143 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import type { AgentStatus } from "../../agent/membership/agent-status.ts";
+import { until } from "./until.ts";
+
+/** The bundle that `npm run build` made: `dist/` stands beside the folder that the tests are compiled to. */
+export const BUNDLE = fileURLToPath(new URL("../../../dist/trivet.mjs", import.meta.url));
+
+/** Longest wait for anything that a healthy agent does. */
+const DEADLINE_MS = 30_000;
+const REQUEST_MS = 30_000;
+const LINES_MAX = 2_000;
+
+export interface QueryResult {
+  readonly columns?: readonly string[];
+  readonly values?: readonly (readonly unknown[])[];
+  readonly rows_affected?: number;
+  readonly last_insert_id?: number;
+  readonly error?: string;
+  readonly code?: string;
+}
+
+/** The answer to a request that was understood; `status` other than 200 comes with `code`. */
+export interface Answer {
+  readonly status: number;
+  readonly code?: string;
+  readonly error?: string;
+  readonly results?: readonly QueryResult[];
+}
+
+/** One real agent: `trivet agent` as a process of its own, with its data and its ports. */
+export class AgentProcess {
+  readonly name: string;
+  readonly directory: string;
+  readonly url: string;
+  readonly #args: readonly string[];
+  readonly #lines: string[] = [];
+  #child: ChildProcess | null = null;
+
+  constructor(options: {
+    readonly name: string;
+    readonly directory: string;
+    readonly http: number;
+    readonly mqtt: number;
+    readonly args: readonly string[];
+  }) {
+    const { name, directory, http, mqtt, args } = options;
+    this.name = name;
+    this.directory = directory;
+    this.url = `http://127.0.0.1:${http}`;
+    this.#args = [
+      ...["--name", name, "--data", directory],
+      ...["--http", `127.0.0.1:${http}`, "--mqtt", `127.0.0.1:${mqtt}`],
+      ...args,
+    ];
+  }
+
+  /** What all its processes have logged, the newest last. */
+  get lines(): readonly string[] {
+    return this.#lines;
+  }
+
+  get isRunning(): boolean {
+    return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  start(): void {
+    const child = spawn(process.execPath, [BUNDLE, "agent", ...this.#args], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    this.#child = child;
+    createInterface({ input: child.stderr }).on("line", (line) => {
+      this.#lines.push(line);
+      if (this.#lines.length > LINES_MAX) this.#lines.shift();
+    });
+  }
+
+  /** Resolves with the exit code; null if a signal ended it. */
+  async exited(): Promise<number | null> {
+    const child = this.#child;
+    if (child === null) throw new Error(`${this.name} was not started`);
+    // `close` comes after the last line of output.
+    if (this.isRunning) await once(child, "close", { signal: AbortSignal.timeout(DEADLINE_MS) });
+    return child.exitCode;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
+  async kill(): Promise<void> {
+    this.signal("SIGKILL");
+    await this.exited();
+  }
+
+  /** A clean stop. Resolves with the exit code. */
+  async stop(): Promise<number | null> {
+    this.signal("SIGTERM");
+    return this.exited();
+  }
+
+  async status(): Promise<AgentStatus> {
+    const response = await fetch(`${this.url}/status`, { signal: AbortSignal.timeout(REQUEST_MS) });
+    return (await response.json()) as AgentStatus;
+  }
+
+  /** Resolves with the first status that `isMet` accepts; a node that does not answer (yet) counts as not met. */
+  untilStatus(what: string, isMet: (status: AgentStatus) => boolean): Promise<AgentStatus> {
+    return until(`${this.name}: ${what}`, DEADLINE_MS, async () => {
+      const status = await this.status().catch(() => null);
+      return status !== null && isMet(status) ? status : null;
+    });
+  }
+
+  execute(body: unknown, parameters = ""): Promise<Answer> {
+    return this.post(`/db/execute${parameters}`, JSON.stringify(body));
+  }
+
+  query(sql: string, level = "none"): Promise<Answer> {
+    return this.post(`/db/query?level=${level}`, JSON.stringify([sql]));
+  }
+
+  async post(path: string, body: string): Promise<Answer> {
+    const response = await fetch(`${this.url}${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body,
+      signal: AbortSignal.timeout(REQUEST_MS),
+    });
+    return { status: response.status, ...((await response.json()) as object) };
+  }
+
+  /** The rows of a query on this node's own copy. */
+  async rows(sql: string): Promise<readonly (readonly unknown[])[]> {
+    const answer = await this.query(sql);
+    const [result] = answer.results ?? [];
+    if (result === undefined || result.error !== undefined)
+      throw new Error(`${sql}: ${JSON.stringify(answer)}`);
+    return result.values ?? [];
+  }
+}

@@ -1,0 +1,107 @@
+import { t } from "tap";
+import { TestCluster } from "./test-cluster.ts";
+import { until } from "./until.ts";
+import { Writer } from "./writer.ts";
+
+const KILLS = 20;
+/** Ids of one writer never meet those of another. */
+const IDS_PER_WRITER = 10_000_000;
+
+t.test(
+  "a leader killed in the middle of writes loses nothing that was acknowledged",
+  { timeout: 300_000 },
+  async (t) => {
+    const cluster = await TestCluster.start(3);
+    t.teardown(() => cluster.end());
+    const [first] = cluster.agents;
+    // No key: a row that was applied twice must show.
+    await first?.execute(["CREATE TABLE kept (id INTEGER NOT NULL, writer TEXT NOT NULL)"]);
+    const writers = cluster.agents.map((agent, nth) => new Writer(agent, nth * IDS_PER_WRITER + 1));
+    const failoverMs: number[] = [];
+
+    for (let kill = 0; kill < KILLS; kill++) {
+      const leader = await cluster.untilLed();
+      const killedMs = performance.now();
+      leader.signal("SIGKILL");
+      const survivors = writers.filter((writer) => writer.agent !== leader);
+      const next = await until("a write through a survivor", 30_000, async () => {
+        const acknowledged = survivors.map(
+          (writer) => writer.firstSentAfter(killedMs)?.acknowledgedMs ?? Infinity,
+        );
+        return Math.min(...acknowledged) < Infinity ? Math.min(...acknowledged) : null;
+      });
+      failoverMs.push(next - killedMs);
+      await leader.exited();
+      leader.start();
+      await cluster.untilLed();
+    }
+    await Promise.all(writers.map((writer) => writer.stop()));
+    await cluster.untilEqual();
+
+    failoverMs.sort((a, b) => a - b);
+    const [median, worst] = [failoverMs[KILLS / 2] ?? 0, failoverMs.at(-1) ?? 0];
+    t.comment(
+      `kill -9 of the leader to the next acknowledged write: median ${median.toFixed(0)} ms, worst of ${KILLS} ${worst.toFixed(0)} ms`,
+    );
+    for (const { agent, acknowledged, failures } of writers) {
+      t.comment(
+        `${agent.name}: ${acknowledged.length} acknowledged, failures ${JSON.stringify([...failures])}`,
+      );
+    }
+
+    const copies = await Promise.all(
+      cluster.agents.map((agent) => agent.rows("SELECT id, writer FROM kept ORDER BY id")),
+    );
+    for (const copy of copies.slice(1)) t.strictSame(copy, copies[0], "the nodes hold the same rows");
+    const ids = (copies[0] ?? []).map(([id]) => Number(id));
+    t.equal(new Set(ids).size, ids.length, "no row is there twice");
+    const kept = new Set(ids);
+    const acknowledged = writers.flatMap((writer) => writer.acknowledged.map(({ id }) => id));
+    t.strictSame(
+      acknowledged.filter((id) => !kept.has(id)),
+      [],
+      "every acknowledged row is there",
+    );
+    t.ok(acknowledged.length > KILLS * 10, `${acknowledged.length} writes were acknowledged`);
+    const strangers = ids.filter((id) => !writers.some((writer) => writer.hasSent(id)));
+    t.strictSame(strangers, [], "nothing is there that was not sent");
+    t.strictSame([...cluster.termsWithSeveralLeaders()], [], "no term had two leaders");
+
+    // The power fails everywhere at once.
+    await Promise.all(cluster.agents.map((agent) => agent.kill()));
+    for (const agent of cluster.agents) agent.start();
+    await cluster.untilLed();
+    await cluster.untilEqual();
+    for (const agent of cluster.agents) {
+      const rows = await agent.rows("SELECT id, writer FROM kept ORDER BY id");
+      t.strictSame(rows, copies[0], `${agent.name} has every row after all were killed at once`);
+    }
+  },
+);
+
+t.test("all killed at once, in the middle of writes", { timeout: 120_000 }, async (t) => {
+  const cluster = await TestCluster.start(3);
+  t.teardown(() => cluster.end());
+  const [first] = cluster.agents;
+  await first?.execute(["CREATE TABLE kept (id INTEGER NOT NULL, writer TEXT NOT NULL)"]);
+  const writers = cluster.agents.map((agent, nth) => new Writer(agent, nth * IDS_PER_WRITER + 1));
+  for (let round = 0; round < 3; round++) {
+    const before = writers.map((writer) => writer.acknowledged.length);
+    await until("fifty more writes through each node", 30_000, async () =>
+      writers.every((writer, nth) => writer.acknowledged.length >= (before[nth] ?? 0) + 50) ? true : null,
+    );
+    for (const agent of cluster.agents) agent.signal("SIGKILL");
+    await Promise.all(cluster.agents.map((agent) => agent.exited()));
+    for (const agent of cluster.agents) agent.start();
+    await cluster.untilLed();
+  }
+  await Promise.all(writers.map((writer) => writer.stop()));
+  await cluster.untilEqual();
+  for (const agent of cluster.agents) {
+    const ids = (await agent.rows("SELECT id FROM kept")).map(([id]) => Number(id));
+    t.equal(new Set(ids).size, ids.length, `${agent.name}: no row is there twice`);
+    const kept = new Set(ids);
+    const lost = writers.flatMap((writer) => writer.acknowledged).filter(({ id }) => !kept.has(id));
+    t.strictSame(lost, [], `${agent.name}: every acknowledged row is there`);
+  }
+});
