@@ -1,9 +1,9 @@
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { t } from "tap";
-import { AgentProcess } from "./agent-process.ts";
+import { AgentProcess, BUNDLE } from "./agent-process.ts";
 import { freePorts } from "./free-ports.ts";
 import { runTrivet } from "./run-trivet.ts";
 import { TestCluster } from "./test-cluster.ts";
@@ -59,9 +59,15 @@ t.test(
       "a data directory of another user",
       { skip: process.getuid?.() !== 0 && "needs root" },
       async (t) => {
-        const foreign = await mkdtemp(join(tmpdir(), "trivet-test-"));
-        t.teardown(() => rm(foreign, { recursive: true, force: true }));
-        const answer = await runTrivet(["agent", "--data", foreign, ...anyPorts], { uid: 65_534 });
+        // The other user must be able to read the program, wherever the checkout is.
+        const shared = await mkdtemp(join(tmpdir(), "trivet-test-"));
+        t.teardown(() => rm(shared, { recursive: true, force: true }));
+        await cp(dirname(BUNDLE), shared, { recursive: true });
+        await chmod(shared, 0o755);
+        const foreign = join(shared, "foreign");
+        await mkdir(foreign, { mode: 0o700 });
+        const options = { uid: 65_534, bundle: join(shared, basename(BUNDLE)) };
+        const answer = await runTrivet(["agent", "--data", foreign, ...anyPorts], options);
         t.match(answer, { code: 78, stderr: /cannot be used \(EACCES\)/ });
       },
     );
