@@ -1,4 +1,10 @@
-import { createServer, type Server, STATUS_CODES } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from "node:http";
 import { isIPv6 } from "node:net";
 import type { Duplex } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
@@ -27,13 +33,24 @@ const BODY_BYTES_TOTAL_MAX = 64 * 1024 * 1024;
 const HEADER_BYTES_MAX = 16 * 1024;
 const CLOSE_DEADLINE_MS = 3_000;
 
-/** Slow senders (slowloris) are cut: the headers must be there within 10 s, the whole request within 30 s. */
-const TIMEOUTS = {
+/** How long a connection may take, milliseconds. Slow senders (slowloris) are cut, as are idle connections. */
+export interface ApiTimeouts {
+  readonly headersTimeout: number;
+  /** For the whole request, body included. */
+  readonly requestTimeout: number;
+  readonly keepAliveTimeout: number;
+  /** How often the first two are looked at. */
+  readonly connectionsCheckingInterval: number;
+}
+
+const TIMEOUTS: ApiTimeouts = {
   headersTimeout: 10_000,
   requestTimeout: 30_000,
   keepAliveTimeout: 15_000,
   connectionsCheckingInterval: 1_000,
-} as const;
+};
+/** A connection on which nothing moves for the longest request and this is dead: a client that does not read. */
+const SILENCE_MS = 30_000;
 
 /**
  * Starts the HTTP API. Rejects with `port-in-use`, `address-unavailable`, `port-not-permitted` or `listen-failed`.
@@ -46,10 +63,12 @@ export async function startApiServer(options: {
   readonly limits: ApiLimits;
   readonly logger: Logger;
   readonly clock: Clock;
+  readonly timeouts?: ApiTimeouts;
 }): Promise<ApiServer> {
-  const { listen, status, limits, logger, clock } = options;
+  const { listen, status, limits, logger, clock, timeouts = TIMEOUTS } = options;
   const budget = new RequestBudget({ requestsMax: REQUESTS_MAX, bytesMax: BODY_BYTES_TOTAL_MAX });
-  const server = createServer({ ...TIMEOUTS, maxHeaderSize: HEADER_BYTES_MAX });
+  const server = createServer({ ...timeouts, maxHeaderSize: HEADER_BYTES_MAX });
+  server.setTimeout(limits.requestTimeoutMsMax + SILENCE_MS);
   server.maxConnections = CONNECTIONS_MAX;
 
   const address = await bind(server, listen);
@@ -60,12 +79,18 @@ export async function startApiServer(options: {
     logger,
   });
   // HTTP/1.0 clients may leave Host out: the adapter needs some name to make a URL of.
-  const handle = getRequestListener(app.fetch, { hostname: "localhost", errorHandler: refuseTarget });
+  const listener = getRequestListener(app.fetch, { hostname: "localhost", errorHandler: refuseTarget });
+  const running = new Set<ServerResponse>();
+  const handle = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+    running.add(outgoing);
+    outgoing.once("close", () => running.delete(outgoing));
+    void listener(incoming, outgoing);
+  };
   server.on("request", handle);
   // Answer before a refused body is sent (RFC 9110 10.1.1); Node's default asks for it unseen.
   server.on("checkContinue", (incoming, outgoing) => {
     if (Number(incoming.headers["content-length"] ?? 0) <= limits.bodyBytesMax) outgoing.writeContinue();
-    return handle(incoming, outgoing);
+    handle(incoming, outgoing);
   });
   server.on("clientError", refuseGarbage);
 
@@ -74,7 +99,7 @@ export async function startApiServer(options: {
   return {
     url: `http://${host}:${address.port}`,
     close() {
-      closed ??= close(server, clock);
+      closed ??= close(server, running, clock);
       return closed;
     },
   };
@@ -159,10 +184,11 @@ function garbageResponse(code: string | undefined): ReturnType<typeof describeEr
   }
 }
 
-function close(server: Server, clock: Clock): Promise<void> {
+function close(server: Server, running: ReadonlySet<ServerResponse>, clock: Clock): Promise<void> {
+  // Connections that are idle now are closed at once (Node 19); these must not stay open after their answer.
+  for (const outgoing of running) if (!outgoing.headersSent) outgoing.setHeader("connection", "close");
   return new Promise((resolve) => {
     const timer = clock.setTimer(CLOSE_DEADLINE_MS, () => server.closeAllConnections());
-    // Connections that are idle now are closed at once (Node 19), the others after their answer.
     server.close(() => {
       timer.cancel();
       resolve();

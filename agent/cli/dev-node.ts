@@ -9,16 +9,18 @@ const POLL_EVERY_MS = 250;
 const POLL_TIMEOUT_MS = 500;
 const RESTART_MS_MIN = 250;
 const RESTART_MS_MAX = 10_000;
-/** Who lived this long starts again without a wait. */
+/** Who lived this long starts again after the shortest wait. */
 const HEALTHY_MS = 10_000;
 const LOG_BYTES_MAX = 1024 * 1024;
+/** What an agent says when it ends badly: its own last word, an error in its log, a bug's exception. */
+const COMPLAINT = /^(?:trivet: |error |\w*Error: )/;
 
 /** One node as `trivet dev` sees it. */
 export interface DevNodeView {
   readonly name: string;
   readonly api: string;
   /** `failed`: it never served; there is no use in starting it again. */
-  readonly state: "starting" | "up" | "down" | "failed" | "stopped";
+  readonly state: "new" | "starting" | "up" | "down" | "failed" | "stopped";
   readonly pid: number | undefined;
   /** Its last word about itself; undefined while it is not up. */
   readonly status: AgentStatus | undefined;
@@ -39,7 +41,7 @@ export class DevNode {
   #view: DevNodeView;
   #startedMs = 0;
   #restartMs = RESTART_MS_MIN;
-  #lastLine = "";
+  #complaint = "";
   #isStopping = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -58,7 +60,7 @@ export class DevNode {
     this.#env = options.env;
     this.#log = new BoundedLogFile(join(options.directory, `${name}.log`), LOG_BYTES_MAX);
     this.#onChange = options.onChange;
-    this.#view = { name, api, state: "starting", pid: undefined, status: undefined, reason: "" };
+    this.#view = { name, api, state: "new", pid: undefined, status: undefined, reason: "" };
   }
 
   get view(): DevNodeView {
@@ -67,7 +69,7 @@ export class DevNode {
 
   start(): void {
     this.#startedMs = performance.now();
-    this.#lastLine = "";
+    this.#complaint = "";
     // In a process group of its own, Ctrl-C on the terminal reaches only us: we stop the nodes. Over the IPC
     // channel the agent notices if we die before that.
     const child = spawn(process.execPath, this.#argv, {
@@ -101,27 +103,28 @@ export class DevNode {
       clearTimeout(killer);
     }
     this.#log.close();
-    this.#change({ state: "stopped", pid: undefined, status: undefined, reason: "stopped" });
+    this.#change({ state: "stopped", pid: undefined, status: undefined, reason: "" });
   }
 
   #onLine(line: string): void {
     this.#log.write(`${line}\n`);
-    if (line.trim() !== "") this.#lastLine = line;
+    if (COMPLAINT.test(line)) this.#complaint = line;
   }
 
   #onEnd(how: string): void {
     this.#child = undefined;
     if (this.#isStopping) return;
-    const reason = this.#lastLine === "" ? how : `${how}: ${this.#lastLine}`;
+    const reason = this.#complaint === "" ? how : `${how}: ${this.#complaint}`;
     if (this.#view.state === "starting") {
       this.#change({ state: "failed", pid: undefined, status: undefined, reason });
       return;
     }
     const isHealthy = performance.now() - this.#startedMs >= HEALTHY_MS;
-    this.#restartMs = isHealthy ? RESTART_MS_MIN : Math.min(this.#restartMs * 2, RESTART_MS_MAX);
-    const again = `${reason}; starts again in ${this.#restartMs / 1000} s`;
+    const delayMs = isHealthy ? RESTART_MS_MIN : this.#restartMs;
+    this.#restartMs = Math.min(delayMs * 2, RESTART_MS_MAX);
+    const again = `${reason}; starts again in ${delayMs} ms`;
     this.#change({ state: "down", pid: undefined, status: undefined, reason: again });
-    this.#timer = setTimeout(() => this.start(), this.#restartMs);
+    this.#timer = setTimeout(() => this.start(), delayMs);
   }
 
   async #poll(child: ChildProcess): Promise<void> {

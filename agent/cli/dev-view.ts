@@ -30,6 +30,7 @@ function drawNode({ name, state, status, api }: DevNodeView): string[] {
 
 /** One line of what a node is, for output that is not a terminal; equal lines mean that nothing changed. */
 export function describeNode({ name, state, status, api, pid, reason }: DevNodeView): string {
+  if (state === "new" || state === "stopped") return `${name} ${state}`;
   if (state === "starting") return `${name} starting, process ${pid}, API ${api}`;
   if (status === undefined)
     return `${name} ${state === "up" ? "does not answer" : `${state}: ${printable(reason)}`}`;

@@ -123,7 +123,7 @@ function lineView(intro: readonly string[], hint: string, { stdout }: CommandIo)
     const views = nodes.map(({ view }) => view);
     for (const view of views) {
       const line = describeNode(view);
-      if (shown.get(view.name) === line) continue;
+      if (view.state === "new" || shown.get(view.name) === line) continue;
       shown.set(view.name, line);
       stdout.write(`${line}\n`);
     }

@@ -1,0 +1,378 @@
+import { once } from "node:events";
+import { request } from "node:http";
+import { connect, type Socket } from "node:net";
+import { text } from "node:stream/consumers";
+import t, { type Test } from "tap";
+import type { ApiLimits } from "../../agent/api/api-limits.ts";
+import { type ApiTimeouts, startApiServer } from "../../agent/api/start-api-server.ts";
+import type { AgentStatus } from "../../agent/membership/agent-status.ts";
+import { systemClock } from "../../agent/platform/clock.ts";
+import { createLineLogger } from "../../agent/platform/logger.ts";
+import { TrivetError } from "../../agent/platform/trivet-error.ts";
+import type { SqlService } from "../../agent/replica/sql-service.ts";
+import { MemorySqlService } from "./memory-sql-service.ts";
+import { sampleStatus } from "./sample-status.ts";
+
+const LIMITS: ApiLimits = {
+  bodyBytesMax: 4 * 1024 * 1024,
+  requestTimeoutMs: 10_000,
+  queryTimeoutMs: 5_000,
+  requestTimeoutMsMax: 60_000,
+};
+
+interface Started {
+  readonly url: string;
+  readonly port: number;
+  readonly log: string[];
+  readonly sql: MemorySqlService;
+  close(): Promise<void>;
+}
+
+async function start(
+  t: Test,
+  options: {
+    readonly sql?: SqlService;
+    readonly status?: () => AgentStatus;
+    readonly port?: number;
+    readonly timeouts?: ApiTimeouts;
+  } = {},
+): Promise<Started> {
+  const log: string[] = [];
+  const sql = new MemorySqlService();
+  const server = await startApiServer({
+    listen: { host: "127.0.0.1", port: options.port ?? 0 },
+    sql: options.sql ?? sql,
+    status: options.status ?? sampleStatus,
+    limits: LIMITS,
+    logger: createLineLogger({ level: "info", journal: false, write: (line) => log.push(line) }),
+    clock: systemClock,
+    ...(options.timeouts ? { timeouts: options.timeouts } : {}),
+  });
+  t.teardown(async () => {
+    await server.close();
+    sql.close();
+  });
+  return { url: server.url, port: Number(new URL(server.url).port), log, sql, close: () => server.close() };
+}
+
+async function post(
+  url: string,
+  body: string | Uint8Array,
+): Promise<{ status: number; text: string; headers: Headers }> {
+  const response = await fetch(url, { method: "POST", body });
+  return { status: response.status, text: await response.text(), headers: response.headers };
+}
+
+/** Sends bytes as they are and reads until the server closes, or until `isEnough`. */
+async function talk(
+  port: number,
+  bytes: string,
+  isEnough: (text: string) => boolean = () => false,
+): Promise<string> {
+  const socket = connect(port, "127.0.0.1");
+  await once(socket, "connect");
+  socket.write(bytes);
+  return readUntil(socket, isEnough);
+}
+
+async function readUntil(socket: Socket, isEnough: (text: string) => boolean): Promise<string> {
+  let received = "";
+  socket.setEncoding("latin1");
+  for await (const chunk of socket) {
+    received += chunk;
+    if (isEnough(received)) break;
+  }
+  socket.destroy();
+  return received;
+}
+
+const statusOf = (response: string): number => Number(/^HTTP\/1.1 (\d+)/.exec(response)?.[1]);
+const bodyOf = (response: string): object => JSON.parse(response.slice(response.indexOf("\r\n\r\n") + 4));
+
+t.test("the API runs SQL in rqlite's forms", async (t) => {
+  const { url, sql } = await start(t);
+  const create = await post(
+    `${url}/db/execute`,
+    '["CREATE TABLE foo (id INTEGER PRIMARY KEY, name TEXT, b BLOB)"]',
+  );
+  t.match(create, { status: 200, text: '{"results":[{}]}' });
+  t.match(create.headers.get("content-type"), /^application\/json/);
+
+  const insert =
+    '[["INSERT INTO foo(name) VALUES(?)", "fiona"], ["INSERT INTO foo(id, b) VALUES(:id, :b)", {"id": 9007199254740993, "b": [1, 2]}], "INSERT INTO nowhere VALUES(1)"]';
+  const inserted = await post(`${url}/db/execute?transaction&timeout=2s`, insert);
+  t.equal(inserted.status, 200);
+  t.match(
+    inserted.text,
+    /^\{"results":\[\{"last_insert_id":1,"rows_affected":1\},\{"last_insert_id":9007199254740993,"rows_affected":1\},\{"error":"no such table: nowhere","code":"sql"\}\]\}$/,
+  );
+  t.same(sql.lastOptions, { transaction: true, timeoutMs: 2000 });
+
+  const query = await fetch(`${url}/db/query?q=SELECT+*+FROM+foo&level=none`);
+  t.equal(
+    await query.text(),
+    '{"results":[{"columns":["id","name","b"],"types":["","",""],"values":[[1,"fiona",null],[9007199254740993,null,"AQI="]]}]}',
+  );
+  t.same(sql.lastOptions, { level: "none", timeoutMs: 5000 });
+
+  const parameterized = await post(
+    `${url}/db/query?associative&timings`,
+    '[["SELECT name FROM foo WHERE id = ?", 1]]',
+  );
+  t.match(
+    parameterized.text,
+    /^\{"results":\[\{"types":\{"name":""\},"rows":\[\{"name":"fiona"\}\]\}\],"time":[\d.e-]+\}$/,
+  );
+  t.same(sql.lastOptions, { level: "linearizable", timeoutMs: 5000 });
+  t.match((await post(`${url}/db/query?pretty`, '["SELECT 1 AS a"]')).text, /^\{\n {4}"results": \[\n/);
+});
+
+t.test("the API refuses a bad request with a code, a sentence and the right status", async (t) => {
+  const { url, log } = await start(t);
+  const refused: readonly (readonly [string, string | undefined, number, string, RegExp])[] = [
+    ["/db/execute", '["INSERT', 400, "malformed-json", /line 1, column 9/],
+    ["/db/execute", "", 400, "malformed-json", /column 1/],
+    ["/db/execute", '{"a": 1}', 400, "wrong-shape", /array of statements/],
+    ["/db/query?level=best", '["SELECT 1"]', 400, "bad-parameter", /none, weak, linearizable, strong/],
+    ["/db/query?timeout=2h", '["SELECT 1"]', 400, "bad-parameter", /60000ms/],
+    ["/db/query?level=none&freshness=1s", '["SELECT 1"]', 400, "bad-parameter", /freshness/],
+    ["/db/query?q=%f", undefined, 400, "bad-parameter", /percent-encoded/],
+    ["/db/query", undefined, 400, "bad-parameter", /parameter q/],
+    ["/db/execute", undefined, 405, "method-not-allowed", /POST, not GET/],
+    ["/status", "[]", 405, "method-not-allowed", /GET, not POST/],
+    ["/db/nothing", undefined, 404, "not-found", /\/db\/execute/],
+    ["/%zz%00", undefined, 404, "not-found", /./],
+    ["/", undefined, 404, "not-found", /./],
+  ];
+  for (const [path, body, status, code, message] of refused) {
+    const response = await fetch(`${url}${path}`, body === undefined ? {} : { method: "POST", body });
+    t.equal(response.status, status, `${path} ${body}`);
+    t.match(await response.json(), { code, error: message });
+  }
+  const wrongMethod = await fetch(`${url}/db/query`, { method: "DELETE" });
+  t.equal(wrongMethod.headers.get("allow"), "GET, POST, HEAD");
+  const encoded = await fetch(`${url}/db/execute`, {
+    method: "POST",
+    body: "x",
+    headers: { "content-encoding": "gzip" },
+  });
+  t.equal(encoded.status, 415);
+  t.equal((await fetch(`${url}/status`, { method: "HEAD" })).status, 200);
+  t.same(log, [], "none of them is a failure of the agent");
+});
+
+t.test("the API tells what the cluster refused, and only fails where it failed", async (t) => {
+  const cases: readonly (readonly [string, number])[] = [
+    ["no-leader", 503],
+    ["stopping", 503],
+    ["overloaded", 503],
+    ["store-busy", 503],
+    ["too-large", 413],
+    ["result-too-large", 422],
+    ["timeout", 504],
+    ["query-timeout", 504],
+    ["outcome-unknown", 504],
+    ["store-failed", 500],
+  ];
+  for (const [code, status] of cases) {
+    const reject = (): Promise<never> => Promise.reject(new TrivetError(code, `because of ${code}`));
+    const { url, log } = await start(t, { sql: { execute: reject, query: reject } });
+    for (const path of ["/db/execute", "/db/query"]) {
+      const response = await post(`${url}${path}`, '["SELECT 1"]');
+      t.equal(response.status, status, code);
+      t.same(JSON.parse(response.text), { code, error: `because of ${code}` });
+      t.equal(response.headers.get("retry-after"), status === 503 ? "1" : null);
+    }
+    t.equal(log.length, status === 500 ? 2 : 0);
+  }
+  const crash = (): Promise<never> => Promise.reject(new RangeError("secret detail"));
+  const { url, log } = await start(t, { sql: { execute: crash, query: crash } });
+  const response = await post(`${url}/db/execute`, '["SELECT 1"]');
+  t.equal(response.status, 500);
+  t.notMatch(response.text, /secret/);
+  t.match(log[0], /secret detail/);
+});
+
+t.test("the API gives up on a service that does not keep its deadline", async (t) => {
+  const never = (): Promise<never> => new Promise(() => undefined);
+  const { url } = await start(t, { sql: { execute: never, query: never } });
+  const response = await post(`${url}/db/execute?timeout=1ms`, '["SELECT 1"]');
+  t.equal(response.status, 504);
+  t.match(response.text, /"code":"timeout"/);
+});
+
+t.test("the API says whether the node is ready", async (t) => {
+  let status = sampleStatus();
+  const { url } = await start(t, { status: () => status });
+  const get = async (path: string): Promise<readonly [number, string]> => {
+    const response = await fetch(`${url}${path}`);
+    return [response.status, await response.text()];
+  };
+  t.same(await get("/readyz"), [200, "[+]node ok\n[+]leader ok\n[+]store ok\n"]);
+  t.same(await get("/livez"), [200, "[+]node ok\n"]);
+  t.same(JSON.parse((await get("/status?pretty"))[1]), status);
+
+  status = { ...status, raft: { ...status.raft, role: "candidate", leader: null } };
+  t.match(await get("/readyz"), [503, /^\[\+\]node ok\n\[-\]leader does not exist: .*\n\[\+\]store ok\n$/]);
+  t.same(await get("/readyz?noleader"), [200, "[+]node ok\n"]);
+  status = { ...status, raft: { ...status.raft, role: "waiting" } };
+  t.match(await get("/readyz"), [503, /\[-\]store waits/]);
+  t.match(await get("/readyz?sync"), [400, /appliedIndex/]);
+});
+
+t.test("the API refuses other sites' pages", async (t) => {
+  const { url, port } = await start(t);
+  const send = async (headers: Record<string, string>): Promise<readonly [number, string]> => {
+    const outgoing = request(`${url}/status`, { headers }).end();
+    const [incoming] = await once(outgoing, "response");
+    return [incoming.statusCode, await text(incoming)];
+  };
+  t.match(await send({ host: "evil.example" }), [403, /"foreign-host"/]);
+  t.match(await send({ host: `127.0.0.1:${port}`, origin: "http://evil.example" }), [
+    403,
+    /"foreign-origin"/,
+  ]);
+  t.match(await send({ host: `localhost:${port}`, origin: `http://localhost:${port}` }), [200, /"raft"/]);
+  t.equal(statusOf(await talk(port, "GET /livez HTTP/1.0\r\n\r\n")), 200, "HTTP/1.0 needs no Host");
+});
+
+t.test("the API refuses a body over its limit, early and without keeping it", async (t) => {
+  const { url, port } = await start(t);
+  const tenMegabytes = new Uint8Array(10_000_000).fill(0x20);
+  for (let round = 0; round < 3; round++) {
+    const response = await post(`${url}/db/execute`, tenMegabytes);
+    t.equal(response.status, 413);
+    t.match(JSON.parse(response.text), { code: "body-too-large", error: /4194304 bytes/ });
+  }
+
+  const head = "POST /db/execute HTTP/1.1\r\nHost: localhost\r\n";
+  const announced = await talk(port, `${head}Content-Length: 10000000\r\n\r\n`, (text) => text.includes("}"));
+  t.equal(statusOf(announced), 413, "nothing of the body was sent yet");
+  const expecting = await talk(
+    port,
+    `${head}Expect: 100-continue\r\nContent-Length: 10000000\r\n\r\n`,
+    (text) => text.includes("}"),
+  );
+  t.equal(statusOf(expecting), 413, "and it was not asked for");
+
+  const chunk = `100000\r\n${" ".repeat(0x100000)}\r\n`;
+  const chunked = await talk(port, `${head}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(5)}`, (text) =>
+    text.includes("}"),
+  );
+  t.equal(statusOf(chunked), 413);
+
+  const fitting = `["SELECT 1"${" ".repeat(LIMITS.bodyBytesMax - 12)}]`;
+  t.equal(fitting.length, LIMITS.bodyBytesMax);
+  t.equal((await post(`${url}/db/query`, fitting)).status, 200);
+  t.equal((await post(`${url}/db/query`, `${fitting} `)).status, 413);
+});
+
+t.test("the API keeps a connection in use after a refused body", async (t) => {
+  const { port } = await start(t);
+  const refused = `POST /db/execute HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n${" ".repeat(5_000_000)}`;
+  const next = "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+  const received = await talk(port, `${refused}${next}`);
+  t.match(received, /^HTTP\/1.1 413[\s\S]*HTTP\/1.1 200/);
+});
+
+t.test("the API survives what is not HTTP", async (t) => {
+  const { url, port, log } = await start(t);
+  const garbage: readonly (readonly [string, number])[] = [
+    ["\u0000\u0001\u0002\r\n\r\n", 400],
+    ["\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003", 400],
+    ["GET / HTTP/9.9\r\n\r\n", 400],
+    ["GET /livez HTTP/1.1\r\n\r\n", 400],
+    ["GET /livez HTTP/1.1\r\nHost: localhost\r\nX: a\u0000b\r\n\r\n", 400],
+    [`GET /${"a".repeat(20_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 431],
+    [`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"a".repeat(20_000)}\r\n\r\n`, 431],
+    ["POST /db/execute HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400],
+    ["POST /db/execute HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400],
+  ];
+  for (const [bytes, status] of garbage) {
+    const received = await talk(port, bytes);
+    t.equal(statusOf(received), status, JSON.stringify(bytes.slice(0, 60)));
+  }
+  const targets: readonly (readonly [string, number])[] = [
+    ["OPTIONS * HTTP/1.1\r\nHost: localhost", 400],
+    ["GET http://evil.example/livez HTTP/1.1\r\nHost: localhost", 200],
+    ["GET http://[ HTTP/1.1\r\nHost: localhost", 400],
+    ["GET /livez HTTP/1.1\r\nHost: a b", 400],
+    ["GET //evil.example/ HTTP/1.1\r\nHost: localhost", 404],
+    ["GET /db/query?q=SELECT%00 HTTP/1.1\r\nHost: localhost", 200],
+    ["TRACE /livez HTTP/1.1\r\nHost: localhost", 405],
+  ];
+  for (const [head, status] of targets) {
+    const received = await talk(port, `${head}\r\nConnection: close\r\n\r\n`);
+    t.equal(statusOf(received), status, head);
+    if (status >= 400) t.hasProps(bodyOf(received), ["code", "error"]);
+  }
+  // Gone in the middle of its body.
+  const socket = connect(port, "127.0.0.1");
+  await once(socket, "connect");
+  socket.end("POST /db/execute HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n[");
+  await readUntil(socket, () => false);
+  t.equal((await fetch(`${url}/livez`)).status, 200);
+  t.same(log, []);
+});
+
+t.test("the API cuts who sends too slowly", async (t) => {
+  const timeouts = {
+    headersTimeout: 100,
+    requestTimeout: 200,
+    keepAliveTimeout: 100,
+    connectionsCheckingInterval: 20,
+  };
+  const { port } = await start(t, { timeouts });
+  const slow = [
+    "GET /livez HT",
+    "POST /db/execute HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n[",
+  ];
+  for (const bytes of slow) {
+    const received = await talk(port, bytes);
+    t.equal(statusOf(received), 408, bytes);
+    t.match(bodyOf(received), { code: "request-timeout" });
+  }
+});
+
+t.test("the API answers requests that come in one packet in order", async (t) => {
+  const { port } = await start(t);
+  const one = "GET /db/query?q=SELECT+1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  const last = "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+  const received = await talk(port, one.repeat(50) + last);
+  t.equal(received.match(/"values":\[\[1\]\]/g)?.length, 50);
+});
+
+t.test("startApiServer() says that its port is taken, and what to do", async (t) => {
+  const { port } = await start(t);
+  await t.rejects(start(t, { port }), {
+    code: "port-in-use",
+    message: new RegExp(`127.0.0.1:${port}.*--http`),
+  });
+});
+
+t.test("close() lets a running request end and takes no new one", async (t) => {
+  let finish: () => void = () => undefined;
+  let ask: () => void = () => undefined;
+  const asked = new Promise<void>((resolve) => {
+    ask = resolve;
+  });
+  const wait = async (): Promise<[]> => {
+    ask();
+    await new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    return [];
+  };
+  const { url, close } = await start(t, {
+    sql: { execute: wait, query: wait },
+  });
+  const running = post(`${url}/db/execute`, '["SELECT 1"]');
+  await asked;
+  const closed = close();
+  await t.rejects(fetch(`${url}/livez`));
+  finish();
+  const { status, headers } = await running;
+  t.same([status, headers.get("connection")], [200, "close"], "and does not wait for the client to leave");
+  await closed;
+  await t.resolves(close(), "again");
+});
