@@ -1,0 +1,109 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Test, t } from "tap";
+import { DataDirectory } from "../../agent/membership/data-directory.ts";
+import { systemRandom } from "../../agent/platform/random.ts";
+
+async function newPath(t: Test): Promise<string> {
+  const parent = await mkdtemp(join(tmpdir(), "trivet-test-"));
+  t.teardown(() => rm(parent, { recursive: true, force: true }));
+  return join(parent, "data");
+}
+
+const open = (path: string): Promise<DataDirectory> => DataDirectory.open(path, systemRandom);
+
+/** As the log does at its first opening. */
+const makeLog = (path: string): Promise<void> => writeFile(join(path, "raft", "segment"), "x");
+
+t.test("open() makes an identity once, and a new session each time", async (t) => {
+  const path = await newPath(t);
+  const first = await open(path);
+  await makeLog(path);
+  await first.joinCluster("c");
+  await first.close();
+  const second = await open(path);
+  t.equal(second.identity.nodeId, first.identity.nodeId);
+  t.match(first.identity.nodeId, /^[0-9a-f]{32}$/);
+  t.equal(second.memberId, first.memberId);
+  t.equal(second.clusterId, "c");
+  t.ok(second.session > first.session);
+  const { mode } = await stat(join(path, "identity.key"));
+  t.equal(mode & 0o777, 0o600, "nobody else may read the key");
+  await second.close();
+});
+
+t.test("open() refuses a directory that another holds, until that one lets go", async (t) => {
+  const path = await newPath(t);
+  const first = await open(path);
+  await t.rejects(open(path), { code: "data-locked", message: /--data/ });
+  await first.close();
+  await (await open(path)).close();
+});
+
+t.test("the lock dies with its process, however that ends", async (t) => {
+  const path = await newPath(t);
+  const url = new URL("../../agent/membership/data-directory.js", import.meta.url);
+  const random = new URL("../../agent/platform/random.js", import.meta.url);
+  const script = `
+    const { DataDirectory } = await import(${JSON.stringify(url)});
+    const { systemRandom } = await import(${JSON.stringify(random)});
+    await DataDirectory.open(${JSON.stringify(path)}, systemRandom);
+    console.log("open");
+    setInterval(() => undefined, 1_000);`;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  await once(child.stdout, "data");
+  await t.rejects(open(path), { code: "data-locked" });
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  await (await open(path)).close();
+});
+
+t.test("a member that lost its log, or its record, is not itself any more", async (t) => {
+  const path = await newPath(t);
+  const first = await open(path);
+  await makeLog(path);
+  await first.joinCluster("c");
+  await first.close();
+  const log = join(path, "raft", "segment");
+  await rm(log);
+  await t.rejects(open(path), { code: "log-lost", message: /the log in raft\/ is gone/ });
+  await makeLog(path);
+  await rm(join(path, "node.json"));
+  await t.rejects(open(path), { code: "log-lost", message: /no node\.json/ });
+  t.equal(await readFile(log, "utf8"), "x", "the log is left alone");
+});
+
+t.test("a founding that did not end is forgotten: nothing of it was ever said", async (t) => {
+  const path = await newPath(t);
+  const first = await open(path);
+  await makeLog(path);
+  await first.close();
+  const second = await open(path);
+  t.not(second.memberId, first.memberId, "another log is another member");
+  await t.rejects(stat(join(path, "raft", "segment")), { code: "ENOENT" });
+  await second.close();
+});
+
+t.test("damaged files get a clear error and are left alone", async (t) => {
+  for (const [file, code] of [
+    ["identity.key", "identity-unreadable"],
+    ["node.json", "data-unreadable"],
+  ] as const) {
+    const path = await newPath(t);
+    await (await open(path)).close();
+    for (const content of ["", "{", '{"format":2}', "-----BEGIN PRIVATE KEY-----"]) {
+      await writeFile(join(path, file), content);
+      await t.rejects(
+        open(path),
+        { code, message: new RegExp(file.replace(".", "\\.")) },
+        `${file}: ${content}`,
+      );
+      t.equal(await readFile(join(path, file), "utf8"), content);
+    }
+  }
+});

@@ -1,0 +1,204 @@
+import fc from "fast-check";
+import { t } from "tap";
+import { decodeCbor, encodeCbor } from "../../agent/platform/cbor.ts";
+import { isTrivetError } from "../../agent/platform/trivet-error.ts";
+import type { Message } from "../../agent/raft/messages.ts";
+import { memberIdOf, nodeIdOf } from "../../agent/replica/member-id.ts";
+import { decodeMessage, encodeMessage } from "../../agent/replica/message-codec.ts";
+import {
+  decodeApplied,
+  decodeExecute,
+  decodeIndex,
+  encodeApplied,
+  encodeExecute,
+} from "../../agent/replica/sql-wire.ts";
+
+const A = "a".repeat(32);
+const B = "b".repeat(32);
+const from = memberIdOf(A, "00000001");
+const to = memberIdOf(B, "00000002");
+
+const integer = fc.maxSafeNat();
+const position = { index: integer, term: integer };
+const header = { from: fc.constant(from), to: fc.constant(to), term: integer };
+const members = fc.array(fc.constantFrom(from, to), { maxLength: 3 });
+const unplacedEntry = fc.oneof(
+  fc.record({ kind: fc.constant("noop" as const), term: integer }),
+  fc.record({
+    kind: fc.constant("command" as const),
+    term: integer,
+    command: fc.uint8Array({ maxLength: 40 }),
+  }),
+  fc.record({
+    kind: fc.constant("configuration" as const),
+    term: integer,
+    configuration: fc.record({ voters: members, outgoing: members, learners: members }),
+  }),
+);
+const appendRequest = fc
+  .record({
+    kind: fc.constant("append-request" as const),
+    ...header,
+    previousIndex: fc.nat(),
+    previousTerm: integer,
+    commit: integer,
+    entries: fc.array(unplacedEntry, { maxLength: 4 }),
+  })
+  .map((request) => ({
+    ...request,
+    entries: request.entries.map((entry, nth) => ({ ...entry, index: request.previousIndex + 1 + nth })),
+  }));
+const lastEntry = { lastIndex: integer, lastTerm: integer };
+const message: fc.Arbitrary<Message> = fc.oneof(
+  fc.record({ kind: fc.constant("pre-vote-request" as const), ...header, ...lastEntry }),
+  fc.record({ kind: fc.constant("pre-vote-response" as const), ...header, granted: fc.boolean() }),
+  fc.record({ kind: fc.constant("vote-request" as const), ...header, ...lastEntry, transfer: fc.boolean() }),
+  fc.record({ kind: fc.constant("vote-response" as const), ...header, granted: fc.boolean() }),
+  appendRequest,
+  fc.record({
+    kind: fc.constant("append-response" as const),
+    ...header,
+    index: integer,
+    hint: fc.option(fc.record(position)),
+  }),
+  fc.record({
+    kind: fc.constant("heartbeat-request" as const),
+    ...header,
+    commit: integer,
+    readContext: integer,
+  }),
+  fc.record({ kind: fc.constant("heartbeat-response" as const), ...header, readContext: integer }),
+  fc.record({ kind: fc.constant("timeout-now" as const), ...header }),
+);
+
+t.test("decodeMessage() gives back what encodeMessage() took", async (t) => {
+  fc.assert(
+    fc.property(message, (sent) => {
+      t.strictSame(plain(decodeMessage(encodeMessage(sent), A, B)), plain(sent));
+    }),
+    { numRuns: 500 },
+  );
+});
+
+t.test("decodeMessage() refuses everything else with a code, whatever it is", async (t) => {
+  const notBytes = fc.oneof(fc.uint8Array({ maxLength: 64 }), fc.anything().map(encodeAnything));
+  fc.assert(
+    fc.property(notBytes, (bytes) => isRefusal(() => decodeMessage(bytes, A, B))),
+    { numRuns: 2_000 },
+  );
+  // Damage to real messages: other fields, or a refusal, but never a crash.
+  fc.assert(
+    fc.property(message, fc.nat(), fc.nat(255), (sent, place, value) => {
+      const bytes = Uint8Array.from(encodeMessage(sent));
+      bytes[place % bytes.length] = value;
+      return isRefusal(() => decodeMessage(bytes, A, B));
+    }),
+    { numRuns: 2_000 },
+  );
+  t.pass();
+});
+
+t.test("decodeMessage() does not keep the datagram that an entry came in", async (t) => {
+  const command = new Uint8Array(10);
+  const entries = [{ kind: "command", index: 1, term: 1, command }] as const;
+  const request = {
+    kind: "append-request",
+    from,
+    to,
+    term: 1,
+    previousIndex: 0,
+    previousTerm: 0,
+    commit: 0,
+  } as const;
+  const decoded = decodeMessage(encodeMessage({ ...request, entries }), A, B);
+  const [entry] = decoded.kind === "append-request" ? decoded.entries : [];
+  t.equal(entry?.kind === "command" && entry.command.buffer.byteLength, 10);
+});
+
+const sqlValue = fc.oneof(
+  fc.constant(null),
+  fc.integer(),
+  fc.double({ noNaN: true }),
+  fc.bigInt({ min: 2n ** 53n, max: 2n ** 63n - 1n }),
+  fc.bigInt({ min: -(2n ** 63n), max: -(2n ** 53n) }),
+  fc.string(),
+  fc.uint8Array({ maxLength: 20 }),
+);
+
+t.test("decodeExecute() gives back what encodeExecute() took", async (t) => {
+  const parameters = fc.oneof(
+    fc.array(sqlValue, { maxLength: 4 }),
+    fc.dictionary(fc.stringMatching(/^[a-z]{1,5}$/), sqlValue, { maxKeys: 4 }),
+  );
+  const statement = fc.record({ sql: fc.string(), parameters });
+  fc.assert(
+    fc.property(fc.array(statement, { maxLength: 3 }), fc.boolean(), (statements, transaction) => {
+      const request = { statements, transaction };
+      t.strictSame(plain(decodeExecute(encodeExecute(request))), plain(request));
+    }),
+  );
+});
+
+t.test("decodeApplied() gives back what encodeApplied() took", async (t) => {
+  const result = fc.oneof(
+    fc.record({
+      kind: fc.constant("rows" as const),
+      columns: fc.array(fc.string(), { maxLength: 3 }),
+      types: fc.array(fc.string(), { maxLength: 3 }),
+      values: fc.array(fc.array(sqlValue, { maxLength: 3 }), { maxLength: 3 }),
+    }),
+    fc.record({ kind: fc.constant("changed" as const), lastInsertId: fc.integer(), rowsAffected: fc.nat() }),
+    fc.record({ kind: fc.constant("error" as const), code: fc.string(), message: fc.string() }),
+  );
+  fc.assert(
+    fc.property(integer, fc.array(result, { maxLength: 3 }), (index, results) => {
+      const applied = { index, result: results };
+      t.strictSame(plain(decodeApplied(encodeApplied(applied))), plain(applied));
+    }),
+  );
+});
+
+t.test("the decoders of requests refuse what is no request", async (t) => {
+  for (const value of [
+    null,
+    1,
+    "x",
+    {},
+    [1],
+    [true, [["SELECT 1", 7]]],
+    [true, [[1, []]]],
+    [false, [["x", [true]]]],
+  ]) {
+    t.throws(() => decodeExecute(encodeCbor(value)), { code: "malformed-datagram" }, JSON.stringify(value));
+  }
+  t.throws(() => decodeIndex(encodeCbor(-1)), { code: "malformed-datagram" });
+  t.throws(() => decodeApplied(encodeCbor([1, [["one"]]])), { code: "malformed-datagram" });
+});
+
+t.test("memberIdOf() takes only what nodeIdOf() can take apart", async (t) => {
+  t.equal(nodeIdOf(from), A);
+  t.throws(() => memberIdOf("short", "00000001"), { code: "malformed-member-id" });
+  t.throws(() => nodeIdOf("x.y"), { code: "malformed-member-id" });
+});
+
+function isRefusal(act: () => unknown): boolean {
+  try {
+    act();
+    return true;
+  } catch (error) {
+    return isTrivetError(error);
+  }
+}
+
+function encodeAnything(value: unknown): Uint8Array {
+  try {
+    return encodeCbor(value);
+  } catch {
+    return new Uint8Array(0);
+  }
+}
+
+/** Buffer and Uint8Array, objects with and without a prototype: the same once written down. */
+function plain(value: unknown): unknown {
+  return decodeCbor(encodeCbor(value));
+}
