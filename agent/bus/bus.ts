@@ -55,11 +55,12 @@ export class Bus {
 
   /** Starts the broker and the links. Rejects with `port-in-use` or `listen-failed`. */
   static async open(options: BusOptions): Promise<Bus> {
-    const { nodeId, listen, logger } = options;
+    const { nodeId, listen, clock, logger } = options;
     invariant(isNodeId(nodeId), `node id "${nodeId}" is not 32 hexadecimal digits`);
     invariant(isClusterName(options.cluster), `cluster name "${options.cluster}" cannot be a topic level`);
     const limits = { ...DEFAULT_BUS_LIMITS, ...options.limits };
-    const broker = listen === null ? null : await EmbeddedBroker.open({ nodeId, listen, limits, logger });
+    const broker =
+      listen === null ? null : await EmbeddedBroker.open({ nodeId, listen, limits, clock, logger });
     const bus = new Bus(options, limits, broker);
     bus.#hubs.start();
     return bus;

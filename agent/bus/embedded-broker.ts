@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { Aedes, type AedesOptions } from "aedes";
+import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { messageOf, TrivetError } from "../platform/trivet-error.ts";
 import { maySubscribe, refuseConnect, refusePublish } from "./broker-access.ts";
@@ -22,6 +23,7 @@ const FORWARD_FREELY_BYTES = 64 * 1024;
  */
 export class EmbeddedBroker {
   readonly #limits: BusLimits;
+  readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #aedes: Aedes;
   readonly #server: Server;
@@ -30,6 +32,8 @@ export class EmbeddedBroker {
   /** The client that subscribed to an inbox, by topic. */
   readonly #inboxClients = new Map<string, AedesClient>();
   readonly #retained = new Set<string>();
+  /** Bytes that aedes will write to a client's socket at the end of this turn of the event loop. */
+  readonly #promisedBytes = new Map<AedesClient, number>();
   #droppedSlow = 0;
   #url = "";
 
@@ -38,9 +42,10 @@ export class EmbeddedBroker {
     readonly nodeId: string;
     readonly listen: { readonly host: string; readonly port: number };
     readonly limits: BusLimits;
+    readonly clock: Clock;
     readonly logger: Logger;
   }): Promise<EmbeddedBroker> {
-    const broker = new EmbeddedBroker(options.nodeId, options.limits, options.logger);
+    const broker = new EmbeddedBroker(options);
     await broker.#aedes.listen();
     try {
       await broker.#listen(options.listen);
@@ -52,9 +57,16 @@ export class EmbeddedBroker {
     return broker;
   }
 
-  private constructor(nodeId: string, limits: BusLimits, logger: Logger) {
+  private constructor(options: {
+    readonly nodeId: string;
+    readonly limits: BusLimits;
+    readonly clock: Clock;
+    readonly logger: Logger;
+  }) {
+    const { nodeId, limits } = options;
     this.#limits = limits;
-    this.#logger = logger;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
     this.#fanout = new TopicFanout();
     this.#aedes = new Aedes({
       id: nodeId,
@@ -74,6 +86,11 @@ export class EmbeddedBroker {
   /** Where it really listens, also if port 0 was asked for. */
   get url(): string {
     return this.#url;
+  }
+
+  /** Sockets that are open now. */
+  get connections(): number {
+    return this.#sockets.size;
   }
 
   /** Messages that were not forwarded because a client did not read. */
@@ -96,15 +113,16 @@ export class EmbeddedBroker {
     return this.#inboxClients.has(inbox);
   }
 
-  /** Bytes waiting in the socket of the owner of this inbox. */
+  /** Bytes waiting for the owner of this inbox. */
   backlogBytes(inbox: string): number {
-    return this.#inboxClients.get(inbox)?.conn.writableLength ?? 0;
+    const client = this.#inboxClients.get(inbox);
+    return client === undefined ? 0 : this.#waitingFor(client);
   }
 
   /** Sends a datagram to the owner of this inbox. False if it is not connected here or does not read. */
   send(inbox: string, payload: Buffer): boolean {
     const client = this.#inboxClients.get(inbox);
-    if (client === undefined || client.conn.writableLength > this.#limits.linkQueueBytesMax) return false;
+    if (client === undefined || !this.#hasRoom(client)) return false;
     client.publish(
       { cmd: "publish", topic: inbox, payload, qos: 0, retain: false, dup: false },
       this.#ignoreLost,
@@ -194,22 +212,30 @@ export class EmbeddedBroker {
 
   /** Presence may not be left out for a slow client: it is cut off and gets all of it when it comes back. */
   #mayForward(client: AedesClient, packet: ForwardedPacket): boolean {
-    const waiting = client.conn.writableLength;
-    if (waiting < FORWARD_FREELY_BYTES) return true;
-    if (
-      waiting < this.#limits.brokerClientQueueBytesMax &&
-      this.#waitingBytes() < this.#limits.brokerQueueBytesMax
-    )
-      return true;
-    this.#droppedSlow += 1;
-    if (packet.qos > 0) client.conn.destroy(new Error("client does not read its messages"));
-    return false;
+    if (!this.#hasRoom(client)) {
+      this.#droppedSlow += 1;
+      if (packet.qos > 0) client.conn.destroy(new Error("client does not read its messages"));
+      return false;
+    }
+    // aedes writes after this turn, in which a busy socket alone can bring 2 MiB: count what it is going to write.
+    if (this.#promisedBytes.size === 0) this.#clock.defer(this.#forgetPromised);
+    this.#promisedBytes.set(client, (this.#promisedBytes.get(client) ?? 0) + packet.payload.length);
+    return true;
   }
 
-  #waitingBytes(): number {
+  readonly #forgetPromised = (): void => this.#promisedBytes.clear();
+
+  #hasRoom(client: AedesClient): boolean {
+    const waiting = this.#waitingFor(client);
+    if (waiting < FORWARD_FREELY_BYTES) return true;
+    if (waiting >= this.#limits.brokerClientQueueBytesMax) return false;
     let sum = 0;
     for (const socket of this.#sockets) sum += socket.writableLength;
-    return sum;
+    return sum < this.#limits.brokerQueueBytesMax;
+  }
+
+  #waitingFor(client: AedesClient): number {
+    return client.conn.writableLength + (this.#promisedBytes.get(client) ?? 0);
   }
 
   #trackInboxes(): void {

@@ -83,12 +83,9 @@ export class FragmentSender {
     const { backlogBytes, clock, limits } = this.#options;
     const nowMs = clock.nowMs();
     for (let head = queue[0]; head !== undefined; head = queue[0]) {
-      let backlog = backlogBytes(to);
-      while (head.next < head.count && backlog !== null && backlog < limits.fragmentBacklogBytes) {
+      while (head.next < head.count && (backlogBytes(to) ?? Infinity) < limits.fragmentBacklogBytes) {
         if (!this.#sendNext(to, head)) break;
         head.deadlineMs = nowMs + limits.assemblyTimeoutMs;
-        // Counted here too: a way through our own broker shows what it was given only on the next turn.
-        backlog = Math.max(backlog + limits.fragmentBytes, backlogBytes(to) ?? 0);
       }
       if (head.next < head.count && head.deadlineMs > nowMs) return;
       queue.shift();

@@ -222,7 +222,9 @@ export class HubLink {
   }
 
   #noteReason(client: MqttClient, reason: string): void {
-    if (this.#client === client) this.#reason = reason;
+    if (this.#client !== client) return;
+    // What `mqtt` complains of after we ended the connection explains nothing.
+    if (this.#state === "connecting" || this.#state === "up") this.#reason = reason;
   }
 
   #ended(client: MqttClient): void {

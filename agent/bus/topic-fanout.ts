@@ -50,7 +50,7 @@ export class TopicFanout {
   close(done?: () => void): this {
     this.#exact.clear();
     this.#wildcard.clear();
-    if (done !== undefined) setImmediate(done);
+    done?.();
     return this;
   }
 
