@@ -89,6 +89,8 @@ class Reading {
   #tail: LogTail | undefined;
   #torn: TornBatch | undefined;
   #unused: Segment[] = [];
+  /** What stood where the batches of the last segment ended. */
+  #ended = "another one";
 
   constructor(firstSegment: number) {
     this.#first = firstSegment;
@@ -100,12 +102,11 @@ class Reading {
     for (;;) {
       const batch = readBatch(image, number, end);
       if (batch.kind === "none") {
-        this.#judgeRest(image, segment, end, batch.found);
+        this.#ended = batch.found;
+        this.#judgeRest(image, segment, end);
         break;
       }
-      if (!this.#isNext(batch.sequence)) {
-        throw this.#outOfPlace(segment, end, batch.sequence, `batch ${batch.sequence}`);
-      }
+      if (!this.#isNext(batch.sequence)) throw this.#outOfPlace(batch.sequence, segment, end, this.#ended);
       if (end === 0) this.#checkUnused(segment);
       this.#replay.take(batch, segment, end === 0);
       this.#tail = tailOf(batch, image, segment);
@@ -131,16 +132,11 @@ class Reading {
   }
 
   /** Looks behind the last complete batch of a segment, which ends at `end`. */
-  #judgeRest(image: Buffer, segment: Segment, end: number, found: string): void {
+  #judgeRest(image: Buffer, segment: Segment, end: number): void {
     for (const { offset, header } of findFrames(image, segment.number, end)) {
       const isElsewhere = this.#torn !== undefined && this.#torn.segment !== segment;
       if (!this.#isNext(header.sequence) || isElsewhere) {
-        throw this.#outOfPlace(
-          segment,
-          end,
-          header.sequence,
-          `${found}, and at offset ${offset} batch ${header.sequence}`,
-        );
+        throw this.#outOfPlace(header.sequence, segment, offset, this.#ended);
       }
       const to = Math.min(segment.bytes, offset + frameBytes(header.payloadLength));
       this.#torn = { segment, from: end, to };
@@ -161,11 +157,17 @@ class Reading {
     return this.#first === 1 ? sequence === 1 : true;
   }
 
-  #outOfPlace(segment: Segment, offset: number, sequence: number, found: string): Error {
-    const expected = (this.#tail?.sequence ?? 0) + 1;
-    const proof = sequence > expected ? `, which was written only after batch ${expected} was durable` : "";
-    const where = `${segmentName(segment.number)} at offset ${offset}`;
-    return logCorrupt(where, `expected batch ${expected}, found ${found}${proof}`);
+  /** The next batch is not where it must be, `found` is, and batch `sequence` stands at `offset` of `segment`. */
+  #outOfPlace(sequence: number, segment: Segment, offset: number, found: string): Error {
+    const { number, end, expected } = this.#tail
+      ? { number: this.#tail.segment.number, end: this.#tail.end, expected: this.#tail.sequence + 1 }
+      : { number: this.#first, end: 0, expected: 1 };
+    const proof = sequence > expected ? `, written only after batch ${expected} was durable` : "";
+    const other = `batch ${sequence} is in ${segmentName(segment.number)} at offset ${offset}${proof}`;
+    return logCorrupt(
+      `${segmentName(number)} at offset ${end}`,
+      `expected batch ${expected}, found ${found}; ${other}`,
+    );
   }
 }
 

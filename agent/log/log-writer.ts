@@ -90,8 +90,13 @@ export class LogWriter {
 
   /** Nothing may be under way. */
   async close(): Promise<void> {
-    await this.#segment?.file.close();
-    this.#segment = undefined;
+    try {
+      await this.#segment?.file.close();
+    } catch (error) {
+      throw logFailed("Closing the Raft log", error);
+    } finally {
+      this.#segment = undefined;
+    }
   }
 
   /** Changes nothing if it rejects with `log-full`. */

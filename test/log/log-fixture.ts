@@ -1,9 +1,9 @@
+import { DurableLog } from "../../agent/log/durable-log.ts";
+import type { RecoveredLog } from "../../agent/log/log-types.ts";
 import type { Directory } from "../../agent/platform/directory.ts";
 import type { LogFields, Logger, LogLevel } from "../../agent/platform/logger.ts";
 import type { Random } from "../../agent/platform/random.ts";
 import type { CommandEntry, Entry, HardState } from "../../agent/raft/types.ts";
-import { DurableLog } from "../../agent/log/durable-log.ts";
-import type { RecoveredLog } from "../../agent/log/log-types.ts";
 
 /** Small segments, so that a short log has several. */
 export const SMALL_SEGMENT_BYTES = 4096;
