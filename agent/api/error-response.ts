@@ -13,7 +13,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "foreign-origin": 403,
   "not-found": 404,
   "method-not-allowed": 405,
-  "request-timeout": 408,
+  "slow-request": 408,
   "body-too-large": 413,
   "too-large": 413,
   "unsupported-encoding": 415,

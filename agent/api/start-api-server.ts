@@ -178,7 +178,7 @@ function garbageResponse(code: string | undefined): ReturnType<typeof describeEr
         `URL and headers may have ${HEADER_BYTES_MAX} bytes together.`,
       );
     case "ERR_HTTP_REQUEST_TIMEOUT":
-      return describeError("request-timeout", "The request did not arrive in time.");
+      return describeError("slow-request", "The request did not arrive in time.");
     default:
       return describeError("bad-request", "This is not HTTP/1.1.");
   }

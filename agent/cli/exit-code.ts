@@ -7,15 +7,19 @@ export const EXIT_CODE = {
   done: 0,
   failed: 1,
   wrongUsage: 2,
-  /** EX_CONFIG of sysexits.h: the systemd unit does not restart after it, since only a person can help. */
+  /** EX_CONFIG of sysexits.h. */
   wrongConfiguration: 78,
 } as const;
 
-/**
- * What no restart can heal. A port or a data directory in use is not among them: who has it may be an agent that
- * is just ending, and an unattended box must try again.
- */
-const CONFIGURATION_CODES: readonly string[] = ["data-unreadable", "port-not-permitted"];
+/** What stands in the way of a start until somebody changes the settings, the directory or the other program. */
+const CONFIGURATION_CODES: readonly string[] = [
+  "address-unavailable",
+  "data-locked",
+  "data-unreadable",
+  "identity-unreadable",
+  "port-in-use",
+  "port-not-permitted",
+];
 
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return EXIT_CODE.wrongUsage;

@@ -46,7 +46,10 @@ export function parseArguments(
     if (token.kind !== "option") continue;
     const spec = specs.get(token.name);
     if (spec === undefined) {
-      const hint = didYouMean(token.name, [...specs.keys()]);
+      const hint = didYouMean(
+        `--${token.name}`,
+        [...specs.keys()].map((name) => `--${name}`),
+      );
       throw new UsageError(`trivet ${command.name} has no flag ${token.rawName}${hint}`);
     }
     values.set(spec.name, [...(values.get(spec.name) ?? []), flagValue(spec, token)]);

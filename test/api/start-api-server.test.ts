@@ -330,7 +330,7 @@ t.test("the API cuts who sends too slowly", async (t) => {
   for (const bytes of slow) {
     const received = await talk(port, bytes);
     t.equal(statusOf(received), 408, bytes);
-    t.match(bodyOf(received), { code: "request-timeout" });
+    t.match(bodyOf(received), { code: "slow-request" });
   }
 });
 

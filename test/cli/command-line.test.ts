@@ -84,7 +84,7 @@ t.test("trivet ends with 2 and a hint if it is used wrongly", async (t) => {
   const wrong: readonly (readonly [readonly string[], RegExp])[] = [
     [["agnet"], /no command "agnet"; did you mean "agent"\?/],
     [["frobnicate"], /no command "frobnicate"; there are agent, dev/],
-    [["agent", "--htpp", "127.0.0.1:1"], /no flag --htpp; did you mean "http"\?/],
+    [["agent", "--htpp", "127.0.0.1:1"], /no flag --htpp; did you mean "--http"\?/],
     [["agent", "-x"], /no flag -x/],
     [["agent", "--http"], /--http needs a value: HOST:PORT/],
     [["agent", "--data", "--http", "127.0.0.1:1"], /--data needs a value, found --http/],
