@@ -72,12 +72,11 @@ export class Announcer {
     this.#timer?.cancel();
     this.#timer = null;
     if (this.#body === null) return;
-    this.#revision += 1;
-    this.#published = {
-      key: keyOf(this.#body),
-      commit: this.#body.raft.commit,
-      atMs: this.#clock.nowMs(),
-    };
+    const key = keyOf(this.#body);
+    const { commit } = this.#body.raft;
+    // What is only repeated is no news.
+    if (key !== this.#published.key || commit !== this.#published.commit) this.#revision += 1;
+    this.#published = { key, commit, atMs: this.#clock.nowMs() };
     this.#publish();
   }
 }

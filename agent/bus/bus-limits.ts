@@ -35,6 +35,8 @@ export interface BusLimits {
   readonly presenceIntervalMs: number;
   readonly presenceCommitIntervalMs: number;
   readonly presenceBytesMax: number;
+  /** Publications of our presence that a hub may leave unacknowledged before it is given up. */
+  readonly presenceUnackedMax: number;
   /** Requests of ours without an answer; requests of others being handled, and of one node. */
   readonly requestsMax: number;
   readonly handlersMax: number;
@@ -70,7 +72,7 @@ export const DEFAULT_BUS_LIMITS: BusLimits = {
   packetBytesMax: 256 * KIB,
   linksMax: 32,
   connectTimeoutMs: 3_000,
-  keepaliveS: 3,
+  keepaliveS: 2,
   reconnectMinMs: 100,
   reconnectMaxMs: 3_000,
   deadBrokerRetryMs: 120_000,
@@ -80,6 +82,7 @@ export const DEFAULT_BUS_LIMITS: BusLimits = {
   presenceIntervalMs: 100,
   presenceCommitIntervalMs: 5_000,
   presenceBytesMax: 16 * KIB,
+  presenceUnackedMax: 16,
   requestsMax: 4096,
   handlersMax: 1024,
   handlersPerPeerMax: 512,

@@ -16,6 +16,13 @@ type ForwardedPacket = Parameters<NonNullable<AedesOptions["authorizeForward"]>>
 const FORWARD_FREELY_BYTES = 64 * 1024;
 
 /**
+ * aedes has other brokers of a cluster in mind: it looks at the wall clock every four intervals for brokers that
+ * are silent since three, and publishes the wills of their clients. A clock step (a box without an RTC meets NTP)
+ * would make it publish those of our living clients. The longest that fits `setInterval` keeps it from that.
+ */
+const AEDES_HEARTBEAT_MS = 2 ** 29 - 1;
+
+/**
  * This node's own hub: aedes on a TCP server. The node itself uses it in process, without a socket.
  *
  * Whatever a client does costs bounded memory: see `BusLimits` and broker-access.ts. A client that does not read
@@ -71,6 +78,7 @@ export class EmbeddedBroker {
     this.#aedes = new Aedes({
       id: nodeId,
       mq: this.#fanout,
+      heartbeatInterval: AEDES_HEARTBEAT_MS,
       connectTimeout: limits.brokerConnectTimeoutMs,
       drainTimeout: limits.brokerDrainTimeoutMs,
       keepaliveLimit: limits.brokerKeepaliveMaxS,
@@ -196,6 +204,7 @@ export class EmbeddedBroker {
         done(refusal);
       },
       authorizeSubscribe: (client, subscription, done) => {
+        // By filter; not in the types of aedes.
         const known = Object.keys(Reflect.get(client, "subscriptions") ?? {}).length;
         const allowed =
           known < this.#limits.brokerSubscriptionsMax && maySubscribe(client.id, subscription.topic);

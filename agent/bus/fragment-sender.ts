@@ -21,7 +21,11 @@ interface Outgoing {
   readonly messageId: number;
   readonly count: number;
   next: number;
-  /** Given up when nothing could be sent until then: the receiver has given up too. */
+}
+
+interface Queue {
+  readonly bodies: Outgoing[];
+  /** All is given up when nothing could be sent until then: the receiver has given up too. */
   deadlineMs: number;
 }
 
@@ -34,7 +38,7 @@ const POLL_MS = 2;
  */
 export class FragmentSender {
   readonly #options: FragmentSenderOptions;
-  readonly #queues = new Map<string, Outgoing[]>();
+  readonly #queues = new Map<string, Queue>();
   #queuedBytes = 0;
   #messageId = 0;
   #timer: Timer | null = null;
@@ -53,12 +57,12 @@ export class FragmentSender {
     const { limits, clock } = this.#options;
     if (this.#queuedBytes + body.byteLength > limits.fragmentQueueBytesMax) return false;
     const count = Math.ceil(body.byteLength / limits.fragmentBytes);
-    const deadlineMs = clock.nowMs() + limits.assemblyTimeoutMs;
-    const outgoing = { kind, body, messageId: this.#messageId++, count, next: 0, deadlineMs };
+    const outgoing = { kind, body, messageId: this.#messageId++, count, next: 0 };
     this.#queuedBytes += body.byteLength;
     const queue = this.#queues.get(to);
-    if (queue === undefined) this.#queues.set(to, [outgoing]);
-    else queue.push(outgoing);
+    const deadlineMs = clock.nowMs() + limits.assemblyTimeoutMs;
+    if (queue === undefined) this.#queues.set(to, { bodies: [outgoing], deadlineMs });
+    else queue.bodies.push(outgoing);
     this.#pump();
     return true;
   }
@@ -72,25 +76,29 @@ export class FragmentSender {
   #pump(): void {
     this.#timer?.cancel();
     this.#timer = null;
+    const nowMs = this.#options.clock.nowMs();
     for (const [to, queue] of this.#queues) {
-      this.#pumpQueue(to, queue);
-      if (queue.length === 0) this.#queues.delete(to);
+      this.#pumpQueue(to, queue, nowMs);
+      if (queue.deadlineMs <= nowMs) while (queue.bodies.length > 0) this.#shift(queue);
+      if (queue.bodies.length === 0) this.#queues.delete(to);
     }
     if (this.#queues.size > 0) this.#timer = this.#options.clock.setTimer(POLL_MS, () => this.#pump());
   }
 
-  #pumpQueue(to: string, queue: Outgoing[]): void {
-    const { backlogBytes, clock, limits } = this.#options;
-    const nowMs = clock.nowMs();
-    for (let head = queue[0]; head !== undefined; head = queue[0]) {
-      while (head.next < head.count && (backlogBytes(to) ?? Infinity) < limits.fragmentBacklogBytes) {
-        if (!this.#sendNext(to, head)) break;
-        head.deadlineMs = nowMs + limits.assemblyTimeoutMs;
+  #pumpQueue(to: string, queue: Queue, nowMs: number): void {
+    const { backlogBytes, limits } = this.#options;
+    for (let head = queue.bodies[0]; head !== undefined; head = queue.bodies[0]) {
+      while (head.next < head.count) {
+        const backlog = backlogBytes(to);
+        if (backlog === null || backlog >= limits.fragmentBacklogBytes || !this.#sendNext(to, head)) return;
+        queue.deadlineMs = nowMs + limits.assemblyTimeoutMs;
       }
-      if (head.next < head.count && head.deadlineMs > nowMs) return;
-      queue.shift();
-      this.#queuedBytes -= head.body.byteLength;
+      this.#shift(queue);
     }
+  }
+
+  #shift(queue: Queue): void {
+    this.#queuedBytes -= queue.bodies.shift()?.body.byteLength ?? 0;
   }
 
   #sendNext(to: string, outgoing: Outgoing): boolean {

@@ -54,6 +54,7 @@ export class HubLink {
   #reason = "not tried yet";
   #nodeId: string | null = null;
   #upSinceMs = 0;
+  #unacked = 0;
 
   constructor(options: HubLinkOptions) {
     const { url, cluster, nodeId, limits, random } = options;
@@ -101,10 +102,19 @@ export class HubLink {
 
   /** Puts our presence on the hub, if the link is up. */
   publishPresence(state: "up" | "down"): void {
-    if (this.#client === null || this.#state !== "up") return;
-    const { cluster, nodeId, owner } = this.#options;
+    const client = this.#client;
+    if (client === null || this.#state !== "up") return;
+    const { cluster, nodeId, owner, limits } = this.#options;
+    if (this.#unacked >= limits.presenceUnackedMax) {
+      this.#noteReason(client, "the hub does not acknowledge what we publish");
+      void this.#end(false);
+      return;
+    }
+    this.#unacked += 1;
     const payload = owner.presence(state, this.#socket?.localAddress ?? null);
-    this.#client.publish(presenceTopic(cluster, nodeId), payload, { qos: 1, retain: true });
+    client.publish(presenceTopic(cluster, nodeId), payload, { qos: 1, retain: true }, () => {
+      if (this.#client === client) this.#unacked -= 1;
+    });
   }
 
   /** Ends the connection, without a will, and stays away for `retryAfterMs`. */
@@ -180,6 +190,7 @@ export class HubLink {
     });
     this.#socket = socket;
     this.#client = client;
+    this.#unacked = 0;
     client.on("connect", () => this.#subscribe(client));
     client.on("message", (topic, payload) => this.#receive(client, topic, payload));
     client.on("error", (error) => this.#noteReason(client, error.message || String(error)));

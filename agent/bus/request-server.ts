@@ -20,6 +20,9 @@ export type RequestHandler = (
   context: RequestContext,
 ) => Promise<Uint8Array> | Uint8Array;
 
+/** No sender waits longer, whatever it says; also keeps timers within what Node can count. */
+const REMAINING_MS_MAX = 3_600_000;
+
 export interface RequestServerOptions {
   readonly limits: { readonly handlersMax: number; readonly handlersPerPeerMax: number };
   readonly clock: Clock;
@@ -80,10 +83,11 @@ export class RequestServer {
   async #run(from: string, request: RequestMessage, handler: RequestHandler): Promise<void> {
     const { clock } = this.#options;
     const controller = new AbortController();
-    const timer = clock.setTimer(request.remainingMs, () => controller.abort());
+    const remainingMs = Math.min(request.remainingMs, REMAINING_MS_MAX);
+    const timer = clock.setTimer(remainingMs, () => controller.abort());
     this.#running.add(controller);
     this.#runningByPeer.set(from, (this.#runningByPeer.get(from) ?? 0) + 1);
-    const context = { signal: controller.signal, deadlineMs: clock.nowMs() + request.remainingMs };
+    const context = { signal: controller.signal, deadlineMs: clock.nowMs() + remainingMs };
     const reply = await this.#answer(from, request, handler, context);
     timer.cancel();
     this.#running.delete(controller);

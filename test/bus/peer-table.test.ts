@@ -169,10 +169,15 @@ t.test("Announcer tells a change at once, then at its rate, and a moving commit 
   clock.advance(100);
   t.equal(sent.length, 5);
   t.equal(sent.at(-1)?.name, "four");
+  clock.advance(100);
+  const news = decodePresence(announcer.message("up", null))?.revision;
+  announcer.repeat();
+  t.equal(sent.length, 6, "repeat() publishes again");
+  t.equal(decodePresence(announcer.message("up", null))?.revision, news, "as no news");
   announcer.announce(presenceOf("five", null, 0));
   announcer.close();
   clock.advance(10_000);
-  t.equal(sent.length, 5);
+  t.equal(sent.length, 6);
   t.equal(clock.timers, 0);
 });
 
