@@ -2,6 +2,7 @@ import { createServer } from "node:net";
 import t from "tap";
 import type { Bus } from "../../agent/bus/bus.ts";
 import { EnvelopeCodec } from "../../agent/bus/envelope.ts";
+import { decodeRequest, encodeReply } from "../../agent/bus/request-codec.ts";
 import { inboxTopic } from "../../agent/bus/topics.ts";
 import { isTrivetError, TrivetError } from "../../agent/platform/trivet-error.ts";
 import {
@@ -212,6 +213,25 @@ t.test("datagrams that a Bus would not send", async (t) => {
       t.strictSame(await publish(...payloads), { droppedUnhandled: 3 });
     },
   );
+
+  await t.test("a reply counts only from the node that was asked", async (t) => {
+    const asked = await rawClient(urlOf(a), { clientId: `${nodeIdOf("d")}-asked` });
+    const request = new Promise<Buffer>((resolve) =>
+      asked.client.once("message", (_, body) => resolve(body)),
+    );
+    await asked.client.subscribeAsync(inboxTopic(CLUSTER, nodeIdOf("d")));
+    const answer = a.request(nodeIdOf("d"), "method", Buffer.from("q"), { timeoutMs: 5_000 });
+    const id = decodeRequest(codec.decode(await request)?.body ?? Buffer.alloc(0))?.id ?? -1;
+    const other = new EnvelopeCodec({ cluster: CLUSTER, nodeId: nodeIdOf("e"), session: 1 });
+    const reply = (from: EnvelopeCodec, body: string) => {
+      const bytes = encodeReply({ kind: "result", id, body: Buffer.from(body) });
+      return from.encode(nodeIdOf("a"), seq++, "$reply", bytes, null);
+    };
+    const dropped = await publish(reply(other, "forged"), reply(codec, "true"), reply(codec, "again"));
+    t.strictSame(dropped, { droppedUnhandled: 2 });
+    t.equal(text(await answer), "true");
+    asked.client.end(true);
+  });
 
   await t.test(
     "a lost fragment loses its body only; interleaved and doubled ones do not matter",
