@@ -25,7 +25,15 @@ function drawNode({ name, state, status, api }: DevNodeView): string[] {
   if (status === undefined) return [name, state === "up" ? "silent" : state, "-", "-", "-", "-", api];
   const { role, leader, term, appliedIndex } = status.raft;
   const links = `${status.links.filter(({ up }) => up).length}/${status.links.length}`;
-  return [name, role, printable(leader?.name ?? "none"), `${term}`, `${appliedIndex}`, links, api];
+  return [
+    name,
+    role,
+    printable(leader ? leader.name || leader.nodeId : "none"),
+    `${term}`,
+    `${appliedIndex}`,
+    links,
+    api,
+  ];
 }
 
 /** One line of what a node is, for output that is not a terminal; equal lines mean that nothing changed. */
@@ -37,9 +45,11 @@ export function describeNode({ name, state, status, api, pid, reason }: DevNodeV
   return `${name} ${status.raft.role}, term ${status.raft.term}`;
 }
 
-/** The name of the node that every node that is up takes for the leader; undefined without agreement. */
-export function agreedLeader(nodes: readonly DevNodeView[]): string | undefined {
-  const leaders = nodes.flatMap(({ state, status }) => (state === "up" ? [status?.raft.leader?.name] : []));
+/** True if all nodes are up and take the same one for their leader. */
+export function isAgreed(nodes: readonly DevNodeView[]): boolean {
+  const leaders = nodes.flatMap(({ state, status }) => [
+    state === "up" ? status?.raft.leader?.nodeId : undefined,
+  ]);
   const [leader] = leaders;
-  return leaders.every((other) => other === leader) ? leader : undefined;
+  return leader !== undefined && leaders.every((other) => other === leader);
 }

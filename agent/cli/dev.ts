@@ -4,7 +4,7 @@ import { TrivetError } from "../platform/trivet-error.ts";
 import type { Command, CommandIo } from "./command.ts";
 import { DevNode } from "./dev-node.ts";
 import { type DevNodePlan, loadDevPlan } from "./dev-plan.ts";
-import { agreedLeader, describeNode, drawCluster } from "./dev-view.ts";
+import { describeNode, drawCluster, isAgreed } from "./dev-view.ts";
 import { EXIT_CODE } from "./exit-code.ts";
 import { LiveScreen } from "./live-screen.ts";
 import { UsageError } from "./usage-error.ts";
@@ -127,9 +127,9 @@ function lineView(intro: readonly string[], hint: string, { stdout }: CommandIo)
       shown.set(view.name, line);
       stdout.write(`${line}\n`);
     }
-    if (isHintShown || !views.every(({ status }) => status !== undefined) || !agreedLeader(views)) return;
+    if (isHintShown || !isAgreed(views)) return;
     isHintShown = true;
-    stdout.write(`all agree on ${agreedLeader(views)}; ${hint}\n`);
+    stdout.write(`all agree on a leader; ${hint}\n`);
   };
 }
 
