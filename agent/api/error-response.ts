@@ -19,10 +19,17 @@ const STATUS: Readonly<Record<string, number>> = {
   "unsupported-encoding": 415,
   "result-too-large": 422,
   "headers-too-large": 431,
+  // These say that nothing was done, so that a client may go to the next node at once.
+  busy: 503,
   "no-leader": 503,
+  "no-route": 503,
+  "not-leader": 503,
   "store-busy": 503,
   overloaded: 503,
   stopping: 503,
+  "too-many-requests": 503,
+  // And these that nobody knows, for a write.
+  "bus-closed": 504,
   "outcome-unknown": 504,
   "query-timeout": 504,
   timeout: 504,
