@@ -30,7 +30,7 @@ export type StatementResult =
   | {
       readonly kind: "rows";
       readonly columns: readonly string[];
-      /** Declared or observed type of each column, lower case; "" if unknown. */
+      /** Storage class of the first value of each column that is not NULL: integer, real, text, blob; "" if all are. */
       readonly types: readonly string[];
       readonly values: readonly (readonly SqlValue[])[];
     }

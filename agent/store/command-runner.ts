@@ -1,0 +1,147 @@
+import type { DatabaseFile } from "./database-file.ts";
+import type { EngineInternals } from "./engine-internals.ts";
+import { createSeededEntropy, type Entropy, systemEntropy } from "./entropy.ts";
+import { registerRandomFunctions } from "./random-functions.ts";
+import { ResultBudget } from "./result-budget.ts";
+import { runStatement } from "./run-statement.ts";
+import { StatementError, toErrorResult } from "./statement-error.ts";
+import type { CommandResult, SqlCommand, SqlStatement, StatementResult } from "./types.ts";
+
+/** SQLite ended the whole transaction because of one statement, whose answer is nevertheless certain. */
+export class TransactionLostError extends Error {
+  override readonly name = "TransactionLostError";
+  /** Position of the statement in its command. */
+  readonly statement: number;
+  readonly result: StatementResult;
+
+  constructor(statement: number, result: StatementResult) {
+    super("SQLite has rolled the transaction back by itself");
+    this.statement = statement;
+    this.result = result;
+  }
+}
+
+/** Results that are known before: of statements that lost the transaction when they were tried. By position. */
+export type ForegoneResults = ReadonlyMap<number, StatementResult>;
+
+/** What SQLite draws from its generator for one random rowid. */
+const RANDOM_ROWID_BYTES = 8;
+const SCHEMA_VERBS: ReadonlySet<string> = new Set(["CREATE", "DROP", "ALTER", "ANALYZE", "REINDEX"]);
+
+/**
+ * Carries out commands so that every node gets the same results and the same data, whatever it did before: with the
+ * command's time and chance, and from the same state of the connection.
+ */
+export class CommandRunner {
+  readonly #file: DatabaseFile;
+  readonly #internals: EngineInternals;
+  #entropy: Entropy = systemEntropy;
+  #hasChangedSchema = false;
+
+  constructor(file: DatabaseFile, internals: EngineInternals) {
+    this.#file = file;
+    this.#internals = internals;
+    registerRandomFunctions(file.connection, () => this.#entropy);
+    file.connection.run("CREATE TEMP TABLE _trivet_zero (id INTEGER PRIMARY KEY)");
+  }
+
+  /**
+   * In the file's open transaction. One result per statement; a `transaction` that fails ends with its error, and
+   * nothing of it remains. Throws what is not a result: the environment's failures and `TransactionLostError`.
+   */
+  run(command: SqlCommand, foregone: ForegoneResults): CommandResult {
+    const systemNow = Date.now;
+    Date.now = () => command.timeMs;
+    this.#entropy = createSeededEntropy(command.seed);
+    try {
+      this.#resetConnection();
+      return command.transaction
+        ? this.#runTransaction(command.statements, foregone)
+        : this.#runEach(command.statements, foregone);
+    } finally {
+      Date.now = systemNow;
+      this.#entropy = systemEntropy;
+    }
+  }
+
+  /** True if a command since `reloadSchema` may have changed the schema or the planner's statistics. */
+  get hasChangedSchema(): boolean {
+    return this.#hasChangedSchema;
+  }
+
+  /**
+   * Reads the schema and the planner's statistics from the file again, as a node does that starts here: what ANALYZE
+   * or a change of the schema leaves in memory can choose another plan, and so another order of rows. No transaction
+   * may be open: full-text tables keep writes in memory within one.
+   */
+  reloadSchema(): void {
+    this.#file.connection.run("PRAGMA writable_schema = RESET");
+    this.#hasChangedSchema = false;
+  }
+
+  #runEach(statements: readonly SqlStatement[], foregone: ForegoneResults): CommandResult {
+    const budget = new ResultBudget();
+    return statements.map((statement, at) => foregone.get(at) ?? this.#runAlone(statement, at, budget));
+  }
+
+  #runAlone(statement: SqlStatement, at: number, budget: ResultBudget): StatementResult {
+    this.#file.run("SAVEPOINT statement");
+    const result = this.#tryStatement(statement, at, budget, true);
+    if (result.kind === "error") this.#file.run("ROLLBACK TO statement");
+    this.#file.run("RELEASE statement");
+    return result;
+  }
+
+  #runTransaction(statements: readonly SqlStatement[], foregone: ForegoneResults): CommandResult {
+    const budget = new ResultBudget();
+    const results: StatementResult[] = [];
+    this.#file.run("SAVEPOINT command");
+    for (const [at, statement] of statements.entries()) {
+      const isLast = at === statements.length - 1;
+      const result = foregone.get(at) ?? this.#tryStatement(statement, at, budget, isLast);
+      results.push(result);
+      if (result.kind !== "error") continue;
+      this.#file.run("ROLLBACK TO command");
+      break;
+    }
+    this.#file.run("RELEASE command");
+    return results;
+  }
+
+  /** `isEnd`: deferred foreign keys must hold afterwards. */
+  #tryStatement(statement: SqlStatement, at: number, budget: ResultBudget, isEnd: boolean): StatementResult {
+    const drawnBefore = this.#internals.drawnBytes();
+    let result: StatementResult;
+    try {
+      const ran = runStatement(this.#file, statement, budget);
+      result = ran.result;
+      this.#hasChangedSchema ||= SCHEMA_VERBS.has(ran.verb);
+      this.#requireSameRowids(drawnBefore);
+      if (isEnd) this.#requireForeignKeys();
+    } catch (error) {
+      result = toErrorResult(error);
+    }
+    if (!this.#file.connection.inTransaction) throw new TransactionLostError(at, result);
+    return result;
+  }
+
+  #requireSameRowids(drawnBefore: number): void {
+    if (this.#internals.drawnBytes() - drawnBefore < RANDOM_ROWID_BYTES) return;
+    throw new StatementError(
+      "rowid-exhausted",
+      "The table holds the largest rowid, 9223372036854775807, so that SQLite would choose new ones at random. Give the rowid, or delete that row.",
+    );
+  }
+
+  /** The one SQLite transaction ends much later, so a command answers for its deferred constraints itself. */
+  #requireForeignKeys(): void {
+    if (this.#internals.deferredViolations(this.#file.connection) === 0) return;
+    throw new StatementError("constraint", "FOREIGN KEY constraint failed");
+  }
+
+  /** last_insert_rowid() and changes() are 0 for each command, as on a node that was started just now. */
+  #resetConnection(): void {
+    this.#file.run("INSERT OR REPLACE INTO temp._trivet_zero VALUES (0)");
+    this.#file.run("DELETE FROM temp._trivet_zero WHERE FALSE");
+  }
+}

@@ -1,0 +1,123 @@
+import { existsSync, rmdirSync } from "node:fs";
+import { invariant } from "../platform/invariant.ts";
+import type { EngineInternals } from "./engine-internals.ts";
+import { WAL_FRAMES_MAX } from "./limits.ts";
+import { SqliteConnection } from "./sqlite-connection.ts";
+import type { SqliteWasm } from "./sqlite-wasm.ts";
+import { StatementCache } from "./statement-cache.ts";
+import type { LogPosition } from "./types.ts";
+
+/** Kept in the reserved table of every file, so that each is complete in itself. */
+const META_SCHEMA =
+  "CREATE TABLE IF NOT EXISTS _trivet_meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID";
+
+/**
+ * `locking_mode` must come before the first access, or WAL stays off without a word. NORMAL: a commit is not synced,
+ * because the Raft log can repeat it; a checkpoint syncs the write-ahead log before and the file after it has copied
+ * (SQLite's documentation of PRAGMA synchronous). Checkpoints are ours alone, because SQLite's automatic ones keep
+ * their errors to themselves. The write at the end begins the write-ahead log, whose first frame alone draws 8 bytes
+ * from SQLite's random generator: no entry may be suspected of it (see `EngineInternals`).
+ */
+const SETUP = [
+  "PRAGMA locking_mode = EXCLUSIVE",
+  "PRAGMA journal_mode = WAL",
+  "PRAGMA synchronous = NORMAL",
+  "PRAGMA wal_autocheckpoint = 0",
+  "PRAGMA journal_size_limit = 8388608",
+  "PRAGMA temp_store = MEMORY",
+  "PRAGMA foreign_keys = ON",
+  META_SCHEMA,
+  "INSERT INTO _trivet_meta VALUES ('opened', 1) ON CONFLICT DO UPDATE SET value = value + 1",
+] as const;
+
+/**
+ * One of the two databases: its connection, and the one SQLite transaction that holds all entries since the last
+ * commit. The position is written in that transaction.
+ */
+export class DatabaseFile {
+  readonly connection: SqliteConnection;
+  readonly statements: StatementCache;
+  /** The last entry in the file's committed transactions. */
+  get committed(): LogPosition {
+    return this.#committed;
+  }
+  #committed: LogPosition;
+
+  /**
+   * Opens or creates the file. The caller holds the lock of the data directory: a lock left by a process that was
+   * killed (the build's lock is a directory) is taken away.
+   */
+  constructor(
+    wasm: SqliteWasm,
+    internals: EngineInternals,
+    file: { readonly path: string; readonly cacheKib: number },
+  ) {
+    const lock = `${file.path}.lock`;
+    if (existsSync(lock)) rmdirSync(lock);
+    this.connection = new SqliteConnection(wasm, file.path);
+    internals.setLimits(this.connection);
+    for (const sql of SETUP) this.connection.run(sql);
+    this.connection.run(`PRAGMA cache_size = ${-file.cacheKib}`);
+    invariant(this.connection.readValue("PRAGMA journal_mode") === "wal", `${file.path} is not in WAL mode`);
+    this.statements = new StatementCache(this.connection);
+    this.#committed = { index: this.#readMeta("applied_index"), term: this.#readMeta("applied_term") };
+  }
+
+  /** Begins a transaction if none is open. */
+  begin(): void {
+    if (!this.connection.inTransaction) this.run("BEGIN IMMEDIATE");
+  }
+
+  /** Commits everything up to `position` together with it. Not durable before a checkpoint. */
+  commit(position: LogPosition): void {
+    invariant(position.index > this.#committed.index, "a commit moves the position forward");
+    this.begin();
+    this.statements.use(
+      "INSERT OR REPLACE INTO _trivet_meta VALUES ('applied_index', ?), ('applied_term', ?)",
+      (write) => {
+        write?.prepared.bind([position.index, position.term]);
+        write?.prepared.runToEnd();
+      },
+    );
+    this.run("COMMIT");
+    this.#committed = position;
+    if (this.#walFrames() > WAL_FRAMES_MAX) this.checkpoint();
+  }
+
+  /**
+   * Moves what is committed from the write-ahead log into the file, durably. No transaction may be open.
+   */
+  checkpoint(): void {
+    const checkpoint = this.connection.prepare("PRAGMA wal_checkpoint(TRUNCATE)");
+    try {
+      invariant(checkpoint?.step() === true, "a checkpoint answers with a row");
+      invariant(checkpoint.readColumn(0) === 0, "a checkpoint is blocked although there is one connection");
+    } finally {
+      checkpoint?.finalize();
+    }
+  }
+
+  /** Commits nothing: what is open is undone, as after a crash. */
+  close(): void {
+    this.statements.clear();
+    this.connection.close();
+  }
+
+  /** One of our own statements, without parameters. */
+  run(sql: string): void {
+    this.statements.use(sql, (statement) => statement?.prepared.runToEnd());
+  }
+
+  #readMeta(key: string): number {
+    const value = this.connection.readValue(`SELECT value FROM _trivet_meta WHERE key = '${key}'`) ?? 0;
+    invariant(typeof value === "number", `_trivet_meta.${key} is not a number`);
+    return value;
+  }
+
+  #walFrames(): number {
+    return this.statements.use("PRAGMA wal_checkpoint(NOOP)", (statement) => {
+      if (statement?.prepared.step() !== true) return 0;
+      return Number(statement.prepared.readColumn(1));
+    });
+  }
+}

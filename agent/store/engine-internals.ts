@@ -1,0 +1,138 @@
+import { invariant } from "../platform/invariant.ts";
+import { VALUE_BYTES_MAX } from "./limits.ts";
+import { SqliteConnection } from "./sqlite-connection.ts";
+import { SQLITE_ERROR, SQLITE_TOOBIG, SqliteError } from "./sqlite-error.ts";
+import type { SqliteWasm } from "./sqlite-wasm.ts";
+
+/**
+ * Three things that determinism needs and that the build does not export, read and written where they stand in
+ * SQLite's memory. Each is found by known values, and each is proved by an experiment before it is used, at every
+ * start: with a build that differs the store refuses to open instead of guessing.
+ *
+ * - How much has been drawn from SQLite's own random generator (random.c: ChaCha20, its state begins with the
+ *   constant "expand 32-byte k"). random() and randomblob() are replaced, so that a draw of 8 bytes means that
+ *   SQLite chose a rowid at random, which it does once a table holds the largest one.
+ * - Violations of deferred foreign keys that wait for COMMIT (`sqlite3.nDeferredCons`). One SQLite transaction
+ *   holds many entries, so each entry must answer for its own.
+ * - Run-time limits (`sqlite3.aLimit`): the longest value, and no ATTACH.
+ */
+export interface EngineInternals {
+  /** Bytes ever drawn from SQLite's generator. The write-ahead log draws 4 at a time, rowids 8. */
+  drawnBytes(): number;
+  /** Deferred foreign key violations in the open transaction. */
+  deferredViolations(connection: SqliteConnection): number;
+  /** Lowers the limits of a connection to ours. */
+  setLimits(connection: SqliteConnection): void;
+}
+
+const CHACHA_CONSTANT = Buffer.from("expand 32-byte k");
+/** Static data stand at the beginning of the memory. */
+const STATICS_BYTES_MAX = 1024 * 1024;
+/** struct sqlite3PrngType { u32 s[16]; u8 out[64]; u8 n; }; s[12] counts blocks, n is what is left of one. */
+const PRNG_BLOCKS_OFFSET = 48;
+const PRNG_LEFT_OFFSET = 128;
+const PRNG_BLOCK_BYTES = 64;
+
+/** sqliteLimit.h: LENGTH, SQL_LENGTH, COLUMN, EXPR_DEPTH, COMPOUND_SELECT, VDBE_OP, FUNCTION_ARG, ATTACHED. */
+const DEFAULT_LIMITS = [1_000_000_000, 1_000_000_000, 2000, 1000, 500, 250_000_000, 1000, 10] as const;
+const LIMIT_LENGTH = 0;
+const LIMIT_ATTACHED = 7;
+/** No field of struct sqlite3 stands further from its start. */
+const CONNECTION_BYTES_MAX = 1024;
+
+export function findEngineInternals(wasm: SqliteWasm): EngineInternals {
+  const connection = new SqliteConnection(wasm, ":memory:");
+  try {
+    const drawnBytes = findDrawnBytes(connection);
+    const limitsOffset = findLimits(connection);
+    const deferredOffset = findDeferredViolations(connection);
+    const internals: EngineInternals = {
+      drawnBytes,
+      deferredViolations: ({ pointer }) => Number(wasm.memory().readBigInt64LE(pointer + deferredOffset)),
+      setLimits({ pointer }) {
+        const limits = pointer + limitsOffset;
+        wasm.memory().writeInt32LE(VALUE_BYTES_MAX, limits + 4 * LIMIT_LENGTH);
+        wasm.memory().writeInt32LE(0, limits + 4 * LIMIT_ATTACHED);
+      },
+    };
+    internals.setLimits(connection);
+    requireFailure(connection, `SELECT zeroblob(${VALUE_BYTES_MAX + 1})`, SQLITE_TOOBIG);
+    requireFailure(connection, "ATTACH ':memory:' AS other", SQLITE_ERROR);
+    return internals;
+  } finally {
+    connection.close();
+  }
+}
+
+/** On a connection whose random() is still SQLite's own. */
+function findDrawnBytes(connection: SqliteConnection): () => number {
+  const { wasm } = connection;
+  connection.run("SELECT random()");
+  const readAt = (state: number) => {
+    const memory = wasm.memory();
+    const blocks = memory.readUInt32LE(state + PRNG_BLOCKS_OFFSET);
+    return blocks * PRNG_BLOCK_BYTES - memory.readUInt8(state + PRNG_LEFT_OFFSET);
+  };
+  const candidates: number[] = [];
+  const statics = wasm.memory().subarray(0, STATICS_BYTES_MAX);
+  for (let at = statics.indexOf(CHACHA_CONSTANT); at >= 0; at = statics.indexOf(CHACHA_CONSTANT, at + 1)) {
+    candidates.push(at);
+  }
+  const found = candidates.find((state) => {
+    const before = readAt(state);
+    connection.run("SELECT random(), randomblob(100)");
+    return readAt(state) - before === 108;
+  });
+  invariant(found !== undefined, "SQLite's random generator is not where this build of it should have it");
+  return () => readAt(found);
+}
+
+function findLimits({ wasm, pointer }: SqliteConnection): number {
+  const memory = wasm.memory();
+  for (let offset = 0; offset < CONNECTION_BYTES_MAX; offset += 4) {
+    const isHere = DEFAULT_LIMITS.every(
+      (limit, id) => memory.readInt32LE(pointer + offset + 4 * id) === limit,
+    );
+    if (isHere) return offset;
+  }
+  invariant(false, "SQLite's run-time limits are not where this build of it should have them");
+}
+
+/** The one counter that follows 3, 5 and 2 violations. */
+function findDeferredViolations(connection: SqliteConnection): number {
+  const { wasm, pointer } = connection;
+  connection.run("CREATE TABLE parent (id INTEGER PRIMARY KEY)");
+  connection.run("CREATE TABLE child (parent REFERENCES parent DEFERRABLE INITIALLY DEFERRED)");
+  connection.run("BEGIN");
+  const steps = [
+    ["INSERT INTO child VALUES (1), (2), (3)", 3n],
+    ["INSERT INTO child VALUES (4), (5)", 5n],
+    ["DELETE FROM child WHERE parent > 2", 2n],
+  ] as const;
+  const candidates = new Set(Array.from({ length: CONNECTION_BYTES_MAX / 8 }, (_, slot) => slot * 8));
+  for (const [sql, violations] of steps) {
+    connection.run(sql);
+    const memory = wasm.memory();
+    for (const offset of candidates) {
+      if (memory.readBigInt64LE(pointer + offset) !== violations) candidates.delete(offset);
+    }
+  }
+  connection.run("ROLLBACK");
+  const [found, ...others] = candidates;
+  invariant(
+    found !== undefined && others.length === 0 && wasm.memory().readBigInt64LE(pointer + found) === 0n,
+    "SQLite's count of deferred violations is not where this build of it should have it",
+  );
+  return found;
+}
+
+function requireFailure(connection: SqliteConnection, sql: string, primaryCode: number): void {
+  let code = 0;
+  try {
+    connection.run(sql);
+  } catch (error) {
+    if (!(error instanceof SqliteError)) throw error;
+    code = error.primaryCode;
+  }
+  invariant(code === primaryCode, `SQLite does not keep the limit that ${sql} breaks`);
+}

@@ -1,0 +1,50 @@
+/** Every bound of the store in one place. Sizes in bytes, times in milliseconds. */
+
+/** Statements in one command or query request. */
+export const STATEMENTS_MAX = 4096;
+/** SQL text and parameters of one command or query request together. */
+export const REQUEST_BYTES_MAX = 2 * 1024 * 1024;
+
+/**
+ * The longest text, blob or row. SQLite's own limit is 1 GB, which a small box does not have: one statement
+ * could then end every replica. The same on all nodes for ever: it decides results.
+ */
+export const VALUE_BYTES_MAX = 16 * 1024 * 1024;
+/** Result rows of one request. Decides results of commands: the same on all nodes. */
+export const RESULT_ROWS_MAX = 100_000;
+/** Result values of one request. Decides results of commands: the same on all nodes. */
+export const RESULT_BYTES_MAX = 8 * 1024 * 1024;
+
+/** Prepared statements kept, and the length of their texts together. */
+export const STATEMENT_CACHE_COUNT_MAX = 256;
+export const STATEMENT_CACHE_BYTES_MAX = 1024 * 1024;
+
+/**
+ * A SQLite transaction stays open over many entries, because the Raft log is what makes them durable: each page
+ * is then written once for many entries. It is committed when one of these is reached. They also bound what is
+ * kept for a new worker and what is applied again after a crash.
+ */
+export const COMMIT_ENTRIES_MAX = 4096;
+export const COMMIT_BYTES_MAX = 1024 * 1024;
+export const COMMIT_DELAY_MS = 1000;
+
+/** Frames in a write-ahead log after which a commit is followed by a checkpoint: 4 MiB of 4 KiB pages. */
+export const WAL_FRAMES_MAX = 1024;
+
+/** Entries and command bytes in one message to the worker. */
+export const SLICE_ENTRIES_MAX = 256;
+export const SLICE_BYTES_MAX = 1024 * 1024;
+/** Messages sent to the worker and not answered: enough to keep it busy. */
+export const JOBS_IN_FLIGHT_MAX = 16;
+
+/** Queries waiting or running; one more is refused with `store-busy`. */
+export const QUERIES_MAX = 1024;
+/** Entries and command bytes waiting to be applied; more is refused with `store-busy`. */
+export const APPLY_ENTRIES_MAX = 65_536;
+export const APPLY_BYTES_MAX = 64 * 1024 * 1024;
+
+/** A worker that ends by itself is started again this often in this time; then the store has failed. */
+export const WORKER_RESTARTS_MAX = 3;
+export const WORKER_RESTARTS_WINDOW_MS = 10 * 60_000;
+/** From the start of a worker until it has opened both files (WAL recovery included). */
+export const WORKER_START_TIMEOUT_MS = 60_000;

@@ -1,0 +1,198 @@
+import { REQUEST_BYTES_MAX, STATEMENTS_MAX } from "./limits.ts";
+import { LruCache } from "./lru-cache.ts";
+import { ALLOWED_PRAGMAS, classifyPragma, isPragmaFunctionAllowed } from "./pragma-check.ts";
+import { isOperator, keyword, readSqlShape, type SqlShape } from "./sql-shape.ts";
+import type { SqlToken } from "./sql-tokens.ts";
+import type { SqlStatement } from "./types.ts";
+import { requestBytes } from "./value-size.ts";
+
+/**
+ * What may become part of the log: SQL that does the same on every node, and that leaves alone what keeps the
+ * nodes the same. Checked before a statement is proposed, never when it is applied: two versions of this file must
+ * not make two versions of the data.
+ *
+ * Only the refused is named here. Everything else, nonsense included, goes to SQLite, whose error is the answer.
+ */
+export type SqlCheck =
+  | { readonly ok: true; readonly isReadOnly: boolean }
+  | { readonly ok: false; readonly code: string; readonly message: string };
+
+type Refusal = Extract<SqlCheck, { readonly ok: false }>;
+
+/** Names that begin so are ours, in any letter case. */
+const RESERVED_PREFIX = "_trivet_";
+
+/** Answers to recent statements; most clients send the same few texts again and again. */
+const CACHE_COUNT_MAX = 512;
+const CACHE_BYTES_MAX = 512 * 1024;
+const recent = new LruCache<SqlCheck>({ countMax: CACHE_COUNT_MAX, sizeMax: CACHE_BYTES_MAX });
+
+/** A function of `sql` alone. */
+export function checkStatement(sql: string): SqlCheck {
+  const known = recent.get(sql);
+  if (known !== undefined) return known;
+  const check = checkText(sql);
+  recent.set(sql, check, sql.length);
+  return check;
+}
+
+/** The bounds of a request as a whole: code `too-large` if it breaks one. */
+export function checkStatements(statements: readonly SqlStatement[]): SqlCheck {
+  if (statements.length > STATEMENTS_MAX) {
+    return refuse(
+      "too-large",
+      `A request may have ${STATEMENTS_MAX} statements; this one has ${statements.length}. Send several requests.`,
+    );
+  }
+  const bytes = requestBytes(statements);
+  if (bytes > REQUEST_BYTES_MAX) {
+    return refuse(
+      "too-large",
+      `SQL and parameters of a request may take ${REQUEST_BYTES_MAX} bytes; these take ${bytes}. Send several requests.`,
+    );
+  }
+  return { ok: true, isReadOnly: statements.every(({ sql }) => isReadOnly(checkStatement(sql))) };
+}
+
+function isReadOnly(check: SqlCheck): boolean {
+  return check.ok && check.isReadOnly;
+}
+
+function checkText(sql: string): SqlCheck {
+  if (sql.includes("\0")) {
+    return refuse(
+      "nul-in-sql",
+      "The statement contains a NUL character, where SQLite would end it. Pass such text as a parameter.",
+    );
+  }
+  const shape = readSqlShape(sql);
+  if (shape.hasSecond) {
+    return refuse(
+      "several-statements",
+      "There is more than one statement in one string. Send a list of statements.",
+    );
+  }
+  if (shape.tokens.length === 0)
+    return refuse("empty-statement", "The statement is empty. Send one SQL statement.");
+  const reads = shape.isExplain || readsOnly(shape);
+  return checkVerb(shape) ?? checkTokens(shape, reads) ?? { ok: true, isReadOnly: reads };
+}
+
+function readsOnly({ verb, tokens }: SqlShape): boolean {
+  return verb === "SELECT" || verb === "VALUES" || (verb === "PRAGMA" && classifyPragma(tokens) === "reads");
+}
+
+const TRANSACTION_VERBS: ReadonlySet<string> = new Set([
+  "BEGIN",
+  "COMMIT",
+  "END",
+  "ROLLBACK",
+  "SAVEPOINT",
+  "RELEASE",
+]);
+
+function checkVerb({ verb, tokens }: SqlShape): Refusal | null {
+  if (TRANSACTION_VERBS.has(verb)) {
+    return refuse(
+      "transaction-control",
+      `${verb} is not supported: a transaction cannot span requests. Send its statements as one request, with transaction set.`,
+    );
+  }
+  if (verb === "ATTACH" || verb === "DETACH") {
+    return refuse("attach", `${verb} is not supported: only the cluster's own database is replicated.`);
+  }
+  if (verb === "VACUUM") {
+    return refuse(
+      "vacuum",
+      "VACUUM is not supported: it would rewrite the file of one node. Free pages are used again by later writes.",
+    );
+  }
+  if (verb === "PRAGMA" && classifyPragma(tokens) === "refused") {
+    return refuse(
+      "pragma",
+      `This PRAGMA is not supported, or not with a value. Supported: ${ALLOWED_PRAGMAS}.`,
+    );
+  }
+  if (verb === "CREATE" && createsTemporary(tokens)) {
+    return refuse(
+      "temporary-object",
+      "Temporary tables, views and triggers are not replicated. Create an ordinary one and drop it after use.",
+    );
+  }
+  return null;
+}
+
+/** CREATE TEMP ..., or CREATE ... temp.name: it would belong to a connection, so a restarted node had it not. */
+function createsTemporary(tokens: readonly SqlToken[]): boolean {
+  if (["TEMP", "TEMPORARY"].includes(keyword(tokens[1]))) return true;
+  const kindAt = tokens.findIndex((token) => CREATED_KINDS.has(keyword(token)));
+  const nameAt = kindAt + (keyword(tokens[kindAt + 1]) === "IF" ? 4 : 1);
+  return isOperator(tokens[nameAt + 1], ".") && tokens[nameAt]?.text.toLowerCase() === "temp";
+}
+const CREATED_KINDS: ReadonlySet<string> = new Set(["TABLE", "VIEW", "INDEX", "TRIGGER"]);
+
+function checkTokens({ tokens }: SqlShape, reads: boolean): Refusal | null {
+  for (const [at, token] of tokens.entries()) {
+    const refusal = checkName(token, reads) ?? checkCall(token, tokens[at + 1]) ?? checkConflict(tokens, at);
+    if (refusal !== null) return refusal;
+  }
+  return null;
+}
+
+/** SQLite takes text in '' as a name where only a name fits, so it is checked like one. */
+function checkName({ kind, text }: SqlToken, reads: boolean): Refusal | null {
+  if (kind !== "word" && kind !== "name" && kind !== "string") return null;
+  const name = text.toLowerCase();
+  if (name.startsWith(RESERVED_PREFIX)) {
+    return refuse(
+      "reserved-name",
+      `Names that begin with ${RESERVED_PREFIX} are reserved. Choose another name, or pass the text as a parameter.`,
+    );
+  }
+  if (kind === "string") return null;
+  if (name === "sqlite_dbpage" || (name === "dbstat" && !reads)) {
+    return refuse(
+      "file-layout",
+      `${name} shows the layout of one node's file: it may not be written, nor become data.`,
+    );
+  }
+  if (/^sqlite_stat\d$/.test(name) && !reads) {
+    return refuse(
+      "planner-statistics",
+      `${name} may only be read, ANALYZE fills it: a running node would not notice a change made by hand.`,
+    );
+  }
+  if (name.startsWith("pragma_") && !isPragmaFunctionAllowed(name.slice("pragma_".length), reads)) {
+    return refuse("pragma", `${name} is not supported here. Supported: ${ALLOWED_PRAGMAS}.`);
+  }
+  return null;
+}
+
+/** Functions whose answer depends on more than the replicated data. */
+const REFUSED_FUNCTIONS: ReadonlyMap<string, string> = new Map([
+  ["total_changes", "it counts since the database was opened, which differs from node to node"],
+  ["fts5_locale", "it marks its values with a random number, which differs from node to node"],
+  ["load_extension", "a node has no extensions"],
+]);
+
+function checkCall({ kind, text }: SqlToken, next: SqlToken | undefined): Refusal | null {
+  if ((kind !== "word" && kind !== "name") || !isOperator(next, "(")) return null;
+  const name = text.toLowerCase();
+  const reason = REFUSED_FUNCTIONS.get(name);
+  return reason === undefined ? null : refuse("refused-function", `${name}() is not supported: ${reason}.`);
+}
+
+/** OR ROLLBACK, ON CONFLICT ROLLBACK and RAISE(ROLLBACK, ...) end the SQLite transaction, which others share. */
+function checkConflict(tokens: readonly SqlToken[], at: number): Refusal | null {
+  if (keyword(tokens[at]) !== "ROLLBACK") return null;
+  const isRaise = isOperator(tokens[at - 1], "(") && keyword(tokens[at - 2]) === "RAISE";
+  if (!isRaise && !["OR", "CONFLICT"].includes(keyword(tokens[at - 1]))) return null;
+  return refuse(
+    "conflict-rollback",
+    "The conflict clause ROLLBACK is not supported: it would undo other requests. Use ABORT, and send the request with transaction set.",
+  );
+}
+
+function refuse(code: string, message: string): Refusal {
+  return { ok: false, code, message };
+}

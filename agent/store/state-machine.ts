@@ -1,0 +1,141 @@
+import { join } from "node:path";
+import { invariant } from "../platform/invariant.ts";
+import { decodeCommand } from "./command.ts";
+import { CommandRunner, type ForegoneResults } from "./command-runner.ts";
+import { DatabaseFile } from "./database-file.ts";
+import { findEngineInternals } from "./engine-internals.ts";
+import { COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX } from "./limits.ts";
+import { ResultBudget } from "./result-budget.ts";
+import { runStatement } from "./run-statement.ts";
+import type { SqliteWasm } from "./sqlite-wasm.ts";
+import { toErrorResult } from "./statement-error.ts";
+import type { CommandResult, LogPosition, SqlStatement, StoreEntry } from "./types.ts";
+import type { ForegoneResult } from "./worker-protocol.ts";
+
+/** Page caches in KiB: the user's data; the cluster's objects, which are few. */
+const APP_CACHE_KIB = 4096;
+const STATE_CACHE_KIB = 512;
+
+/**
+ * The two databases as one state machine. Lives in the worker; every call runs to its end.
+ *
+ * Entries are applied inside one SQLite transaction per file, which `commit` ends. Each file has its own position and
+ * takes no entry twice, so that a crash between the two commits is harmless.
+ */
+export class StateMachine {
+  readonly #app: DatabaseFile;
+  readonly #state: DatabaseFile;
+  readonly #runner: CommandRunner;
+  /** Statements whose answer is known, by index of their entry. */
+  readonly #foregone = new Map<number, Map<number, ForegoneResult["result"]>>();
+  #applied: LogPosition;
+  #uncommittedEntries = 0;
+  #uncommittedBytes = 0;
+
+  constructor(
+    wasm: SqliteWasm,
+    options: { readonly directory: string; readonly foregone: readonly ForegoneResult[] },
+  ) {
+    const internals = findEngineInternals(wasm);
+    const path = (name: string) => join(options.directory, name);
+    this.#app = new DatabaseFile(wasm, internals, { path: path("app.db"), cacheKib: APP_CACHE_KIB });
+    this.#state = new DatabaseFile(wasm, internals, { path: path("state.db"), cacheKib: STATE_CACHE_KIB });
+    this.#runner = new CommandRunner(this.#app, internals);
+    this.#applied = earlier(this.#app.committed, this.#state.committed);
+    for (const { index, statement, result } of options.foregone) {
+      const ofEntry = this.#foregone.get(index) ?? new Map<number, ForegoneResult["result"]>();
+      this.#foregone.set(index, ofEntry.set(statement, result));
+    }
+  }
+
+  /** The last entry applied to both files. */
+  get applied(): LogPosition {
+    return this.#applied;
+  }
+
+  /** True if commands have been applied and not committed. */
+  get hasUncommitted(): boolean {
+    return this.#uncommittedBytes > 0;
+  }
+
+  /** True if so much has gathered that it should be committed now. */
+  get shouldCommit(): boolean {
+    return (
+      this.#uncommittedEntries >= COMMIT_ENTRIES_MAX ||
+      this.#uncommittedBytes >= COMMIT_BYTES_MAX ||
+      this.#runner.hasChangedSchema
+    );
+  }
+
+  /**
+   * The next entry of the log. Throws if the environment failed, and `TransactionLostError`: then this object is of
+   * no use any more.
+   */
+  apply(entry: StoreEntry): CommandResult {
+    invariant(
+      entry.index === this.#applied.index + 1,
+      `entry ${entry.index} applied after ${this.#applied.index}`,
+    );
+    const isInApp = entry.index <= this.#app.committed.index;
+    const result = entry.command === null || isInApp ? [] : this.#run(entry.index, entry.command);
+    this.#applied = { index: entry.index, term: entry.term };
+    this.#uncommittedEntries += 1;
+    this.#uncommittedBytes += entry.command?.byteLength ?? 0;
+    return result;
+  }
+
+  /** Statements that have been found to be read-only. Errors are results, but a result too large is thrown. */
+  query(statements: readonly SqlStatement[]): CommandResult {
+    const budget = new ResultBudget();
+    const results = statements.map((statement) => {
+      try {
+        return runStatement(this.#app, statement, budget).result;
+      } catch (error) {
+        if (budget.isExceeded) throw error;
+        return toErrorResult(error);
+      }
+    });
+    invariant(
+      this.#app.connection.inTransaction || !this.hasUncommitted,
+      "a query has ended the transaction of the applied entries",
+    );
+    return results;
+  }
+
+  /** Ends the SQLite transactions. Not durable before `checkpoint`. */
+  commit(): void {
+    for (const file of [this.#state, this.#app]) {
+      if (file.committed.index < this.#applied.index) file.commit(this.#applied);
+    }
+    this.#uncommittedEntries = 0;
+    this.#uncommittedBytes = 0;
+    if (this.#runner.hasChangedSchema) this.#runner.reloadSchema();
+  }
+
+  /** Commits, and makes it durable in both files. */
+  checkpoint(): LogPosition {
+    this.commit();
+    this.#state.checkpoint();
+    this.#app.checkpoint();
+    return earlier(this.#app.committed, this.#state.committed);
+  }
+
+  /** Commits and closes the files. */
+  close(): void {
+    this.checkpoint();
+    this.#state.close();
+    this.#app.close();
+  }
+
+  #run(index: number, bytes: Uint8Array): CommandResult {
+    const command = decodeCommand(bytes);
+    this.#app.begin();
+    return this.#runner.run(command, this.#foregone.get(index) ?? NONE_FOREGONE);
+  }
+}
+
+const NONE_FOREGONE: ForegoneResults = new Map();
+
+function earlier(a: LogPosition, b: LogPosition): LogPosition {
+  return a.index <= b.index ? a : b;
+}

@@ -1,0 +1,60 @@
+import { STATEMENT_CACHE_BYTES_MAX, STATEMENT_CACHE_COUNT_MAX } from "./limits.ts";
+import { LruCache } from "./lru-cache.ts";
+import type { PreparedStatement } from "./prepared-statement.ts";
+import { readSqlShape } from "./sql-shape.ts";
+import type { SqliteConnection } from "./sqlite-connection.ts";
+
+/** A compiled statement with what the runner must know about it. */
+export interface CachedStatement {
+  readonly prepared: PreparedStatement;
+  /** `verb` of its `SqlShape`. */
+  readonly verb: string;
+}
+
+/** Longer texts are compiled for one use: they are bulk loads with their values inside, never to come again. */
+const CACHED_TEXT_MAX = 16 * 1024;
+
+/**
+ * Compiled statements by their text: compiling costs ten times the running of a small one. SQLite compiles a
+ * statement again by itself when the schema has changed, so entries never go stale.
+ */
+export class StatementCache {
+  readonly #connection: SqliteConnection;
+  readonly #statements = new LruCache<CachedStatement>({
+    countMax: STATEMENT_CACHE_COUNT_MAX,
+    sizeMax: STATEMENT_CACHE_BYTES_MAX,
+    onEvict: ({ prepared }) => prepared.finalize(),
+  });
+
+  constructor(connection: SqliteConnection) {
+    this.#connection = connection;
+  }
+
+  /**
+   * Calls `use` with the statement, ready to be bound, and resets it afterwards. Throws `SqliteError` if it does
+   * not compile. `use` gets null if `sql` holds no statement.
+   */
+  use<T>(sql: string, use: (statement: CachedStatement | null) => T): T {
+    const statement = this.#statements.get(sql) ?? this.#compile(sql);
+    if (statement === null) return use(null);
+    try {
+      return use(statement);
+    } finally {
+      statement.prepared.reset();
+      if (sql.length > CACHED_TEXT_MAX) statement.prepared.finalize();
+    }
+  }
+
+  /** Finalizes all. */
+  clear(): void {
+    this.#statements.clear();
+  }
+
+  #compile(sql: string): CachedStatement | null {
+    const prepared = this.#connection.prepare(sql);
+    if (prepared === null) return null;
+    const statement = { prepared, verb: readSqlShape(sql).verb };
+    if (sql.length <= CACHED_TEXT_MAX) this.#statements.set(sql, statement, sql.length);
+    return statement;
+  }
+}

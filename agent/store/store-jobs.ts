@@ -1,0 +1,59 @@
+import type { Timer } from "../platform/clock.ts";
+import { packEntries } from "./packed-entries.ts";
+import type { CommandResult, LogPosition, SqlStatement, StoreEntry } from "./types.ts";
+import type { WorkerLink } from "./worker-link.ts";
+
+/** Work for the worker, as the proxy keeps it until it is answered. */
+export type StoreJob = ApplyJob | QueryJob | CheckpointJob | CloseJob;
+
+interface Settling<Answer> {
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A slice of an `apply` call. */
+export interface ApplyJob extends Settling<readonly CommandResult[]> {
+  readonly kind: "apply";
+  readonly entries: readonly StoreEntry[];
+  /** Of the first entries; the rest is not answered yet. */
+  readonly results: CommandResult[];
+  /** A new worker gets again what an old one has answered: nobody waits for it. */
+  readonly isReplay: boolean;
+}
+
+export interface QueryJob extends Settling<CommandResult> {
+  readonly kind: "query";
+  readonly statements: readonly SqlStatement[];
+  readonly deadline: Timer;
+  /** Its number with the worker; 0 while it waits. */
+  sentAs: number;
+  /** True once its promise is settled: it is not sent, or not sent again. */
+  isSettled: boolean;
+}
+
+export interface CheckpointJob extends Settling<LogPosition> {
+  readonly kind: "checkpoint";
+}
+
+export interface CloseJob extends Settling<void> {
+  readonly kind: "close";
+}
+
+/** Sends what is still to be done of `job`, under the number `id`. */
+export function sendJob(link: WorkerLink, id: number, job: StoreJob): void {
+  switch (job.kind) {
+    case "apply": {
+      const entries = packEntries(job.entries.slice(job.results.length));
+      link.send({ kind: "apply", job: id, entries }, [entries.positions.buffer, entries.commands.buffer]);
+      break;
+    }
+    case "query":
+      job.sentAs = id;
+      link.send({ kind: "query", job: id, statements: job.statements });
+      break;
+    case "checkpoint":
+    case "close":
+      link.send({ kind: job.kind, job: id });
+      break;
+  }
+}

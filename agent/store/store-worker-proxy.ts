@@ -1,0 +1,309 @@
+import type { Clock } from "../platform/clock.ts";
+import { invariant } from "../platform/invariant.ts";
+import type { Logger } from "../platform/logger.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
+import { JOBS_IN_FLIGHT_MAX, WORKER_RESTARTS_MAX, WORKER_RESTARTS_WINDOW_MS } from "./limits.ts";
+import { RestartBudget } from "./restart-budget.ts";
+import { sliceEntries } from "./slice-entries.ts";
+import { type ApplyJob, type QueryJob, type StoreJob, sendJob } from "./store-jobs.ts";
+import type { CommandResult, LogPosition, SqlStatement, StoreEntry } from "./types.ts";
+import { UncommittedEntries } from "./uncommitted-entries.ts";
+import { WorkerLink } from "./worker-link.ts";
+import type { ForegoneResult, WorkerReport } from "./worker-protocol.ts";
+
+export interface StoreWorkerProxyOptions {
+  readonly directory: string;
+  readonly workerUrl: URL;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+interface OpenListener {
+  onOpened(): void;
+  /** Of no consequence after `onOpened`. */
+  onFailed(error: Error): void;
+}
+
+/** Resolves when the databases are open; rejects with `store-failed`. */
+export function openStoreWorker(options: StoreWorkerProxyOptions): Promise<StoreWorkerProxy> {
+  return new Promise((resolve, reject) => {
+    const worker = new StoreWorkerProxy(options, { onOpened: () => resolve(worker), onFailed: reject });
+  });
+}
+
+/**
+ * The store's worker as it looks from the main thread: one queue of jobs, done in order, that survives its workers.
+ *
+ * The only way to stop a running query is to end the thread. So all that a thread knows is either in the files or
+ * here: a new one gets the entries that the old one had applied and not committed, then the jobs that it had not
+ * answered. The callers of those notice nothing.
+ */
+export class StoreWorkerProxy {
+  readonly #options: StoreWorkerProxyOptions;
+  readonly #restarts = new RestartBudget({
+    countMax: WORKER_RESTARTS_MAX,
+    windowMs: WORKER_RESTARTS_WINDOW_MS,
+  });
+  readonly #uncommitted = new UncommittedEntries();
+  #foregone: readonly ForegoneResult[] = [];
+  #link: WorkerLink;
+  /** False while a thread starts or ends. */
+  #isReady = false;
+  #hasClosed = false;
+  #failure: TrivetError | undefined;
+  #applied: LogPosition | undefined;
+  #waiting: StoreJob[] = [];
+  /** By number, in order. */
+  readonly #inFlight = new Map<number, StoreJob>();
+  #lastJob = 0;
+  readonly #onFirst: OpenListener;
+
+  constructor(options: StoreWorkerProxyOptions, onFirst: OpenListener) {
+    this.#options = options;
+    this.#onFirst = onFirst;
+    this.#link = this.#startWorker();
+  }
+
+  /** The last entry that was answered; known once the store is open. */
+  get applied(): LogPosition {
+    invariant(this.#applied !== undefined, "the store is not open yet");
+    return this.#applied;
+  }
+
+  apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]> {
+    return this.#enqueue((settling) => ({
+      kind: "apply",
+      entries,
+      results: [],
+      isReplay: false,
+      ...settling,
+    }));
+  }
+
+  query(statements: readonly SqlStatement[], timeoutMs: number): Promise<CommandResult> {
+    return this.#enqueue((settling) => {
+      const deadline = this.#options.clock.setTimer(timeoutMs, () => this.#onQueryDeadline(job, timeoutMs));
+      const job: QueryJob = { kind: "query", statements, deadline, sentAs: 0, isSettled: false, ...settling };
+      return job;
+    });
+  }
+
+  checkpoint(): Promise<LogPosition> {
+    return this.#enqueue((settling) => ({ kind: "checkpoint", ...settling }));
+  }
+
+  /** After all that waits. */
+  async close(): Promise<void> {
+    if (this.#failure !== undefined) return;
+    await this.#enqueue<void>((settling) => ({ kind: "close", ...settling }));
+  }
+
+  #enqueue<Answer>(
+    createJob: (settling: {
+      readonly resolve: (answer: Answer) => void;
+      readonly reject: (error: Error) => void;
+    }) => StoreJob,
+  ): Promise<Answer> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push(createJob({ resolve, reject }));
+      this.#pump();
+    });
+  }
+
+  #startWorker(): WorkerLink {
+    const { directory, workerUrl, clock } = this.#options;
+    const link: WorkerLink = new WorkerLink(
+      workerUrl,
+      { directory, clock, foregone: this.#foregone },
+      {
+        onReport: (report) => this.#onReport(report),
+        onEnd: (reason) => this.#onWorkerEnd(link, reason),
+      },
+    );
+    return link;
+  }
+
+  /** Sends as much as may be in flight. */
+  #pump(): void {
+    while (this.#isReady && this.#inFlight.size < JOBS_IN_FLIGHT_MAX) {
+      const job = this.#waiting.shift();
+      if (job === undefined) return;
+      if (job.kind === "query" && job.isSettled) continue;
+      this.#lastJob += 1;
+      this.#inFlight.set(this.#lastJob, job);
+      if (job.kind === "apply") this.#uncommitted.add(job.entries);
+      sendJob(this.#link, this.#lastJob, job);
+    }
+  }
+
+  #onReport(report: WorkerReport): void {
+    switch (report.kind) {
+      case "opened":
+        this.#onOpened(report.applied);
+        break;
+      case "applied":
+        this.#onApplied(report.job, report.results);
+        break;
+      case "answered": {
+        const job = this.#take(report.job, "query");
+        settleQuery(job, () => job.resolve(report.result));
+        break;
+      }
+      case "declined": {
+        const job = this.#take(report.job, "query");
+        settleQuery(job, () => job.reject(new TrivetError(report.code, report.message)));
+        break;
+      }
+      case "committed":
+        this.#uncommitted.dropThrough(report.index);
+        this.#foregone = this.#foregone.filter(({ index }) => index > report.index);
+        break;
+      case "checkpointed":
+        this.#take(report.job, "checkpoint").resolve(report.position);
+        break;
+      case "closed":
+        this.#onClosed(report.job);
+        break;
+      case "broken-by-query":
+        this.#rejectBrokenQuery(this.#take(report.job, "query"), report.message);
+        this.#endWorker();
+        break;
+      case "transaction-lost":
+        this.#foregone = [...this.#foregone, report.foregone];
+        this.#endWorker();
+        break;
+      case "failed":
+        this.#fail(report.message);
+        break;
+    }
+    this.#pump();
+  }
+
+  #onOpened(inFiles: LogPosition): void {
+    if (this.#applied === undefined) {
+      this.#applied = inFiles;
+      this.#onFirst.onOpened();
+    } else {
+      const entries = this.#uncommitted.between(inFiles.index, this.#applied.index);
+      this.#waiting.unshift(...sliceEntries(entries).map(createReplay));
+    }
+    this.#isReady = true;
+  }
+
+  #onApplied(id: number, results: readonly CommandResult[]): void {
+    const job = this.#inFlight.get(id);
+    invariant(job?.kind === "apply", `report of entries for job ${id}`);
+    job.results.push(...results);
+    const last = job.entries[job.results.length - 1];
+    if (last !== undefined && !job.isReplay) this.#applied = { index: last.index, term: last.term };
+    if (job.results.length < job.entries.length) return;
+    this.#inFlight.delete(id);
+    job.resolve(job.results);
+  }
+
+  #onClosed(id: number): void {
+    const job = this.#take(id, "close");
+    this.#hasClosed = true;
+    this.#endWorker();
+    job.resolve();
+  }
+
+  /** The job `id`, which is not in flight any more. */
+  #take<Kind extends StoreJob["kind"]>(id: number, kind: Kind): Extract<StoreJob, { readonly kind: Kind }> {
+    const job = this.#inFlight.get(id);
+    invariant(job !== undefined && isOfKind(job, kind), `report of a ${kind} for job ${id}`);
+    this.#inFlight.delete(id);
+    return job;
+  }
+
+  #onQueryDeadline(job: QueryJob, timeoutMs: number): void {
+    if (job.isSettled) return;
+    let isRunning = false;
+    if (job.sentAs > 0) {
+      this.#link.cancel(job.sentAs);
+      isRunning = this.#isReady && this.#link.runningJob === job.sentAs;
+    }
+    const message = isRunning
+      ? `The query ran for longer than its ${timeoutMs} ms and was ended. Make it cheaper, or give it more time.`
+      : `The query waited its ${timeoutMs} ms behind other work. Try again, or give it more time.`;
+    settleQuery(job, () => job.reject(new TrivetError("query-timeout", message)));
+    this.#waiting = this.#waiting.filter((waiting) => waiting !== job);
+    if (isRunning) this.#endWorker();
+  }
+
+  #rejectBrokenQuery(job: QueryJob, reason: string): void {
+    const message = `The query could not be carried out: ${reason}. Make it cheaper, or look at this node's memory and disk.`;
+    settleQuery(job, () => job.reject(new TrivetError("query-failed", message)));
+  }
+
+  /** What it was told and did not answer goes to the next one. */
+  #endWorker(): void {
+    this.#isReady = false;
+    this.#link.end();
+  }
+
+  #onWorkerEnd(link: WorkerLink, reason: string): void {
+    if (this.#hasClosed || this.#failure !== undefined) return;
+    this.#isReady = false;
+    if (reason !== "" && !this.#mayRestart(link, reason)) return;
+    const unanswered = [...this.#inFlight.values()].filter((job) => job.kind !== "apply" || !job.isReplay);
+    this.#inFlight.clear();
+    this.#waiting = [...unanswered, ...this.#waiting.filter((job) => job.kind !== "apply" || !job.isReplay)];
+    this.#link = this.#startWorker();
+  }
+
+  /** A thread that ended by itself: the fault of the query it was busy with, or counted. */
+  #mayRestart(link: WorkerLink, reason: string): boolean {
+    const job = this.#inFlight.get(link.runningJob);
+    this.#options.logger.log("warn", "the database worker ended by itself", { reason });
+    if (job?.kind === "query") {
+      this.#rejectBrokenQuery(job, reason);
+      return true;
+    }
+    const mayRestart = this.#applied !== undefined && this.#restarts.take(this.#options.clock.nowMs());
+    if (!mayRestart) this.#fail(`its worker ended: ${reason}`);
+    return mayRestart;
+  }
+
+  /** For good: every caller, now and later, gets the error. */
+  #fail(reason: string): void {
+    this.#failure = new TrivetError(
+      "store-failed",
+      `The database of this node has failed: ${reason}. Look at its disk and memory, then start the agent again.`,
+    );
+    this.#options.logger.log("error", "the database of this node has failed", { reason });
+    this.#endWorker();
+    this.#onFirst.onFailed(this.#failure);
+    const jobs = [...this.#inFlight.values(), ...this.#waiting];
+    this.#inFlight.clear();
+    this.#waiting = [];
+    for (const job of jobs) {
+      const failure = this.#failure;
+      if (job.kind === "query") settleQuery(job, () => job.reject(failure));
+      else job.reject(failure);
+    }
+  }
+}
+
+/** Settles the promise of a query unless it has been settled. */
+function settleQuery(job: QueryJob, settle: () => void): void {
+  if (job.isSettled) return;
+  job.isSettled = true;
+  job.deadline.cancel();
+  settle();
+}
+
+function isOfKind<Kind extends StoreJob["kind"]>(
+  job: StoreJob,
+  kind: Kind,
+): job is Extract<StoreJob, { readonly kind: Kind }> {
+  return job.kind === kind;
+}
+
+function createReplay(entries: readonly StoreEntry[]): ApplyJob {
+  return { kind: "apply", entries, results: [], isReplay: true, resolve: ignore, reject: ignore };
+}
+
+/** Nobody waits for a replay, and its failure is the store's. */
+const ignore = () => undefined;

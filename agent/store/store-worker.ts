@@ -1,0 +1,164 @@
+import { setFlagsFromString } from "node:v8";
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { invariant } from "../platform/invariant.ts";
+import { messageOf } from "../platform/trivet-error.ts";
+import { TransactionLostError } from "./command-runner.ts";
+import { COMMIT_DELAY_MS } from "./limits.ts";
+import { unpackEntries } from "./packed-entries.ts";
+import { loadSqliteWasm } from "./sqlite-wasm.ts";
+import { StateMachine } from "./state-machine.ts";
+import { StatementError } from "./statement-error.ts";
+import type { CommandResult } from "./types.ts";
+import { useUtc } from "./utc.ts";
+import {
+  WorkerControl,
+  type WorkerOptions,
+  type WorkerReport,
+  type WorkerRequest,
+} from "./worker-protocol.ts";
+
+/**
+ * The thread that SQLite blocks instead of the main one. Takes jobs in order, one at a time, and decides when to
+ * commit. It keeps nothing that the proxy could not give to another worker, so it may be ended at any moment.
+ */
+class StoreWorker {
+  readonly #port: MessagePort;
+  readonly #control: WorkerControl;
+  readonly #machine: StateMachine;
+  #commitTimer: NodeJS.Timeout | undefined;
+  /** Set by the first failure; from then on nothing is done. */
+  #hasStopped = false;
+
+  constructor(port: MessagePort, control: WorkerControl, machine: StateMachine) {
+    this.#port = port;
+    this.#control = control;
+    this.#machine = machine;
+  }
+
+  start(): void {
+    this.#report({ kind: "opened", applied: this.#machine.applied });
+    this.#port.on("message", (request: WorkerRequest) => this.#handle(request));
+  }
+
+  #handle(request: WorkerRequest): void {
+    if (this.#hasStopped) return;
+    this.#control.setRunningJob(request.job);
+    try {
+      this.#carryOut(request);
+    } catch (error) {
+      this.#stop(error);
+    } finally {
+      this.#control.setRunningJob(0);
+    }
+  }
+
+  #carryOut(request: WorkerRequest): void {
+    switch (request.kind) {
+      case "apply":
+        this.#apply(request);
+        break;
+      case "query":
+        this.#query(request);
+        break;
+      case "checkpoint": {
+        const position = this.#machine.checkpoint();
+        this.#reportCommitted();
+        this.#report({ kind: "checkpointed", job: request.job, position });
+        break;
+      }
+      case "close":
+        this.#machine.close();
+        this.#report({ kind: "closed", job: request.job });
+        this.#port.close();
+        break;
+    }
+  }
+
+  #apply({ job, entries }: Extract<WorkerRequest, { readonly kind: "apply" }>): void {
+    let results: CommandResult[] = [];
+    for (const entry of unpackEntries(entries)) {
+      results.push(this.#machine.apply(entry));
+      if (!this.#machine.shouldCommit) continue;
+      this.#report({ kind: "applied", job, results });
+      results = [];
+      this.#commit();
+    }
+    if (results.length > 0) this.#report({ kind: "applied", job, results });
+    if (!this.#machine.hasUncommitted) return;
+    this.#commitTimer ??= setTimeout(() => this.#commitInTime(), COMMIT_DELAY_MS);
+  }
+
+  #query({ job, statements }: Extract<WorkerRequest, { readonly kind: "query" }>): void {
+    if (this.#control.isCancelled(job)) {
+      this.#report({ kind: "declined", job, code: "query-timeout", message: "The query waited too long." });
+      return;
+    }
+    try {
+      this.#report({ kind: "answered", job, result: this.#machine.query(statements) });
+    } catch (error) {
+      if (error instanceof StatementError) {
+        this.#report({ kind: "declined", job, code: error.code, message: error.message });
+      } else {
+        this.#hasStopped = true;
+        this.#report({ kind: "broken-by-query", job, message: messageOf(error) });
+      }
+    }
+  }
+
+  #commitInTime(): void {
+    if (this.#hasStopped) return;
+    try {
+      this.#commit();
+    } catch (error) {
+      this.#stop(error);
+    }
+  }
+
+  #commit(): void {
+    this.#machine.commit();
+    this.#reportCommitted();
+  }
+
+  #reportCommitted(): void {
+    clearTimeout(this.#commitTimer);
+    this.#commitTimer = undefined;
+    this.#report({ kind: "committed", index: this.#machine.applied.index });
+  }
+
+  #stop(error: unknown): void {
+    this.#hasStopped = true;
+    clearTimeout(this.#commitTimer);
+    if (error instanceof TransactionLostError) {
+      const { statement, result } = error;
+      this.#report({
+        kind: "transaction-lost",
+        foregone: { index: this.#machine.applied.index + 1, statement, result },
+      });
+    } else {
+      this.#report({ kind: "failed", message: messageOf(error) });
+    }
+  }
+
+  #report(report: WorkerReport): void {
+    this.#port.postMessage(report);
+  }
+}
+
+async function main(port: MessagePort, options: WorkerOptions): Promise<void> {
+  // Before the module is compiled: the optimizing compiler would take 30 MB and make nothing faster here.
+  setFlagsFromString("--liftoff-only");
+  useUtc();
+  try {
+    const machine = new StateMachine(await loadSqliteWasm(), options);
+    new StoreWorker(port, new WorkerControl(options.control), machine).start();
+  } catch (error) {
+    const report: WorkerReport = {
+      kind: "failed",
+      message: `the databases cannot be opened: ${messageOf(error)}`,
+    };
+    port.postMessage(report);
+  }
+}
+
+invariant(parentPort !== null, "store-worker runs in a worker thread");
+await main(parentPort, workerData);

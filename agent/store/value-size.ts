@@ -1,0 +1,17 @@
+import type { SqlStatement, SqlValue } from "./types.ts";
+
+/** Bytes of a value as all limits count them: its text (UTF-8) or blob, 8 for a number or NULL. */
+export function valueBytes(value: SqlValue): number {
+  if (typeof value === "string") return Buffer.byteLength(value);
+  return value instanceof Uint8Array ? value.byteLength : 8;
+}
+
+/** Bytes of SQL and parameters together. */
+export function requestBytes(statements: readonly SqlStatement[]): number {
+  let bytes = 0;
+  for (const { sql, parameters } of statements) {
+    bytes += Buffer.byteLength(sql);
+    for (const value of Object.values<SqlValue>(parameters)) bytes += valueBytes(value);
+  }
+  return bytes;
+}

@@ -1,0 +1,82 @@
+import { JOBS_IN_FLIGHT_MAX } from "./limits.ts";
+import type { PackedEntries } from "./packed-entries.ts";
+import type { CommandResult, LogPosition, SqlStatement, StatementResult } from "./types.ts";
+
+/**
+ * What the store's proxy (main thread) and its worker say to each other. Jobs have consecutive numbers from 1, are
+ * done in order, and are answered by their number.
+ */
+export type WorkerRequest =
+  | { readonly kind: "apply"; readonly job: number; readonly entries: PackedEntries }
+  | { readonly kind: "query"; readonly job: number; readonly statements: readonly SqlStatement[] }
+  | { readonly kind: "checkpoint"; readonly job: number }
+  | { readonly kind: "close"; readonly job: number };
+
+export type WorkerReport =
+  /** Both files are open; `applied` stands in both. */
+  | { readonly kind: "opened"; readonly applied: LogPosition }
+  /** The next entries of the job; a job may have several of these. They go out before a commit that has them. */
+  | { readonly kind: "applied"; readonly job: number; readonly results: readonly CommandResult[] }
+  | { readonly kind: "answered"; readonly job: number; readonly result: CommandResult }
+  /** The query was not carried out: it asked for too much, or was cancelled. */
+  | { readonly kind: "declined"; readonly job: number; readonly code: string; readonly message: string }
+  /** Both files have committed everything up to `index`: it need not be kept for a new worker. */
+  | { readonly kind: "committed"; readonly index: number }
+  | { readonly kind: "checkpointed"; readonly job: number; readonly position: LogPosition }
+  | { readonly kind: "closed"; readonly job: number }
+  /** A query ended SQLite's transaction or broke it: start another worker, without this query. */
+  | { readonly kind: "broken-by-query"; readonly job: number; readonly message: string }
+  /** A statement ended SQLite's transaction, with a certain answer: start another worker that knows it. */
+  | { readonly kind: "transaction-lost"; readonly foregone: ForegoneResult }
+  /** The environment failed. Nothing more is done. */
+  | { readonly kind: "failed"; readonly message: string };
+
+/** The answer of the statement at position `statement` in entry `index`, known without carrying it out. */
+export interface ForegoneResult {
+  readonly index: number;
+  readonly statement: number;
+  readonly result: StatementResult;
+}
+
+export interface WorkerOptions {
+  /** Where `app.db` and `state.db` are. */
+  readonly directory: string;
+  readonly foregone: readonly ForegoneResult[];
+  readonly control: SharedArrayBuffer;
+}
+
+/**
+ * Memory that both threads see while the worker is busy: which job is running (0: none), and a flag for each job in
+ * flight that its caller has given up. The worker says which job it begins and then looks at the flag, the proxy sets
+ * the flag and then looks which job is running: one of them notices the other.
+ */
+export class WorkerControl {
+  readonly buffer: SharedArrayBuffer;
+  readonly #cells: Int32Array;
+
+  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(4 * (1 + JOBS_IN_FLIGHT_MAX))) {
+    this.buffer = buffer;
+    this.#cells = new Int32Array(buffer);
+  }
+
+  get runningJob(): number {
+    return Atomics.load(this.#cells, 0);
+  }
+
+  setRunningJob(job: number): void {
+    Atomics.store(this.#cells, 0, job);
+  }
+
+  isCancelled(job: number): boolean {
+    return Atomics.load(this.#cells, cellOf(job)) === job;
+  }
+
+  cancel(job: number): void {
+    Atomics.store(this.#cells, cellOf(job), job);
+  }
+}
+
+/** Jobs in flight are consecutive and at most so many, so each has its own cell. */
+function cellOf(job: number): number {
+  return 1 + (job % JOBS_IN_FLIGHT_MAX);
+}
