@@ -37,23 +37,17 @@ export async function loadDevPlan(directory: string, count: number): Promise<Dev
         `start it with --nodes ${remembered.length}, or keep the new one elsewhere with --data DIR.`,
     );
   }
+  const wanted = remembered ?? Array.from({ length: count }, (_, index) => freshNode(index));
+  for (const node of remembered ?? []) await refuseIfRunning(node, directory);
+
+  const ports = new PortPicker(wanted.flatMap(({ http, mqtt }) => [http, mqtt]));
   const notices: string[] = [];
-  const taken = new Set<number>();
   const nodes: DevNodePlan[] = [];
-  for (let index = 0; index < count; index++) {
-    const name = `node-${index + 1}`;
-    const old = remembered?.[index];
-    if (old && !(await isFree(old.http)) && (await isTrivetNode(old))) {
-      throw new TrivetError(
-        "dev-running",
-        `${name} of ${directory} runs already, on port ${old.http}: stop that trivet dev first, or use --data DIR.`,
-      );
-    }
-    const wanted = old ?? { http: FIRST_HTTP_PORT + index, mqtt: FIRST_MQTT_PORT + index };
-    const http = await freePort(wanted.http, taken);
-    const mqtt = await freePort(wanted.mqtt, taken);
-    if (http !== wanted.http) notices.push(`${name}: port ${wanted.http} is taken, its API is on ${http}`);
-    if (mqtt !== wanted.mqtt) notices.push(`${name}: port ${wanted.mqtt} is taken, its broker is on ${mqtt}`);
+  for (const { name, ...old } of wanted) {
+    const http = await ports.pick(old.http);
+    const mqtt = await ports.pick(old.mqtt);
+    if (http !== old.http) notices.push(`${name}: port ${old.http} is taken, its API is on ${http}`);
+    if (mqtt !== old.mqtt) notices.push(`${name}: port ${old.mqtt} is taken, its broker is on ${mqtt}`);
     nodes.push({ name, http, mqtt });
   }
   await writePlan(path, nodes);
@@ -104,16 +98,26 @@ async function writePlan(path: string, nodes: readonly DevNodePlan[]): Promise<v
   await rename(temporary, path);
 }
 
-async function freePort(wanted: number, taken: Set<number>): Promise<number> {
-  for (let port = wanted; port < wanted + PORTS_TRIED_MAX && port < 65_536; port++) {
-    if (taken.has(port) || !(await isFree(port))) continue;
-    taken.add(port);
-    return port;
+/** Gives each the port that it wants; if another program has that, the next one that is free and nobody wants. */
+class PortPicker {
+  readonly #wanted: Set<number>;
+
+  constructor(wanted: readonly number[]) {
+    this.#wanted = new Set(wanted);
   }
-  throw new TrivetError(
-    "port-in-use",
-    `None of the ${PORTS_TRIED_MAX} ports from ${wanted} on is free on 127.0.0.1.`,
-  );
+
+  async pick(wanted: number): Promise<number> {
+    if (await isFree(wanted)) return wanted;
+    for (let port = wanted + 1; port < Math.min(wanted + PORTS_TRIED_MAX, 65_536); port++) {
+      if (this.#wanted.has(port) || !(await isFree(port))) continue;
+      this.#wanted.add(port);
+      return port;
+    }
+    throw new TrivetError(
+      "port-in-use",
+      `No port from ${wanted} on is free on 127.0.0.1: tried ${PORTS_TRIED_MAX}.`,
+    );
+  }
 }
 
 function isFree(port: number): Promise<boolean> {
@@ -122,6 +126,18 @@ function isFree(port: number): Promise<boolean> {
     server.once("error", () => resolve(false));
     server.listen({ host: "127.0.0.1", port }, () => server.close(() => resolve(true)));
   });
+}
+
+function freshNode(index: number): DevNodePlan {
+  return { name: `node-${index + 1}`, http: FIRST_HTTP_PORT + index, mqtt: FIRST_MQTT_PORT + index };
+}
+
+async function refuseIfRunning(node: DevNodePlan, directory: string): Promise<void> {
+  if ((await isFree(node.http)) || !(await isTrivetNode(node))) return;
+  throw new TrivetError(
+    "dev-running",
+    `${node.name} of ${directory} runs already, on port ${node.http}: stop that trivet dev first, or use --data DIR.`,
+  );
 }
 
 /** True if what listens there says that it is this node. */
