@@ -1,0 +1,342 @@
+import type { Message } from "../../agent/raft/messages.ts";
+import type { Configuration, MemberId } from "../../agent/raft/types.ts";
+import { type Chance, chanceFrom } from "./chance.ts";
+import { describeMessage, describeWrite } from "./describe.ts";
+import { bootstrapDisk, EMPTY_DISK, Member } from "./member.ts";
+import { Safety } from "./safety.ts";
+
+const TIMING = { heartbeatMs: 100, electionMs: 1000 };
+
+/** Virtual milliseconds of trouble, and what is given to recover from it afterwards. */
+const TROUBLE_MS = 10_000;
+const RECOVERY_MS = 10_000;
+
+export interface WalkResult {
+  readonly elections: number;
+  readonly committed: number;
+  readonly confirmedReads: number;
+  readonly crashes: number;
+  /** From the end of the trouble to a new entry that everyone has applied. */
+  readonly recoveryMs: number;
+}
+
+/** One run of a cluster through trouble and recovery; the same seed is the same run. Throws at a broken rule. */
+export function walk(seed: number, trace?: (line: string) => void): WalkResult {
+  return new Walk(seed, trace).run();
+}
+
+class Walk {
+  readonly #chance: Chance;
+  readonly #traceLine: ((line: string) => void) | undefined;
+  readonly #configuration: Configuration;
+  readonly #members = new Map<MemberId, Member>();
+  readonly #safety: Safety;
+  /** In order of time. */
+  readonly #events: { readonly atMs: number; readonly act: () => void }[] = [];
+  /** Pairs that cannot speak, in this direction. */
+  #cuts = new Set<string>();
+  readonly #diskFreeMs = new Map<MemberId, number>();
+  readonly #pausedToMs = new Map<MemberId, number>();
+  readonly #troubles: readonly (() => void)[];
+  #isTrouble = true;
+  #nowMs = 0;
+  #reads = 0;
+  #commands = 0;
+  #crashes = 0;
+  #loss: number;
+  #doubling: number;
+  #delayMsMax: number;
+  #writeMsMax: number;
+
+  constructor(seed: number, trace: ((line: string) => void) | undefined) {
+    const chance = chanceFrom(seed);
+    this.#chance = chance;
+    this.#traceLine = trace;
+    this.#configuration = drawConfiguration(chance);
+    // Some runs are nearly calm, some are a storm.
+    this.#loss = chance.pick([0, 0.02, 0.2]);
+    this.#doubling = chance.pick([0, 0.05, 0.3]);
+    this.#delayMsMax = chance.pick([2, 20, 400]);
+    this.#writeMsMax = chance.pick([1, 10, 300]);
+    const { voters, outgoing, learners } = this.#configuration;
+    const ids = [...new Set([...voters, ...outgoing, ...learners])];
+    const isFresh = chance.float() < 0.5;
+    const genesis = bootstrapDisk(this.#configuration);
+    for (const [at, id] of ids.entries()) {
+      const disk = isFresh && at > 0 ? EMPTY_DISK : genesis;
+      this.#members.set(id, new Member({ id, disk, timing: TIMING, random: () => chance.float() }));
+    }
+    const disks = new Map([...this.#members].map(([id, { disk }]) => [id, disk]));
+    this.#safety = new Safety(this.#configuration, disks);
+    for (const member of this.#members.values()) this.#start(member);
+    const { propose, read } = { propose: () => this.#propose(), read: () => this.#read() };
+    this.#troubles = [
+      ...Array.from({ length: 12 }, () => propose),
+      ...Array.from({ length: 6 }, () => read),
+      () => this.#crash(),
+      ...Array.from({ length: 5 }, () => () => this.#restart()),
+      () => this.#cut(),
+      ...Array.from({ length: 3 }, () => () => this.#heal()),
+      () => this.#loseLeader(),
+      () => this.#transfer(),
+      () => this.#pause(),
+    ];
+  }
+
+  run(): WalkResult {
+    this.#at(0, () => this.#trouble());
+    this.#runTo(TROUBLE_MS, () => false);
+    const recoveryMs = this.#recover();
+    return {
+      elections: this.#safety.elections,
+      committed: this.#safety.committed.length,
+      confirmedReads: this.#safety.confirmedReads,
+      crashes: this.#crashes,
+      recoveryMs,
+    };
+  }
+
+  /** Everything works again, for all or just for a quorum: they must come to agree, and soon. */
+  #recover(): number {
+    this.#isTrouble = false;
+    this.#heal();
+    [this.#loss, this.#doubling, this.#delayMsMax, this.#writeMsMax] = [0, 0, 2, 2];
+    for (const id of this.#diskFreeMs.keys()) this.#diskFreeMs.set(id, this.#nowMs);
+    this.#pausedToMs.clear();
+    for (const member of this.#members.values()) if (!member.isUp) this.#start(member);
+    const startMs = this.#nowMs;
+    let proposed = Number.POSITIVE_INFINITY;
+    let retryMs = startMs;
+    this.#runTo(startMs + RECOVERY_MS, () => {
+      if (this.#nowMs >= retryMs && this.#safety.committed.length < proposed) {
+        // The entry of a leader that lost its term may never come to be: try again with the next one.
+        const index = this.#propose();
+        if (index !== null) [proposed, retryMs] = [index, this.#nowMs + TIMING.electionMs];
+      }
+      return [...this.#members.keys()].every((id) => this.#safety.appliedIndex(id) >= proposed);
+    });
+    const recoveryMs = this.#nowMs - startMs;
+    if (recoveryMs < RECOVERY_MS) return recoveryMs;
+    const states = [...this.#members.values()].map(
+      ({ id, raft }) => `${id} ${raft.role} in ${raft.term}, commit ${raft.commitIndex} of ${raft.lastIndex}`,
+    );
+    throw new Error(`no agreement ${RECOVERY_MS} ms after everything was healed: ${states.join("; ")}`);
+  }
+
+  #runTo(endMs: number, isDone: () => boolean): void {
+    while (this.#nowMs < endMs) {
+      const due = this.#nextTick();
+      const event = this.#events[0];
+      const nextMs = Math.min(due?.atMs ?? endMs, event?.atMs ?? endMs, endMs);
+      this.#nowMs = Math.max(this.#nowMs, nextMs);
+      if (this.#nowMs >= endMs) return;
+      if (event !== undefined && event.atMs <= nextMs) {
+        this.#events.shift();
+        event.act();
+      } else if (due !== undefined) this.#input(due.member, () => null);
+      if (isDone()) return;
+    }
+  }
+
+  #nextTick(): { readonly atMs: number; readonly member: Member } | undefined {
+    let next: { readonly atMs: number; readonly member: Member } | undefined;
+    for (const member of this.#members.values()) {
+      if (!member.isUp) continue;
+      const atMs = Math.max(onGrid(member.deadlineMs), this.#pausedToMs.get(member.id) ?? 0);
+      if (next === undefined || atMs < next.atMs) next = { atMs, member };
+    }
+    return next;
+  }
+
+  #at(dueMs: number, act: () => void): void {
+    const atMs = onGrid(dueMs);
+    let at = this.#events.length;
+    while (at > 0 && (this.#events[at - 1]?.atMs ?? 0) > atMs) at--;
+    this.#events.splice(at, 0, { atMs, act });
+  }
+
+  #trouble(): void {
+    if (!this.#isTrouble) return;
+    this.#chance.pick(this.#troubles)();
+    this.#at(this.#nowMs + this.#chance.float() * 50, () => this.#trouble());
+  }
+
+  /** Everything that happens to a member goes through here. */
+  #input<Result>(member: Member, act: () => Result): Result {
+    member.tick(this.#nowMs);
+    const result = act();
+    // Now and then several inputs are taken together.
+    if (this.#isTrouble && this.#chance.float() < 0.2) return result;
+    const writes = member.writes.length;
+    const messages = member.collect();
+    this.#safety.observe(member);
+    const { role, term, commitIndex, leader } = member.raft;
+    this.#trace(() => `${member.id}: ${role} of ${leader}, term ${term}, commit ${commitIndex}`);
+    for (const message of messages) this.#send(message);
+    if (member.writes.length > writes) this.#write(member);
+    return result;
+  }
+
+  #send(message: Message): void {
+    this.#safety.checkSent(message);
+    const { from, to } = message;
+    const isLost = this.#cuts.has(`${from}>${to}`) || this.#chance.float() < this.#loss;
+    this.#trace(() => `${from} ${isLost ? "-x" : "->"} ${to}  ${describeMessage(message)}`);
+    if (isLost) return;
+    const copies = this.#chance.float() < this.#doubling ? 2 : 1;
+    for (let copy = 0; copy < copies; copy++) {
+      // Mostly quick, sometimes very late.
+      const delayMs = this.#chance.float() ** 4 * this.#delayMsMax * (this.#chance.float() < 0.01 ? 10 : 1);
+      this.#at(this.#nowMs + delayMs, () => this.#deliver(message));
+    }
+  }
+
+  #deliver(message: Message): void {
+    const member = this.#memberOf(message.to);
+    if (!member.isUp) return;
+    const pausedToMs = this.#pausedToMs.get(member.id) ?? 0;
+    if (pausedToMs > this.#nowMs) this.#at(pausedToMs, () => this.#deliver(message));
+    else this.#input(member, () => member.raft.step(message));
+  }
+
+  /** The newest write of `member` goes to its disk, which takes one after the other. */
+  #write(member: Member): void {
+    const write = member.writes.at(-1);
+    const startMs = Math.max(this.#nowMs, this.#diskFreeMs.get(member.id) ?? 0);
+    const stuckMs = this.#isTrouble && this.#chance.float() < 0.005 ? 2000 : 0;
+    const endMs = startMs + this.#chance.float() * this.#writeMsMax + stuckMs;
+    this.#diskFreeMs.set(member.id, endMs);
+    this.#at(endMs, () => {
+      // Lost in a crash, or covered by the answer to a later one.
+      if (write === undefined || !member.writes.includes(write)) return;
+      let last = member.writeOldest();
+      while (last !== undefined && last.sequence < write.sequence) last = member.writeOldest();
+      this.#trace(() => `${member.id} disk  ${describeWrite(write)}`);
+      this.#safety.checkDisk(member.id);
+      this.#input(member, () => member.raft.persisted(write.sequence));
+    });
+  }
+
+  #start(member: Member): void {
+    this.#trace(() => `${member.id}: starts`);
+    member.start(this.#nowMs, this.#safety.appliedIndex(member.id));
+    this.#input(member, () => null);
+  }
+
+  #propose(): number | null {
+    const leader = this.#anyOf((member) => member.raft.role === "leader");
+    if (leader === undefined) return null;
+    const command = Buffer.from(`x${++this.#commands}`);
+    const result = this.#input(leader, () => leader.raft.propose(command));
+    return result.kind === "proposed" ? result.index : null;
+  }
+
+  #read(): void {
+    const leader = this.#anyOf((member) => member.raft.role === "leader");
+    if (leader === undefined) return;
+    const read = ++this.#reads;
+    this.#safety.readAsked(read);
+    this.#trace(() => `${leader.id}: read ${read} from ${this.#safety.committed.length}`);
+    this.#input(leader, () => leader.raft.read(read));
+  }
+
+  #crash(): void {
+    const member = this.#anyOf(() => true);
+    if (member === undefined) return;
+    this.#crashes++;
+    // What was being written may have reached the disk without an answer, up to any batch.
+    const reached = this.#chance.below(member.writes.length + 1);
+    for (let write = 0; write < reached; write++) member.writeOldest();
+    this.#trace(() => `${member.id}: crashes, ${reached} of its open writes reached the disk`);
+    member.crash();
+    this.#safety.crashed(member.id);
+    this.#diskFreeMs.set(member.id, this.#nowMs);
+    this.#pausedToMs.delete(member.id);
+  }
+
+  #restart(): void {
+    const down = [...this.#members.values()].filter((member) => !member.isUp);
+    if (down.length > 0) this.#start(this.#chance.pick(down));
+  }
+
+  /** A side, or one direction of one link, or one member is cut off. */
+  #cut(): void {
+    const ids = [...this.#members.keys()];
+    const inside = new Set(ids.filter(() => this.#chance.float() < 0.4));
+    const isOneWay = this.#chance.float() < 0.3;
+    for (const from of ids) {
+      for (const to of ids) {
+        if (inside.has(from) && !inside.has(to)) this.#cuts.add(`${from}>${to}`);
+        if (!isOneWay && !inside.has(from) && inside.has(to)) this.#cuts.add(`${from}>${to}`);
+      }
+    }
+    this.#trace(() => `cut: ${[...this.#cuts].join(" ")}`);
+  }
+
+  #heal(): void {
+    this.#cuts = new Set();
+    this.#trace(() => `healed`);
+  }
+
+  #loseLeader(): void {
+    const member = this.#anyOf(({ raft }) => raft.leader !== null);
+    const leader = member?.raft.leader ?? null;
+    if (member === undefined || leader === null) return;
+    const delayMs = this.#chance.below(50);
+    this.#trace(() => `${member.id}: hears that ${leader} is lost`);
+    this.#input(member, () => member.raft.leaderLost(leader, delayMs));
+  }
+
+  #transfer(): void {
+    const leader = this.#anyOf((member) => member.raft.role === "leader");
+    if (leader === undefined) return;
+    const to = this.#chance.float() < 0.5 ? null : this.#chance.pick([...this.#members.keys()]);
+    this.#trace(() => `${leader.id}: hands over to ${to ?? "anyone"}`);
+    this.#input(leader, () => leader.raft.transferLeadership(to));
+  }
+
+  /** The process stands still: what comes meanwhile waits, then time jumps. */
+  #pause(): void {
+    const member = this.#anyOf(() => true);
+    if (member === undefined) return;
+    this.#pausedToMs.set(member.id, onGrid(this.#nowMs + this.#chance.float() * 3000));
+    this.#trace(() => `${member.id}: pauses to ${this.#pausedToMs.get(member.id)}`);
+  }
+
+  /** One that is up, not paused, and as asked for. */
+  #anyOf(isWanted: (member: Member) => boolean): Member | undefined {
+    const found = [...this.#members.values()].filter(
+      (member) => member.isUp && (this.#pausedToMs.get(member.id) ?? 0) <= this.#nowMs && isWanted(member),
+    );
+    return found.length === 0 ? undefined : this.#chance.pick(found);
+  }
+
+  #memberOf(id: MemberId): Member {
+    const member = this.#members.get(id);
+    if (member === undefined) throw new Error(`nobody is called ${id}`);
+    return member;
+  }
+
+  #trace(line: () => string): void {
+    if (this.#traceLine !== undefined) this.#traceLine(`${this.#nowMs.toFixed(1).padStart(8)} ${line()}`);
+  }
+}
+
+/** The next eighth of a millisecond: sums and differences of such times are exact. */
+function onGrid(ms: number): number {
+  return Math.floor(ms * 8 + 1) / 8;
+}
+
+function drawConfiguration(chance: Chance): Configuration {
+  const voters = chance.pick([
+    ["a"],
+    ["a", "b"],
+    ["a", "b", "c"],
+    ["a", "b", "c"],
+    ["a", "b", "c", "d", "e"],
+  ]);
+  const learners = chance.float() < 0.3 ? ["x"] : [];
+  // Joint: the cluster stands in the middle of replacing c by d.
+  if (voters.length === 3 && chance.float() < 0.2) return { voters, outgoing: ["a", "b", "d"], learners };
+  return { voters, outgoing: [], learners };
+}
