@@ -21,6 +21,10 @@ export interface BusLimits {
   readonly packetBytesMax: number;
   readonly linksMax: number;
   readonly connectTimeoutMs: number;
+  /**
+   * MQTT keep-alive in seconds. The answer to a ping must come within half of it, through what waits in the socket
+   * before the ping (`linkQueueBytesMax`, 1.7 s on 10 Mbit/s): shorter, and a busy link is taken for a dead one.
+   */
   readonly keepaliveS: number;
   readonly reconnectMinMs: number;
   readonly reconnectMaxMs: number;
@@ -68,11 +72,11 @@ export const DEFAULT_BUS_LIMITS: BusLimits = {
   assemblyTimeoutMs: 10_000,
   replayWindow: 8192,
   sendersMax: 512,
-  linkQueueBytesMax: 4 * MIB,
+  linkQueueBytesMax: 2 * MIB,
   packetBytesMax: 256 * KIB,
   linksMax: 32,
   connectTimeoutMs: 3_000,
-  keepaliveS: 2,
+  keepaliveS: 4,
   reconnectMinMs: 100,
   reconnectMaxMs: 3_000,
   deadBrokerRetryMs: 120_000,
@@ -91,7 +95,7 @@ export const DEFAULT_BUS_LIMITS: BusLimits = {
   brokerKeepaliveMaxS: 300,
   brokerSubscriptionsMax: 16,
   brokerRetainedMax: 512,
-  brokerClientQueueBytesMax: 4 * MIB,
+  brokerClientQueueBytesMax: 2 * MIB,
   brokerQueueBytesMax: 32 * MIB,
   brokerDrainTimeoutMs: 30_000,
   closeTimeoutMs: 1_000,
