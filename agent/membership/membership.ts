@@ -68,7 +68,7 @@ export class Membership {
         cluster: data.clusterId,
         lastIndex: recovered.entries.at(-1)?.index ?? 0,
       });
-      this.#takePart(data.clusterId, recovered);
+      this.#takePart(data.clusterId, recovered, false);
       return;
     }
     const { nodeId } = data.identity;
@@ -86,14 +86,14 @@ export class Membership {
     if (founded.kind === "invited") {
       await data.joinCluster(founded.clusterId);
       logger.log("info", "Joined a cluster.", { cluster: founded.clusterId });
-      this.#takePart(founded.clusterId, recovered);
+      this.#takePart(founded.clusterId, recovered, false);
       return;
     }
     const firstRecovered = await foundCluster(this.#options.log, founded.voters);
     const clusterId = Buffer.from(this.#options.random.bytes(CLUSTER_ID_BYTES)).toString("hex");
     await data.joinCluster(clusterId);
     logger.log("info", "Founded a cluster.", { cluster: clusterId, voters: founded.voters });
-    this.#takePart(clusterId, firstRecovered);
+    this.#takePart(clusterId, firstRecovered, true);
   }
 
   /** SQL; while the node has no cluster, requests wait for it until their deadline. */
@@ -133,7 +133,7 @@ export class Membership {
     this.#member?.stop();
   }
 
-  #takePart(clusterId: string, recovered: ReplicaOptions["recovered"]): void {
+  #takePart(clusterId: string, recovered: ReplicaOptions["recovered"], isFounder: boolean): void {
     if (this.#stopping.signal.aborted) return;
     const { data, timing, log, store, bus, clock, random, logger, onFailed } = this.#options;
     const { memberId } = data;
@@ -142,6 +142,7 @@ export class Membership {
       memberId,
       timing,
       recovered,
+      isFounder,
       log,
       store,
       bus,

@@ -44,6 +44,8 @@ export class Core {
   #commit: number;
   #persisted: number;
   #unstable: number;
+  /** Committed as others say, and not in the log yet. */
+  #committedAhead: { readonly index: number; readonly term: number } | null = null;
   /** Writes on their way to the disk, oldest first, with the position they end at. */
   readonly #inFlight: { readonly sequence: number; readonly lastIndex: number; readonly lastTerm: number }[] =
     [];
@@ -113,6 +115,20 @@ export class Core {
   append(entries: readonly Entry[]): void {
     this.log.append(entries);
     this.#configurations.append(entries);
+    if (this.#committedAhead !== null) this.learnCommitted(this.#committedAhead);
+  }
+
+  /**
+   * Takes it from anyone that an entry is committed. Entries with the same index and term are the same, and so are all
+   * before them (Log Matching, Raft 5.3): if it stands in this log, everything up to it is committed here too.
+   */
+  learnCommitted(position: { readonly index: number; readonly term: number }): void {
+    if (this.log.term(position.index) === position.term) {
+      this.commitTo(position.index);
+      this.#committedAhead = null;
+    } else if (position.index > (this.#committedAhead?.index ?? this.#commit)) {
+      this.#committedAhead = position;
+    }
   }
 
   /** Cuts off what a new leader does not have. Never touches a committed entry (Raft 5.4.3). */

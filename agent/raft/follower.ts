@@ -49,8 +49,8 @@ export class Follower implements Role {
     this.#postpone();
   }
 
-  /** The leader is said to be gone: forgets it, and campaigns after `delayMs`. Only a hint; pre-vote decides. */
-  leaderLost(delayMs: number): void {
+  /** No leader is believed to be there: forgets it, and campaigns after `delayMs`. Only a hint; pre-vote decides. */
+  campaignWithin(delayMs: number): void {
     this.#leader = null;
     this.#deadlineMs = Math.min(this.#deadlineMs, this.#core.nowMs + delayMs);
   }

@@ -26,7 +26,8 @@ export interface Effects {
  *
  *     step / tick / propose / read / persisted   ->  takeEffects()
  *
- * The owner calls `tick` with the present time before any other input, and `takeEffects` after each batch of them.
+ * The owner calls `advance` with the present time before any input, and `tick` and `takeEffects` after each batch of them:
+ * so the answers that have come count before the silence of those that have not.
  */
 export class Raft {
   readonly #core: Core;
@@ -104,10 +105,15 @@ export class Raft {
     this.#core.timing = timing;
   }
 
-  /** Time moves on: `nowMs` is monotone. Acts if a deadline has passed. */
-  tick(nowMs: number): void {
+  /** Time moves on, and nothing else happens: for inputs that may have come before a deadline that has passed. */
+  advance(nowMs: number): void {
     invariant(nowMs >= this.#core.nowMs, "raft time went back");
     this.#core.nowMs = nowMs;
+  }
+
+  /** Time moves on: `nowMs` is monotone. Acts if a deadline has passed. */
+  tick(nowMs: number): void {
+    this.advance(nowMs);
     if (nowMs >= this.#role.deadlineMs) this.#role.tick();
   }
 
@@ -153,7 +159,22 @@ export class Raft {
    * member campaigns after `delayMs`. Safe when wrong: pre-vote fails while a quorum hears the leader.
    */
   leaderLost(leader: MemberId, delayMs: number): void {
-    if (this.#role instanceof Follower && this.#role.leader === leader) this.#role.leaderLost(delayMs);
+    if (this.#role instanceof Follower && this.#role.leader === leader) this.#role.campaignWithin(delayMs);
+  }
+
+  /** There can be no leader to disturb (a cluster of one, or a new one): do not wait for an election timeout. */
+  campaignAtOnce(): void {
+    if (this.#role instanceof Follower) this.#role.campaignWithin(0);
+  }
+
+  /** An entry that others know to be committed: ours as well, where and once it stands in the log (Raft 5.3). */
+  learnCommitted(position: { readonly index: number; readonly term: number }): void {
+    this.#core.learnCommitted(position);
+  }
+
+  /** The term of an entry, undefined where the log does not know it. */
+  termAt(index: number): number | undefined {
+    return this.#core.log.term(index);
   }
 
   /** Writes up to `sequence` are durable. */

@@ -1,7 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
 import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import { checkStatement } from "../store/sql-check.ts";
-import type { CommandResult, SqlStatement, StatementResult, Store } from "../store/types.ts";
+import type { CommandResult, LogPosition, SqlStatement, StatementResult, Store } from "../store/types.ts";
 import { Deadline } from "./deadline.ts";
 import { nodeIdOf } from "./member-id.ts";
 import type { Transport } from "./ports.ts";
@@ -11,11 +11,11 @@ import type { ReadLevel, SqlOptions, SqlService } from "./sql-service.ts";
 import {
   decodeApplied,
   decodeExecute,
-  decodeIndex,
+  decodePosition,
   type ExecuteRequest,
   encodeApplied,
   encodeExecute,
-  encodeIndex,
+  encodePosition,
 } from "./sql-wire.ts";
 
 /** Asks the leader to replicate a command; answers with its result. */
@@ -57,11 +57,11 @@ export class ClusterSql implements SqlService {
         const { statements, transaction } = decodeExecute(body);
         return encodeApplied(await replica.propose(statements, transaction));
       }),
-      this.#transport.handle(READ_INDEX, async () => encodeIndex(await replica.readIndex())),
+      this.#transport.handle(READ_INDEX, async () => encodePosition(await replica.readIndex())),
       this.#transport.handle(COMMIT_INDEX, async () => {
         if (!replica.isLeader)
           throw new TrivetError("not-leader", "This node does not lead. Ask the leader.");
-        return encodeIndex(replica.commitIndex);
+        return encodePosition(replica.committed);
       }),
     ];
   }
@@ -104,13 +104,13 @@ export class ClusterSql implements SqlService {
       case "none":
         return;
       case "weak":
-        return this.#catchUpWith(COMMIT_INDEX, async () => this.#replica.commitIndex, deadline);
+        return this.#catchUpWith(COMMIT_INDEX, async () => this.#replica.committed, deadline);
       case "linearizable":
         return this.#catchUpWith(READ_INDEX, () => this.#replica.readIndex(), deadline);
       case "strong": {
         // A command without statements goes through the log like a write: what stands before it is applied then.
-        const { index } = await this.#propose({ statements: [], transaction: false }, deadline);
-        return this.#replica.waitApplied(index, deadline.remainingMs);
+        const { position } = await this.#propose({ statements: [], transaction: false }, deadline);
+        return this.#replica.waitApplied(position, deadline.remainingMs);
       }
     }
   }
@@ -125,14 +125,15 @@ export class ClusterSql implements SqlService {
     });
   }
 
-  async #catchUpWith(method: string, here: () => Promise<number>, deadline: Deadline): Promise<void> {
-    const index = await this.#askLeader(deadline, {
+  async #catchUpWith(method: string, here: () => Promise<LogPosition>, deadline: Deadline): Promise<void> {
+    const position = await this.#askLeader(deadline, {
       here,
-      there: async (leader) => decodeIndex(await this.#request(leader, method, new Uint8Array(0), deadline)),
+      there: async (leader) =>
+        decodePosition(await this.#request(leader, method, new Uint8Array(0), deadline)),
       onTimeout: readTimeout,
       isHarmless: true,
     });
-    await this.#replica.waitApplied(index, deadline.remainingMs);
+    await this.#replica.waitApplied(position, deadline.remainingMs);
   }
 
   /**

@@ -8,6 +8,7 @@ import type { LogWrite } from "../raft/outbox.ts";
 import { votersOf } from "../raft/quorum.ts";
 import { Raft } from "../raft/raft.ts";
 import type { Entry, HardState, MemberId } from "../raft/types.ts";
+import type { LogPosition } from "../store/types.ts";
 import { nodeIdOf } from "./member-id.ts";
 import { decodeMessage, encodeMessage } from "./message-codec.ts";
 import type { ReplicaLog, Transport } from "./ports.ts";
@@ -28,6 +29,8 @@ export interface ConsensusOptions {
     readonly entries: readonly Entry[];
     readonly hardState: HardState;
   };
+  /** This member has just founded the cluster: nobody else can lead it. */
+  readonly isFounder: boolean;
   readonly log: ReplicaLog;
   readonly transport: Transport;
   readonly clock: Clock;
@@ -60,9 +63,11 @@ export class Consensus {
     const { memberId, timing, recovered, clock, random, transport } = options;
     this.#options = options;
     this.#nodeId = nodeIdOf(memberId);
-    this.#time = new RaftTime({ nowMs: clock.nowMs(), stepMsMax: timing.heartbeatMs });
+    this.#time = new RaftTime({ nowMs: clock.nowMs(), slackMs: timing.heartbeatMs });
     this.#raft = new Raft({ id: memberId, timing, random: () => random.float(), ...recovered });
     this.#stopListening = transport.onDatagram(DATAGRAM_KIND, (from, body) => this.#receive(from, body));
+    const { voters } = this.#raft.configuration;
+    if (options.isFounder || (voters.length === 1 && voters[0] === memberId)) this.#raft.campaignAtOnce();
     this.#schedulePump();
   }
 
@@ -80,6 +85,7 @@ export class Consensus {
     | "isVoter"
     | "isTransferring"
     | "entries"
+    | "termAt"
   > {
     return this.#raft;
   }
@@ -91,6 +97,11 @@ export class Consensus {
   /** False: this member does not lead. Else the answer comes through `onRead`. */
   read(id: number): boolean {
     return this.#input(() => this.#raft.read(id));
+  }
+
+  /** The position of an entry that the leader says is committed. */
+  learnCommitted(position: LogPosition): void {
+    this.#input(() => this.#raft.learnCommitted(position));
   }
 
   transferLeadership(): boolean {
@@ -135,7 +146,7 @@ export class Consensus {
   /** Every input to raft goes through here: time first, effects soon, and a broken invariant stops all. */
   #input<Result>(act: () => Result): Result {
     try {
-      this.#raft.tick(this.#time.advance(this.#options.clock.nowMs()));
+      this.#raft.advance(this.#advance());
       const result = act();
       this.#schedulePump();
       return result;
@@ -143,6 +154,10 @@ export class Consensus {
       this.#fail(error);
       throw error;
     }
+  }
+
+  #advance(): number {
+    return this.#time.advance(this.#options.clock.nowMs(), this.#raft.deadlineMs);
   }
 
   #schedulePump(): void {
@@ -155,7 +170,7 @@ export class Consensus {
     this.#isPumpDue = false;
     if (this.#isStopped) return;
     try {
-      const nowMs = this.#time.advance(this.#options.clock.nowMs());
+      const nowMs = this.#advance();
       this.#raft.tick(nowMs);
       const { messages, write, reads } = this.#raft.takeEffects();
       for (const message of messages) {

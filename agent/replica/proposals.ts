@@ -1,9 +1,9 @@
 import { TrivetError } from "../platform/trivet-error.ts";
-import type { CommandResult } from "../store/types.ts";
+import type { CommandResult, LogPosition } from "../store/types.ts";
 
 /** What a command answered, and where it stands in the log. */
 export interface Applied {
-  readonly index: number;
+  readonly position: LogPosition;
   readonly result: CommandResult;
 }
 
@@ -37,7 +37,7 @@ export class Proposals {
     const proposal = this.#waiting.get(index);
     if (proposal === undefined) return;
     this.#waiting.delete(index);
-    if (proposal.term === term) proposal.resolve({ index, result });
+    if (proposal.term === term) proposal.resolve({ position: { index, term }, result });
     else proposal.reject(replaced(index));
   }
 

@@ -1,23 +1,27 @@
 /**
- * The milliseconds that consensus counts: like the monotonic clock, but a stall (a stopped process, a busy machine)
- * counts as one short step. Otherwise a member would act on silence that was its own: the messages that came
- * meanwhile are still waiting to be read.
+ * The milliseconds that consensus counts: like the monotonic clock, but it never runs far past the moment that
+ * consensus waits for. A stall (a stopped process, a busy machine) would otherwise be taken for the silence of the
+ * others, whose messages are still waiting to be read.
  */
 export class RaftTime {
-  readonly #stepMsMax: number;
+  readonly #slackMs: number;
   #lastMs: number;
   #totalMs = 0;
 
-  constructor(options: { readonly nowMs: number; readonly stepMsMax: number }) {
+  constructor(options: { readonly nowMs: number; readonly slackMs: number }) {
     this.#lastMs = options.nowMs;
-    this.#stepMsMax = options.stepMsMax;
+    this.#slackMs = options.slackMs;
   }
 
-  /** Moves on to `nowMs` of the monotonic clock and returns the time that consensus counts. */
-  advance(nowMs: number): number {
+  /**
+   * Moves on to `nowMs` of the monotonic clock and returns the time that consensus counts, which is at most the slack
+   * behind `deadlineMs`, the moment (of the time that it returns) that consensus waits for.
+   */
+  advance(nowMs: number, deadlineMs: number): number {
     const elapsedMs = Math.max(0, nowMs - this.#lastMs);
     this.#lastMs = Math.max(this.#lastMs, nowMs);
-    this.#totalMs += Math.min(elapsedMs, this.#stepMsMax);
+    const latestMs = Math.max(this.#totalMs, deadlineMs) + this.#slackMs;
+    this.#totalMs = Math.min(this.#totalMs + elapsedMs, latestMs);
     return this.#totalMs;
   }
 }

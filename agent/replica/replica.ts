@@ -1,4 +1,5 @@
 import type { Clock } from "../platform/clock.ts";
+import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
@@ -6,7 +7,7 @@ import type { Timing } from "../raft/core.ts";
 import { votersOf } from "../raft/quorum.ts";
 import type { Entry, MemberId } from "../raft/types.ts";
 import { encodeCommand } from "../store/command.ts";
-import type { CommandResult, SqlStatement, Store } from "../store/types.ts";
+import type { CommandResult, LogPosition, SqlStatement, Store } from "../store/types.ts";
 import { Applier } from "./applier.ts";
 import { Consensus, type ConsensusOptions } from "./consensus.ts";
 import { LogTime } from "./log-time.ts";
@@ -23,6 +24,8 @@ export interface ReplicaOptions {
   readonly memberId: MemberId;
   readonly timing: Timing;
   readonly recovered: ConsensusOptions["recovered"];
+  /** See `ConsensusOptions`. */
+  readonly isFounder: boolean;
   readonly log: ReplicaLog;
   readonly store: Store;
   readonly transport: Transport;
@@ -136,25 +139,32 @@ export class Replica {
   }
 
   /**
-   * The index that a linearizable read must wait for (Raft thesis 6.4), if this member leads. Rejects with
+   * The position that a linearizable read must wait for (Raft thesis 6.4), if this member leads. Rejects with
    * `not-leader`, `overloaded` or `stopping`; in each case nothing was done.
    */
-  async readIndex(): Promise<number> {
+  async readIndex(): Promise<LogPosition> {
     this.#assertRunning();
     if (this.#reads.size >= WAITING_MAX) throw overloaded();
     const id = ++this.#lastReadId;
     if (!this.#consensus.read(id)) throw notLeader();
-    return new Promise((resolve, reject) => this.#reads.set(id, { resolve, reject }));
+    const index = await new Promise<number>((resolve, reject) => this.#reads.set(id, { resolve, reject }));
+    return this.#positionAt(index);
   }
 
   /** What this member knows to be committed, without asking anyone. */
-  get commitIndex(): number {
-    return this.#consensus.raft.commitIndex;
+  get committed(): LogPosition {
+    return this.#positionAt(this.#consensus.raft.commitIndex);
   }
 
-  /** Resolves once the store has applied `index`. Rejects with `timeout` or `stopping`. */
-  async waitApplied(index: number, timeoutMs: number): Promise<void> {
+  /**
+   * Resolves once the store has applied a position that the leader named, and so vouched to be committed. Rejects with
+   * `timeout` or `stopping`.
+   */
+  async waitApplied(position: LogPosition, timeoutMs: number): Promise<void> {
     this.#assertRunning();
+    const { index } = position;
+    // Or else this member would wait for the next message of the leader to tell it so.
+    if (this.#consensus.raft.commitIndex < index) this.#consensus.learnCommitted(position);
     await this.#waiters.until(
       () => this.#applier.appliedIndex >= index,
       timeoutMs,
@@ -220,6 +230,12 @@ export class Replica {
 
   #assertRunning(): void {
     if (this.#stopped !== null) throw this.#stopped;
+  }
+
+  #positionAt(index: number): LogPosition {
+    const term = this.#consensus.raft.termAt(index);
+    invariant(term !== undefined, `no term at ${index}, which is committed here`);
+    return { index, term };
   }
 
   #onProgress(): void {

@@ -1,5 +1,5 @@
 import { decodeCbor, encodeCbor } from "../platform/cbor.ts";
-import type { SqlParameters, SqlStatement, SqlValue, StatementResult } from "../store/types.ts";
+import type { LogPosition, SqlParameters, SqlStatement, SqlValue, StatementResult } from "../store/types.ts";
 import type { Applied } from "./proposals.ts";
 import { asArray, asBoolean, asInteger, asString, malformed } from "./wire-fields.ts";
 
@@ -21,22 +21,25 @@ export function decodeExecute(bytes: Uint8Array): ExecuteRequest {
   return { transaction: asBoolean(transaction), statements: asArray(statements).map(statementFromWire) };
 }
 
-/** `[index, [result, ...]]`, a result being `[columns, types, values]`, `[lastInsertId, rowsAffected]` or `{code, message}`. */
-export function encodeApplied({ index, result }: Applied): Uint8Array {
-  return encodeCbor([index, result.map(statementResultToWire)]);
+/** `[index, term, [result, ...]]`, a result being `[columns, types, values]`, `[lastInsertId, rowsAffected]` or `{code, message}`. */
+export function encodeApplied({ position, result }: Applied): Uint8Array {
+  return encodeCbor([position.index, position.term, result.map(statementResultToWire)]);
 }
 
 export function decodeApplied(bytes: Uint8Array): Applied {
-  const [index, result] = asArray(decodeCbor(bytes));
-  return { index: asInteger(index), result: asArray(result).map(statementResultFromWire) };
+  const [index, term, result] = asArray(decodeCbor(bytes));
+  const position = { index: asInteger(index), term: asInteger(term) };
+  return { position, result: asArray(result).map(statementResultFromWire) };
 }
 
-export function encodeIndex(index: number): Uint8Array {
-  return encodeCbor(index);
+/** `[index, term]` */
+export function encodePosition({ index, term }: LogPosition): Uint8Array {
+  return encodeCbor([index, term]);
 }
 
-export function decodeIndex(bytes: Uint8Array): number {
-  return asInteger(decodeCbor(bytes));
+export function decodePosition(bytes: Uint8Array): LogPosition {
+  const [index, term] = asArray(decodeCbor(bytes));
+  return { index: asInteger(index), term: asInteger(term) };
 }
 
 function statementFromWire(wire: unknown): SqlStatement {

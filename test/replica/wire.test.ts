@@ -8,7 +8,7 @@ import { decodeMessage, encodeMessage } from "../../agent/replica/message-codec.
 import {
   decodeApplied,
   decodeExecute,
-  decodeIndex,
+  decodePosition,
   encodeApplied,
   encodeExecute,
 } from "../../agent/replica/sql-wire.ts";
@@ -152,7 +152,7 @@ t.test("decodeApplied() gives back what encodeApplied() took", async (t) => {
   );
   fc.assert(
     fc.property(integer, fc.array(result, { maxLength: 3 }), (index, results) => {
-      const applied = { index, result: results };
+      const applied = { position: { index, term: 3 }, result: results };
       t.strictSame(plain(decodeApplied(encodeApplied(applied))), plain(applied));
     }),
   );
@@ -171,8 +171,8 @@ t.test("the decoders of requests refuse what is no request", async (t) => {
   ]) {
     t.throws(() => decodeExecute(encodeCbor(value)), { code: "malformed-datagram" }, JSON.stringify(value));
   }
-  t.throws(() => decodeIndex(encodeCbor(-1)), { code: "malformed-datagram" });
-  t.throws(() => decodeApplied(encodeCbor([1, [["one"]]])), { code: "malformed-datagram" });
+  t.throws(() => decodePosition(encodeCbor([-1, 1])), { code: "malformed-datagram" });
+  t.throws(() => decodeApplied(encodeCbor([1, 1, [["one"]]])), { code: "malformed-datagram" });
 });
 
 t.test("memberIdOf() takes only what nodeIdOf() can take apart", async (t) => {
