@@ -123,11 +123,10 @@ export class Conversation {
     return this.#held;
   }
 
-  /** Delivers what was held, in the given order; without one, in the order it was sent. The rest is lost. */
+  /** Delivers what was held, in the given order; without one, in the order it was sent. What is left out is lost. */
   release(order: (held: readonly Message[]) => readonly Message[] = (held) => held): void {
     const messages = order(this.#held);
     this.#held = [];
-    this.fate = () => "arrives";
     for (const message of messages) this.inject(message);
   }
 

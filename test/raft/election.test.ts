@@ -1,7 +1,8 @@
 import t from "tap";
+import type { VoteRequest } from "../../agent/raft/messages.ts";
 import { EMPTY_CONFIGURATION } from "../../agent/raft/types.ts";
 import { Conversation } from "./conversation.ts";
-import { bootstrapDisk, EMPTY_DISK, votersOnly } from "./member.ts";
+import { bootstrapDisk, diskOfTerms, EMPTY_DISK, votersOnly } from "./member.ts";
 import { says } from "./says.ts";
 
 t.test("elects the first of three that runs out of patience", async (t) => {
@@ -243,16 +244,12 @@ t.test("counts a doubled vote once", async (t) => {
   t.equal(conversation.raft("b").term, 2);
 });
 
-t.test("counts a grant of an earlier term for nothing", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"], chance: { a: 0, b: 0.99, c: 0.99 } });
-  // Pre-votes pass, votes do not: a campaigns in term 2, then in term 3.
-  conversation.fate = ({ kind }) =>
-    kind === "vote-response" ? "waits" : kind === "vote-request" ? "arrives" : "arrives";
+t.test("counts a vote of an earlier term for nothing", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"], chance: { a: 0, b: 0.9, c: 0.9 } });
+  conversation.fate = ({ kind }) => (kind === "vote-response" ? "waits" : "arrives");
   conversation.run(1000);
-  t.equal(conversation.raft("a").role, "candidate");
   conversation.fate = ({ kind }) => (kind.startsWith("pre-vote") ? "arrives" : "is lost");
   conversation.run(1000);
-  t.equal(conversation.raft("a").term, 3);
   conversation.takeTranscript();
   conversation.release();
   says(
@@ -263,39 +260,35 @@ t.test("counts a grant of an earlier term for nothing", async (t) => {
     c late a  vote-response 2, granted
   `,
   );
-  t.equal(conversation.raft("a").role, "candidate");
+  t.match(conversation.raft("a"), { role: "candidate", term: 3 });
 });
 
-t.test("counts a pre-vote of an earlier term for nothing", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"], chance: { a: 0, b: 0.99, c: 0.99 } });
+t.test("counts a pre-vote for an earlier term for nothing", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
   conversation.fate = ({ kind }) => (kind === "pre-vote-response" ? "waits" : "arrives");
   conversation.run(1000);
-  conversation.fate = ({ to }) => (to === "a" || to === "b" ? "arrives" : "is lost");
+  conversation.fate = ({ kind }) => (kind === "pre-vote-response" ? "is lost" : "arrives");
   conversation.elect("b");
   conversation.cutOff("a");
   conversation.run(2000);
-  t.equal(conversation.raft("a").role, "pre-candidate");
-  t.equal(conversation.raft("a").term, 2);
+  t.match(conversation.raft("a"), { role: "pre-candidate", term: 2 });
   conversation.takeTranscript();
   conversation.release();
-  t.equal(conversation.raft("a").term, 2);
+  says(
+    t,
+    conversation,
+    `
+    b late a  pre-vote-response 2, granted
+    c late a  pre-vote-response 2, granted
+  `,
+  );
+  t.equal(conversation.raft("a").role, "pre-candidate");
 });
 
-t.test("refuses a candidate whose log is shorter or older", async (t) => {
+t.test("refuses a candidate whose log is older, be it longer", async (t) => {
   const abc = votersOnly(["a", "b", "c"]);
-  const disk = bootstrapDisk(abc);
-  const newer = {
-    entries: [...disk.entries, { kind: "noop", index: 2, term: 2 } as const],
-    hardState: { term: 2, vote: null, commit: 0 },
-  };
-  const longer = {
-    entries: [
-      ...disk.entries,
-      { kind: "noop", index: 2, term: 1 } as const,
-      { kind: "noop", index: 3, term: 1 } as const,
-    ],
-    hardState: { term: 1, vote: null, commit: 0 },
-  };
+  const longer = diskOfTerms(abc, [1, 1, 1]);
+  const newer = diskOfTerms(abc, [1, 2]);
   const conversation = new Conversation({ members: { a: longer, b: newer, c: newer } });
   conversation.run(1000);
   says(
@@ -312,10 +305,112 @@ t.test("refuses a candidate whose log is shorter or older", async (t) => {
   );
 });
 
-t.test("settles a split vote with the next timeout", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"], chance: { a: 0, b: 0, c: 0.99 } });
+t.test("gives one vote a term, also after a crash", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  conversation.act("c", (raft) => raft.step(voteRequest("a", "c", 5)));
   conversation.crash("c");
-  conversation.fate = ({ kind }) => (kind === "pre-vote-response" ? "arrives" : "arrives");
-  conversation.run(2500);
-  t.match([conversation.raft("a").role, conversation.raft("b").role].sort(), ["follower", "leader"]);
+  conversation.restart("c");
+  conversation.act("c", (raft) => raft.step(voteRequest("b", "c", 5)));
+  conversation.act("c", (raft) => raft.step(voteRequest("a", "c", 5)));
+  says(
+    t,
+    conversation,
+    `
+    c: follower of nobody, term 5
+    c disk  term 5, vote a, no entries
+    c -> a  vote-response 5, granted
+    a: follower of nobody, term 5
+    a disk  term 5, vote none, no entries
+    c: crashes
+    c: starts
+    c -> b  vote-response 5, refused
+    b: follower of nobody, term 5
+    b disk  term 5, vote none, no entries
+    c -> a  vote-response 5, granted
+  `,
+  );
 });
+
+t.test("settles a split vote in the next term", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"], chance: { a: 0.2, b: 0.25, c: 0 } });
+  conversation.crash("c");
+  // Both get their pre-vote, then each votes for itself before it hears of the other.
+  conversation.fate = ({ kind }) => (kind === "pre-vote-response" ? "waits" : "arrives");
+  conversation.run(1250);
+  conversation.fate = ({ kind }) => (kind === "vote-request" ? "is lost" : "arrives");
+  conversation.release();
+  t.same([conversation.raft("a").role, conversation.raft("b").role], ["candidate", "candidate"]);
+  conversation.heal();
+  conversation.run(1199);
+  conversation.takeTranscript();
+  conversation.run(1);
+  says(
+    t,
+    conversation,
+    `
+    a: pre-candidate, term 2
+    a -> b, c  pre-vote-request 3, log ends 1/1
+    b -> c  vote-request 2, log ends 1/1
+    b -> a  pre-vote-response 3, granted
+    a: candidate, term 3
+    a disk  term 3, vote a, no entries
+    a -> b, c  vote-request 3, log ends 1/1
+    b: follower of nobody, term 3
+    b disk  term 3, vote a, no entries
+    b -> a  vote-response 3, granted
+    a: leader, term 3
+    a -> b, c  append-request 3, behind 1/1: 2/3, commit 0
+    b: follower of a, term 3
+    a disk  term 3, vote a, 2/3
+    a -> b, c  heartbeat-request 3, commit 0, round 0
+    b disk  term 3, vote a, 2/3
+    b -> a  append-response 3, holds 2
+    b -> a  heartbeat-response 3, round 0
+    a: commit 2
+  `,
+  );
+});
+
+t.test("lets a learner neither campaign nor count", async (t) => {
+  const disk = bootstrapDisk({ voters: ["a", "b"], outgoing: [], learners: ["x"] });
+  const conversation = new Conversation({ members: { x: disk, a: disk, b: disk } });
+  conversation.cutOff("b");
+  conversation.run(10_000);
+  t.match(conversation.raft("x"), { role: "follower", term: 1 });
+  t.equal(conversation.raft("a").role, "pre-candidate");
+  conversation.heal();
+  conversation.run(2000);
+  const leader = conversation.raft("x").leader ?? "nobody";
+  conversation.cutOff(leader === "a" ? "b" : "a");
+  const { commitIndex } = conversation.raft(leader);
+  conversation.propose(leader, "x");
+  t.equal(conversation.raft("x").lastIndex, commitIndex + 1, "the learner got it");
+  t.equal(conversation.raft(leader).commitIndex, commitIndex, "but does not count");
+});
+
+t.test("needs both majorities of a joint configuration to elect and to commit", async (t) => {
+  const disk = bootstrapDisk({ voters: ["a", "b", "c"], outgoing: ["a", "d", "e"], learners: [] });
+  const conversation = new Conversation({ members: { a: disk, b: disk, c: disk, d: disk, e: disk } });
+  conversation.cutOff("d", "e");
+  conversation.run(5000);
+  t.same(
+    ["a", "b", "c"].map((id) => conversation.raft(id).term),
+    [1, 1, 1],
+    "a majority of the incoming voters is not enough",
+  );
+  conversation.cutOff("c", "d");
+  conversation.run(5000);
+  const leader = conversation.raft("b").leader ?? "nobody";
+  const { commitIndex } = conversation.raft(leader);
+  t.equal(commitIndex, 2);
+  conversation.cutOff("b", "c");
+  conversation.propose(leader, "x");
+  t.equal(conversation.raft(leader).commitIndex, commitIndex);
+  conversation.cutOff("c", "d");
+  conversation.run(200);
+  t.equal(conversation.raft(leader).commitIndex, commitIndex + 1);
+});
+
+function voteRequest(from: string, to: string, term: number): VoteRequest {
+  return { kind: "vote-request", from, to, term, lastIndex: 1, lastTerm: 1, transfer: false };
+}

@@ -32,13 +32,15 @@ export function votersOnly(voters: readonly MemberId[]): Configuration {
   return { voters, outgoing: [], learners: [] };
 }
 
-/** A log of no-ops with these terms, from index 1 (the way the Raft paper draws logs), behind a configuration. */
-export function logOfTerms(configuration: Configuration, terms: readonly number[]): Entry[] {
-  return terms.map((term, at) =>
-    at === 0
-      ? { kind: "configuration", index: 1, term, configuration }
-      : { kind: "noop", index: at + 1, term },
+/** A log whose entries have these terms, from index 1, the way the Raft paper draws logs; the first is the configuration. */
+export function diskOfTerms(configuration: Configuration, terms: readonly number[]): Disk {
+  const entries = terms.map(
+    (term, at): Entry =>
+      at === 0
+        ? { kind: "configuration", index: 1, term, configuration }
+        : { kind: "noop", index: at + 1, term },
   );
+  return { entries, hardState: { term: terms.at(-1) ?? 0, vote: null, commit: 0 } };
 }
 
 export interface MemberOptions {

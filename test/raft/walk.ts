@@ -56,8 +56,8 @@ class Walk {
     // Some runs are nearly calm, some are a storm.
     this.#loss = chance.pick([0, 0.02, 0.2]);
     this.#doubling = chance.pick([0, 0.05, 0.3]);
-    this.#delayMsMax = chance.pick([2, 20, 400]);
-    this.#writeMsMax = chance.pick([1, 10, 300]);
+    this.#delayMsMax = chance.pick([2, 20, 200]);
+    this.#writeMsMax = chance.pick([1, 10, 100]);
     const { voters, outgoing, learners } = this.#configuration;
     const ids = [...new Set([...voters, ...outgoing, ...learners])];
     const isFresh = chance.float() < 0.5;
@@ -72,12 +72,13 @@ class Walk {
     const { propose, read } = { propose: () => this.#propose(), read: () => this.#read() };
     this.#troubles = [
       ...Array.from({ length: 12 }, () => propose),
-      ...Array.from({ length: 6 }, () => read),
+      ...Array.from({ length: 8 }, () => read),
       () => this.#crash(),
       ...Array.from({ length: 5 }, () => () => this.#restart()),
       () => this.#cut(),
       ...Array.from({ length: 3 }, () => () => this.#heal()),
       () => this.#loseLeader(),
+      ...Array.from({ length: 2 }, () => () => this.#depose()),
       () => this.#transfer(),
       () => this.#pause(),
     ];
@@ -263,6 +264,7 @@ class Walk {
   #cut(): void {
     const ids = [...this.#members.keys()];
     const inside = new Set(ids.filter(() => this.#chance.float() < 0.4));
+    this.#heal();
     const isOneWay = this.#chance.float() < 0.3;
     for (const from of ids) {
       for (const to of ids) {
@@ -287,6 +289,28 @@ class Walk {
     this.#input(member, () => member.raft.leaderLost(leader, delayMs));
   }
 
+  /** The leader is cut off with a few others, or crashes, and the rest hears of it: now two may think they lead. */
+  #depose(): void {
+    const leader = this.#anyOf((member) => member.raft.role === "leader");
+    if (leader === undefined) return;
+    this.#heal();
+    const others = [...this.#members.values()].filter((member) => member !== leader && member.isUp);
+    const inside = new Set([
+      leader.id,
+      ...others.filter(() => this.#chance.float() < 0.2).map(({ id }) => id),
+    ]);
+    for (const from of this.#members.keys()) {
+      for (const to of this.#members.keys())
+        if (inside.has(from) !== inside.has(to)) this.#cuts.add(`${from}>${to}`);
+    }
+    this.#trace(() => `cut off: ${[...inside].join(" ")}`);
+    for (const member of others) {
+      const isAware = !inside.has(member.id) && (this.#pausedToMs.get(member.id) ?? 0) <= this.#nowMs;
+      const delayMs = this.#chance.below(50);
+      if (isAware) this.#input(member, () => member.raft.leaderLost(leader.id, delayMs));
+    }
+  }
+
   #transfer(): void {
     const leader = this.#anyOf((member) => member.raft.role === "leader");
     if (leader === undefined) return;
@@ -299,7 +323,7 @@ class Walk {
   #pause(): void {
     const member = this.#anyOf(() => true);
     if (member === undefined) return;
-    this.#pausedToMs.set(member.id, onGrid(this.#nowMs + this.#chance.float() * 3000));
+    this.#pausedToMs.set(member.id, onGrid(this.#nowMs + this.#chance.float() ** 2 * 3000));
     this.#trace(() => `${member.id}: pauses to ${this.#pausedToMs.get(member.id)}`);
   }
 
