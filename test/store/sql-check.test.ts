@@ -1,0 +1,174 @@
+import t from "tap";
+import { REQUEST_BYTES_MAX, STATEMENTS_MAX } from "../../agent/store/limits.ts";
+import { checkStatement, checkStatements } from "../../agent/store/sql-check.ts";
+import { statement } from "./store-node.ts";
+
+const TRIGGER =
+  "CREATE TRIGGER g AFTER INSERT ON t BEGIN UPDATE t SET a = CASE WHEN a THEN 1 ELSE 2 END; DELETE FROM t; END";
+
+const REFUSED: Readonly<Record<string, readonly string[]>> = {
+  "empty-statement": ["", " \n", ";", "-- nothing", "/* nothing */ ;", "/* open"],
+  "several-statements": [
+    "SELECT 1; SELECT 2",
+    "SELECT 1;;/**/SELECT 2",
+    `${TRIGGER}; SELECT 1`,
+    "INSERT INTO t VALUES (';'); DROP TABLE t",
+    "EXPLAIN SELECT 1; SELECT 2",
+    "CREATE TABLE begin (a); SELECT 2",
+  ],
+  "nul-in-sql": ["SELECT 1\0", "SELECT '\0'"],
+  attach: ["ATTACH 'state.db' AS s", "attach database 'x' as y", "/**/DETACH x", "EXPLAIN ATTACH 'x' AS y"],
+  vacuum: ["VACUUM", "VACUUM INTO 'copy.db'"],
+  "transaction-control": [
+    "BEGIN",
+    "begin immediate",
+    "COMMIT",
+    "END",
+    "ROLLBACK",
+    "SAVEPOINT s",
+    "RELEASE s",
+    "ROLLBACK TO s",
+    ";; -- x\nCOMMIT",
+  ],
+  pragma: [
+    "PRAGMA journal_mode = DELETE",
+    "PRAGMA journal_mode",
+    "PRAGMA main.journal_mode(off)",
+    'PRAGMA "writable_schema" = 1',
+    "PRAGMA writable_schema",
+    "PRAGMA optimize",
+    "PRAGMA foreign_keys = OFF",
+    "PRAGMA defer_foreign_keys = ON",
+    "PRAGMA query_only(1)",
+    "PRAGMA database_list",
+    "PRAGMA",
+    "SELECT * FROM pragma_database_list",
+    "INSERT INTO t SELECT * FROM pragma_page_count",
+    "SELECT * FROM [pragma_journal_mode]",
+  ],
+  "temporary-object": [
+    "CREATE TEMP TABLE t (a)",
+    "create temporary view v AS SELECT 1",
+    "CREATE TEMP TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END",
+    "CREATE TABLE temp.t (a)",
+    'CREATE TABLE IF NOT EXISTS "temp" . t (a)',
+    "CREATE VIEW [temp].v AS SELECT 1",
+    "CREATE VIRTUAL TABLE temp.f USING fts5 (a)",
+  ],
+  "reserved-name": [
+    "SELECT * FROM _trivet_meta",
+    'UPDATE "_Trivet_meta" SET value = 0',
+    "SELECT * FROM [_TRIVET_meta]",
+    "SELECT * FROM `_trivet_meta`",
+    "SELECT * FROM '_trivet_meta'",
+    "ALTER TABLE t RENAME TO _trivet_t",
+    "SELECT * FROM main._trivet_meta",
+    "CREATE VIRTUAL TABLE f USING fts5 (a, content='_trivet_meta')",
+  ],
+  "conflict-rollback": [
+    "INSERT OR ROLLBACK INTO t VALUES (1)",
+    "UPDATE or /**/ rollback t SET a = 1",
+    "CREATE TABLE t (a UNIQUE ON CONFLICT ROLLBACK)",
+    "CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT RAISE(ROLLBACK, 'no'); END",
+  ],
+  "file-layout": ["SELECT * FROM sqlite_dbpage", "INSERT INTO t SELECT pageno FROM dbstat"],
+  "planner-statistics": ["UPDATE sqlite_stat1 SET stat = '1'", "DROP TABLE sqlite_stat4"],
+  "refused-function": [
+    "SELECT total_changes()",
+    "SELECT TOTAL_CHANGES ( )",
+    "SELECT fts5_locale('en', 'x')",
+    "SELECT load_extension('x')",
+  ],
+};
+
+const ACCEPTED: Readonly<Record<"reads" | "writes", readonly string[]>> = {
+  reads: [
+    "SELECT 1;",
+    "SELECT 1 -- the end",
+    "/* a */ SELECT 1 /* b */ ; -- c",
+    "WITH c AS (SELECT 1) SELECT * FROM c",
+    "WITH RECURSIVE c (x) AS (VALUES (1) UNION SELECT x + 1 FROM c WHERE x < 9) VALUES (1)",
+    "VALUES (1)",
+    "EXPLAIN DELETE FROM t",
+    "EXPLAIN QUERY PLAN UPDATE t SET a = 1",
+    "PRAGMA table_info(t)",
+    "PRAGMA main.index_list = t",
+    "PRAGMA user_version",
+    "SELECT * FROM pragma_table_info('t'), pragma_page_count",
+    "SELECT ';COMMIT', \";\", [;], `;`",
+    "SELECT sum(pgsize) FROM dbstat",
+    "SELECT * FROM sqlite_stat1",
+    "SELECT temp.value FROM temp",
+    "SELECT 'it''s; fine', x'3b'",
+  ],
+  writes: [
+    TRIGGER,
+    `${TRIGGER};`,
+    "INSERT INTO t VALUES ('ATTACH x; COMMIT')",
+    "WITH c AS (SELECT 1) INSERT INTO t SELECT * FROM c",
+    "WITH c AS (SELECT 1) DELETE FROM t",
+    "REPLACE INTO t VALUES (1)",
+    "INSERT INTO t VALUES (1) RETURNING *",
+    "PRAGMA user_version = 5",
+    "PRAGMA user_version(5)",
+    "CREATE TABLE temperature (temp, rollback)",
+    "ANALYZE",
+    "REINDEX",
+    "CREATE VIRTUAL TABLE f USING fts5 (a)",
+    "NONSENSE",
+    "INSERT INTO t VALUES ('open",
+  ],
+};
+
+t.test("checkStatement() refuses what would not be the same on every node", async (t) => {
+  for (const [code, texts] of Object.entries(REFUSED)) {
+    for (const sql of texts) {
+      const check = checkStatement(sql);
+      t.match(check, { ok: false, code, message: /^[A-Z_a-z].*\.$/s }, JSON.stringify(sql));
+    }
+  }
+});
+
+t.test("checkStatement() passes everything else on, and tells what only reads", async (t) => {
+  for (const sql of ACCEPTED.reads) t.same(checkStatement(sql), { ok: true, isReadOnly: true }, sql);
+  for (const sql of ACCEPTED.writes) t.same(checkStatement(sql), { ok: true, isReadOnly: false }, sql);
+});
+
+t.test("checkStatement() takes time in proportion to the text", async (t) => {
+  const size = 256 * 1024;
+  const texts = [
+    "[",
+    "'",
+    '"',
+    "/*",
+    "--\n",
+    ";",
+    "(",
+    "/* * ",
+    "a.",
+    "''",
+    "$",
+    "CREATE TRIGGER a BEGIN ;",
+  ].map((part) => part.repeat(size / part.length));
+  texts.push(
+    `CREATE TRIGGER a BEGIN ${";".repeat(size)}`,
+    `SELECT '${"''".repeat(size / 2)}'`,
+    `/*${"*".repeat(size)}`,
+  );
+  const start = process.cpuUsage();
+  for (const sql of texts) checkStatement(sql);
+  const { user } = process.cpuUsage(start);
+  t.ok(user < 5_000_000, `${texts.length} texts of ${size} bytes took ${user / 1000} ms of CPU`);
+});
+
+t.test("checkStatements() bounds the request", async (t) => {
+  const many = Array.from({ length: STATEMENTS_MAX + 1 }, () => statement("SELECT 1"));
+  t.match(checkStatements(many), { ok: false, code: "too-large", message: /4096 statements/ });
+  t.match(checkStatements(many.slice(1)), { ok: true, isReadOnly: true });
+  const large = statement("SELECT ?", [new Uint8Array(REQUEST_BYTES_MAX)]);
+  t.match(checkStatements([large]), { ok: false, code: "too-large", message: /2097152 bytes/ });
+  t.match(checkStatements([statement("SELECT 1"), statement("DELETE FROM t")]), {
+    ok: true,
+    isReadOnly: false,
+  });
+});
