@@ -15,6 +15,12 @@ export const RESULT_ROWS_MAX = 100_000;
 /** Result values of one request. Decides results of commands: the same on all nodes. */
 export const RESULT_BYTES_MAX = 8 * 1024 * 1024;
 
+/**
+ * SQLite's whole memory while a query runs: one that sorts or groups too much fails, and not the box. Entries have no
+ * such limit, because one box must not fail where another does not.
+ */
+export const QUERY_MEMORY_MAX = 256 * 1024 * 1024;
+
 /** Prepared statements kept, and the length of their texts together. */
 export const STATEMENT_CACHE_COUNT_MAX = 256;
 export const STATEMENT_CACHE_BYTES_MAX = 1024 * 1024;

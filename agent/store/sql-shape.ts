@@ -15,7 +15,7 @@ export interface SqlShape {
 }
 
 export function readSqlShape(sql: string): SqlShape {
-  const all = [...tokenizeSql(sql)];
+  const all = tokenizeSql(sql);
   const start = all.findIndex((token) => !isOperator(token, ";"));
   const rest = start < 0 ? [] : all.slice(start);
   const explained = explainLength(rest);

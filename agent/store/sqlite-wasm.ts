@@ -56,6 +56,8 @@ export interface SqliteWasm {
   readonly api: SqliteApi;
   /** The module's memory as it is now: growing replaces it, so never keep it across a call of `api`. */
   memory(): Buffer;
+  /** How large it may grow from now on; beyond it SQLite is out of memory. It never shrinks. */
+  setMemoryLimit(bytes: number): void;
 }
 
 /**
@@ -84,6 +86,13 @@ export async function loadSqliteWasm(): Promise<SqliteWasm> {
   );
   invariant(isSqliteApi(api), "node-sqlite3-wasm does not export all of SqliteApi");
   enlargeStack(exports, api._malloc);
+  const grow = memory.grow.bind(memory);
+  let limit = Number.POSITIVE_INFINITY;
+  memory.grow = (pages) => {
+    const size = memory.buffer.byteLength + pages * WASM_PAGE_BYTES;
+    if (size > limit) throw new RangeError(`SQLite may not take ${size} bytes of memory`);
+    return grow(pages);
+  };
   let view = Buffer.from(memory.buffer);
   return {
     api,
@@ -91,8 +100,13 @@ export async function loadSqliteWasm(): Promise<SqliteWasm> {
       if (view.buffer !== memory.buffer) view = Buffer.from(memory.buffer);
       return view;
     },
+    setMemoryLimit(bytes) {
+      limit = bytes;
+    },
   };
 }
+
+const WASM_PAGE_BYTES = 64 * 1024;
 
 const API_NAMES = [
   "_malloc",

@@ -4,7 +4,7 @@ import { decodeCommand } from "./command.ts";
 import { CommandRunner, type ForegoneResults } from "./command-runner.ts";
 import { DatabaseFile } from "./database-file.ts";
 import { findEngineInternals } from "./engine-internals.ts";
-import { COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX } from "./limits.ts";
+import { COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX, QUERY_MEMORY_MAX } from "./limits.ts";
 import { ResultBudget } from "./result-budget.ts";
 import { runStatement } from "./run-statement.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
@@ -23,6 +23,7 @@ const STATE_CACHE_KIB = 512;
  * takes no entry twice, so that a crash between the two commits is harmless.
  */
 export class StateMachine {
+  readonly #wasm: SqliteWasm;
   readonly #app: DatabaseFile;
   readonly #state: DatabaseFile;
   readonly #runner: CommandRunner;
@@ -36,6 +37,7 @@ export class StateMachine {
     wasm: SqliteWasm,
     options: { readonly directory: string; readonly foregone: readonly ForegoneResult[] },
   ) {
+    this.#wasm = wasm;
     const internals = findEngineInternals(wasm);
     const path = (name: string) => join(options.directory, name);
     this.#app = new DatabaseFile(wasm, internals, { path: path("app.db"), cacheKib: APP_CACHE_KIB });
@@ -86,20 +88,12 @@ export class StateMachine {
 
   /** Statements that have been found to be read-only. Errors are results, but a result too large is thrown. */
   query(statements: readonly SqlStatement[]): CommandResult {
-    const budget = new ResultBudget();
-    const results = statements.map((statement) => {
-      try {
-        return runStatement(this.#app, statement, budget).result;
-      } catch (error) {
-        if (budget.isExceeded) throw error;
-        return toErrorResult(error);
-      }
-    });
-    invariant(
-      this.#app.connection.inTransaction || !this.hasUncommitted,
-      "a query has ended the transaction of the applied entries",
-    );
-    return results;
+    this.#wasm.setMemoryLimit(QUERY_MEMORY_MAX);
+    try {
+      return this.#query(statements);
+    } finally {
+      this.#wasm.setMemoryLimit(Number.POSITIVE_INFINITY);
+    }
   }
 
   /** Ends the SQLite transactions. Not durable before `checkpoint`. */
@@ -125,6 +119,23 @@ export class StateMachine {
     this.checkpoint();
     this.#state.close();
     this.#app.close();
+  }
+
+  #query(statements: readonly SqlStatement[]): CommandResult {
+    const budget = new ResultBudget();
+    const results = statements.map((statement) => {
+      try {
+        return runStatement(this.#app, statement, budget).result;
+      } catch (error) {
+        if (budget.isExceeded) throw error;
+        return toErrorResult(error);
+      }
+    });
+    invariant(
+      this.#app.connection.inTransaction || !this.hasUncommitted,
+      "a query has ended the transaction of the applied entries",
+    );
+    return results;
   }
 
   #run(index: number, bytes: Uint8Array): CommandResult {

@@ -2,6 +2,8 @@
 declare namespace WebAssembly {
   class Memory {
     readonly buffer: ArrayBuffer;
+    /** By 64 KiB pages; throws if that cannot be. */
+    grow(pages: number): number;
   }
   class Module {}
   class Instance {
