@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Clock } from "../platform/clock.ts";
-import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
 import { READ_LEVELS, type SqlService } from "../replica/sql-service.ts";
 import type { ApiLimits } from "./api-limits.ts";
 import { encodeResults } from "./encode-results.ts";
@@ -39,7 +39,7 @@ export class SqlHandler {
     return this.#answer(parameters, this.#limits.requestTimeoutMs, async (timeoutMs, claim) => {
       const body = await readBody(incoming, this.#limits.bodyBytesMax, claim);
       const statements = parseStatements(body);
-      const answer = this.#sql.execute(statements, { transaction, timeoutMs }).catch(toWriteError);
+      const answer = this.#sql.execute(statements, { transaction, timeoutMs });
       return this.#deadline(timeoutMs, answer);
     });
   }
@@ -104,10 +104,4 @@ export class SqlHandler {
       answer.then(resolve, reject).finally(() => timer.cancel());
     });
   }
-}
-
-/** 503 promises that nothing was done; a write that was under way when the node stopped cannot be promised that. */
-function toWriteError(error: unknown): never {
-  if (!isTrivetError(error, "stopping")) throw error;
-  throw new TrivetError("outcome-unknown", error.message, { cause: error });
 }

@@ -5,6 +5,7 @@ import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import { foundCluster } from "../replica/found-cluster.ts";
 import type { ReplicaOptions } from "../replica/replica.ts";
+import { stopping } from "../replica/sql-errors.ts";
 import type { SqlService } from "../replica/sql-service.ts";
 import { Waiters } from "../replica/waiters.ts";
 import type { AgentStatus } from "./agent-status.ts";
@@ -129,7 +130,7 @@ export class Membership {
 
   stop(): void {
     this.#stopping.abort();
-    this.#waiters.fail(new TrivetError("stopping", "This node is stopping: ask another one."));
+    this.#waiters.fail(stopping());
     this.#member?.stop();
   }
 
@@ -161,7 +162,7 @@ export class Membership {
       timeoutMs,
       () => new TrivetError("no-leader", `Nothing was done: ${this.status().cluster.health}.`),
     );
-    if (this.#member === null) throw new TrivetError("stopping", "This node is stopping: ask another one.");
+    if (this.#member === null) throw stopping();
     return this.#member;
   }
 

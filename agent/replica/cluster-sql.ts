@@ -1,5 +1,5 @@
 import type { Clock } from "../platform/clock.ts";
-import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
+import { isTrivetError, type TrivetError } from "../platform/trivet-error.ts";
 import { checkStatement } from "../store/sql-check.ts";
 import type { CommandResult, LogPosition, SqlStatement, StatementResult, Store } from "../store/types.ts";
 import { Deadline } from "./deadline.ts";
@@ -7,6 +7,14 @@ import { nodeIdOf } from "./member-id.ts";
 import type { Transport } from "./ports.ts";
 import type { Applied } from "./proposals.ts";
 import type { Replica } from "./replica.ts";
+import {
+  isAnswerLost,
+  isNothingDone,
+  notLeader,
+  readTimeout,
+  toSqlError,
+  writeTimeout,
+} from "./sql-errors.ts";
 import type { ReadLevel, SqlOptions, SqlService } from "./sql-service.ts";
 import {
   decodeApplied,
@@ -59,8 +67,7 @@ export class ClusterSql implements SqlService {
       }),
       this.#transport.handle(READ_INDEX, async () => encodePosition(await replica.readIndex())),
       this.#transport.handle(COMMIT_INDEX, async () => {
-        if (!replica.isLeader)
-          throw new TrivetError("not-leader", "This node does not lead. Ask the leader.");
+        if (!replica.isLeader) throw notLeader();
         return encodePosition(replica.committed);
       }),
     ];
@@ -158,8 +165,7 @@ export class ClusterSql implements SqlService {
         return await deadline.race(isLeader ? ask.here() : ask.there(nodeIdOf(leader)), ask.onTimeout);
       } catch (error) {
         const mayRepeat = isNothingDone(error) || (ask.isHarmless && isAnswerLost(error));
-        if (!mayRepeat) throw toOutcome(error);
-        if (deadline.hasPassed) throw error;
+        if (!mayRepeat || deadline.hasPassed) throw toSqlError(error);
         await this.#waitOtherLeader(leader, deadline);
       }
     }
@@ -178,42 +184,6 @@ export class ClusterSql implements SqlService {
   #request(toNode: string, method: string, body: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
     return this.#transport.request(toNode, method, body, { timeoutMs: deadline.remainingMs });
   }
-}
-
-/** True if the request certainly had no effect and never will, so that it may be sent again. */
-function isNothingDone(error: unknown): boolean {
-  return isTrivetError(error, "not-leader") || isTrivetError(error, "no-route");
-}
-
-/** True if the request left, and no answer came: it may have had its effect. */
-function isAnswerLost(error: unknown): boolean {
-  return isTrivetError(error, "peer-down") || isTrivetError(error, "request-timeout");
-}
-
-/** Transport's words for "we cannot know" in the caller's words. */
-function toOutcome(error: unknown): unknown {
-  if (isAnswerLost(error)) {
-    return new TrivetError(
-      "outcome-unknown",
-      "The leader was lost before it answered: the request may or may not have taken effect. Read before you repeat it.",
-      { cause: error },
-    );
-  }
-  return error;
-}
-
-function writeTimeout(): TrivetError {
-  return new TrivetError(
-    "timeout",
-    "The write was not acknowledged in time: it may or may not take effect. Read before you repeat it.",
-  );
-}
-
-function readTimeout(): TrivetError {
-  return new TrivetError(
-    "timeout",
-    "The leader did not confirm the read in time. Try again, or lower the level.",
-  );
 }
 
 /** Null if the statement may be replicated. */

@@ -13,6 +13,7 @@ import { Consensus, type ConsensusOptions } from "./consensus.ts";
 import { LogTime } from "./log-time.ts";
 import type { ReplicaLog, Transport } from "./ports.ts";
 import { type Applied, Proposals } from "./proposals.ts";
+import { noLeader, notLeader, outcomeUnknown, overloaded, stopping, writeTimeout } from "./sql-errors.ts";
 import { Waiters } from "./waiters.ts";
 
 const SEED_BYTES = 16;
@@ -62,7 +63,7 @@ export class Replica {
   readonly #logTime: LogTime;
   readonly #reads = new Map<number, { resolve(index: number): void; reject(error: TrivetError): void }>();
   #lastReadId = 0;
-  #stopped: TrivetError | null = null;
+  #isStopped = false;
   #reported = "";
 
   constructor(options: ReplicaOptions) {
@@ -122,7 +123,7 @@ export class Replica {
 
   /**
    * Replicates and applies a command, if this member leads. Rejects with `not-leader` (it did not and will not happen),
-   * `overloaded` (likewise) or `stopping` (unknown). The caller keeps the deadline.
+   * `overloaded`, `stopping` (likewise) or `outcome-unknown`. The caller keeps the deadline.
    */
   async propose(statements: readonly SqlStatement[], transaction: boolean): Promise<Applied> {
     this.#assertRunning();
@@ -196,30 +197,23 @@ export class Replica {
     const { logger } = this.#options;
     try {
       await this.#waiters.until(() => this.leader !== null && !this.isLeader, timeoutMs, noLeader);
+      // What was proposed here is answered here, by what the new leader commits.
+      await this.#waiters.until(() => this.#proposals.size === 0, timeoutMs, writeTimeout);
       logger.log("info", "Leadership is handed over.");
     } catch (error) {
       logger.log("warn", "Leadership could not be handed over in time.", { reason: error });
     }
   }
 
-  /** Takes and does nothing any more; whoever waits gets `stopping`. */
+  /** Takes and does nothing any more. Reads that wait get `stopping`, writes `outcome-unknown`. */
   stop(): void {
-    this.#end(
-      new TrivetError(
-        "stopping",
-        "This node is stopping: ask another one. A write may or may not have happened.",
-      ),
-    );
-  }
-
-  #end(error: TrivetError): void {
-    if (this.#stopped !== null) return;
-    this.#stopped = error;
+    if (this.#isStopped) return;
+    this.#isStopped = true;
     this.#consensus.stop();
     this.#applier.stop();
-    this.#proposals.fail(error);
-    this.#waiters.fail(error);
-    for (const read of this.#reads.values()) read.reject(error);
+    this.#proposals.fail(outcomeUnknown());
+    this.#waiters.fail(stopping());
+    for (const read of this.#reads.values()) read.reject(stopping());
     this.#reads.clear();
   }
 
@@ -229,7 +223,7 @@ export class Replica {
   }
 
   #assertRunning(): void {
-    if (this.#stopped !== null) throw this.#stopped;
+    if (this.#isStopped) throw stopping();
   }
 
   #positionAt(index: number): LogPosition {
@@ -263,19 +257,4 @@ export class Replica {
     this.#reported = report;
     this.#options.logger.log("info", "Raft state changed.", { role, term, leader });
   }
-}
-
-function notLeader(): TrivetError {
-  return new TrivetError("not-leader", "This node does not lead: nothing was done. Ask the leader.");
-}
-
-function noLeader(): TrivetError {
-  return new TrivetError(
-    "no-leader",
-    "There is no leader, so nothing was done: too few voters reach one another. See `trivet status`, then try again.",
-  );
-}
-
-function overloaded(): TrivetError {
-  return new TrivetError("overloaded", "Too many requests wait already: nothing was done. Try again later.");
 }

@@ -13,9 +13,8 @@ export interface SqlOptions {
 export interface SqlService {
   /**
    * Replicates and applies. Per-statement errors (syntax, constraint, refused) are results. Rejects with a
-   * `TrivetError`: `no-leader` (nothing was done: retry), `outcome-unknown` (the leader was lost between
-   * proposal and answer: it may or may not have happened), `timeout` (likewise unknown), `overloaded` (nothing
-   * was done), `too-large` (nothing was done), `stopping`.
+   * `TrivetError`. Nothing was done: `no-leader`, `overloaded`, `too-large`, `stopping`. Unknown whether it was:
+   * `outcome-unknown` (the leader was lost between proposal and answer), `timeout`.
    */
   execute(
     statements: readonly SqlStatement[],

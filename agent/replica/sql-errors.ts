@@ -1,0 +1,74 @@
+import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
+
+/** How requests end that end badly, in the words of `SqlService`; and what the bus's and the replica's codes mean there. */
+
+/** Codes that vouch for it that the request had no effect and never will. */
+const NOTHING_DONE = ["not-leader", "no-route", "stopping"];
+/** The receiver, or the way there, had too much to do; nothing was done. */
+const OVERLOADED = ["busy", "too-many-requests", "overloaded"];
+/** The request left, and no answer came. */
+const ANSWER_LOST = ["peer-down", "request-timeout", "request-aborted", "bus-closed"];
+
+/** True if the request may be sent again without doing anything twice. */
+export function isNothingDone(error: unknown): boolean {
+  return isTrivetError(error) && NOTHING_DONE.includes(error.code);
+}
+
+/** True if the request may or may not have had its effect. */
+export function isAnswerLost(error: unknown): boolean {
+  return isTrivetError(error) && ANSWER_LOST.includes(error.code);
+}
+
+/** What the caller is told of an error that ends its request. */
+export function toSqlError(error: unknown): unknown {
+  if (!isTrivetError(error)) return error;
+  if (OVERLOADED.includes(error.code)) return overloaded(error);
+  if (isAnswerLost(error)) return outcomeUnknown(error);
+  // Until the deadline everyone who was asked refused.
+  if (isNothingDone(error)) return noLeader(error);
+  return error;
+}
+
+export function notLeader(): TrivetError {
+  return new TrivetError("not-leader", "This node does not lead: nothing was done. Ask the leader.");
+}
+
+export function noLeader(cause?: unknown): TrivetError {
+  return new TrivetError(
+    "no-leader",
+    "There is no leader, so nothing was done: too few voters reach one another. See `trivet status`, then try again.",
+    { cause },
+  );
+}
+
+export function overloaded(cause?: unknown): TrivetError {
+  return new TrivetError("overloaded", "Too many requests wait already: nothing was done. Try again later.", {
+    cause,
+  });
+}
+
+export function outcomeUnknown(cause?: unknown): TrivetError {
+  return new TrivetError(
+    "outcome-unknown",
+    "The leader was lost before it answered: the write may or may not have taken effect. Read before you repeat it.",
+    { cause },
+  );
+}
+
+export function writeTimeout(): TrivetError {
+  return new TrivetError(
+    "timeout",
+    "The write was not acknowledged in time: it may or may not take effect. Read before you repeat it.",
+  );
+}
+
+export function readTimeout(): TrivetError {
+  return new TrivetError(
+    "timeout",
+    "The leader did not confirm the read in time. Try again, or lower the level.",
+  );
+}
+
+export function stopping(): TrivetError {
+  return new TrivetError("stopping", "This node is stopping: nothing was done. Ask another one.");
+}
