@@ -32,8 +32,7 @@ export class Leader implements Role {
   readonly #progress = new Map<MemberId, Progress>();
   /** The first entry of this term; once it is committed, so is all that stands before it (Raft 5.4.2). */
   readonly #firstIndex: number;
-  /** Weights of the entries that are not committed, oldest first. */
-  readonly #uncommitted: { readonly index: number; readonly bytes: number }[] = [];
+  /** Weight of the entries of this term that are not committed. */
   #uncommittedBytes = 0;
   #heartbeatMs: number;
   #checkQuorumMs: number;
@@ -172,9 +171,7 @@ export class Leader implements Role {
 
   #append(entry: Entry): void {
     this.#core.append([entry]);
-    const bytes = entryBytes(entry);
-    this.#uncommitted.push({ index: entry.index, bytes });
-    this.#uncommittedBytes += bytes;
+    this.#uncommittedBytes += entryBytes(entry);
   }
 
   #sendAppend(to: MemberId, progress: Progress): void {
@@ -206,10 +203,8 @@ export class Leader implements Role {
     // Entries of older terms are committed only by one of this term behind them (Raft 5.4.2, figure 8).
     if (index <= commit || log.term(index) !== term) return;
     this.#core.commitTo(index);
-    for (let first = this.#uncommitted[0]; first && first.index <= index; first = this.#uncommitted[0]) {
-      this.#uncommitted.shift();
-      this.#uncommittedBytes -= first.bytes;
-    }
+    const committed = log.slice(Math.max(commit + 1, this.#firstIndex), index);
+    for (const entry of committed) this.#uncommittedBytes -= entryBytes(entry);
     this.#heartbeatMs = Math.min(this.#heartbeatMs, nowMs + COMMIT_NOTICE_MS);
   }
 

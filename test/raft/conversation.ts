@@ -74,7 +74,7 @@ export class Conversation {
   /** Lets `id` act, then everyone, until all is quiet. */
   act<Result>(id: MemberId, input: (raft: Raft) => Result): Result {
     const member = this.#member(id);
-    member.tick(this.#nowMs);
+    member.advance(this.#nowMs);
     const result = input(member.raft);
     this.#collect(member);
     this.settle();
@@ -88,7 +88,6 @@ export class Conversation {
       const due = [...this.#members.values()].reduce((a, b) => (b.deadlineMs < a.deadlineMs ? b : a));
       if (due.deadlineMs > endMs) break;
       this.#nowMs = Math.max(this.#nowMs, due.deadlineMs);
-      due.tick(this.#nowMs);
       this.#collect(due);
       this.settle();
     }
@@ -192,9 +191,14 @@ export class Conversation {
     return this.act(id, (raft) => raft.read(read));
   }
 
-  /** What was said since the last call, as text. */
-  takeTranscript(): string {
+  /** What was said since the last call, as text; with `only`, what that member said, heard and did. */
+  takeTranscript(only?: MemberId): string {
     const text = this.#lines
+      .map(({ to, ...line }) => ({
+        ...line,
+        to: only === undefined || line.from === only ? to : to.filter((id) => id === only),
+      }))
+      .filter(({ from, to }) => only === undefined || from.split(" ")[0] === only || to.length > 0)
       .map(({ from, to, arrow, text }) =>
         arrow === "" ? `${from}${text}` : `${from} ${arrow} ${to.join(", ")}  ${text}`,
       )
@@ -212,7 +216,7 @@ export class Conversation {
   #deliver(message: Message): void {
     const member = this.#members.get(message.to);
     if (member === undefined || !member.isUp) return;
-    member.tick(this.#nowMs);
+    member.advance(this.#nowMs);
     member.raft.step(message);
     this.#collect(member);
   }
@@ -221,13 +225,13 @@ export class Conversation {
     const write = member.writeOldest();
     if (write === undefined) return;
     this.#line(`${member.id} disk`, "", "", `  ${describeWrite(write)}`);
-    member.tick(this.#nowMs);
+    member.advance(this.#nowMs);
     member.raft.persisted(write.sequence);
     this.#collect(member);
   }
 
   #collect(member: Member): void {
-    const messages = member.collect();
+    const messages = member.collect(this.#nowMs);
     this.#observe(member);
     for (const { id, index } of member.reads) {
       this.#note(member.id, index === null ? `read ${id} is aborted` : `read ${id} is good at ${index}`);
@@ -262,7 +266,7 @@ export class Conversation {
   #line(from: string, to: string, arrow: string, text: string): void {
     const last = this.#lines.at(-1);
     if (arrow !== "" && last?.from === from && last.arrow === arrow && last.text === text) last.to.push(to);
-    else this.#lines.push({ from, to: [to], arrow, text });
+    else this.#lines.push({ from, to: to === "" ? [] : [to], arrow, text });
   }
 }
 

@@ -108,12 +108,14 @@ export class Member {
     this.reads = [];
   }
 
-  tick(nowMs: number): void {
-    this.raft.tick(nowMs - this.#startedMs);
+  /** Before each input. */
+  advance(nowMs: number): void {
+    this.raft.advance(nowMs - this.#startedMs);
   }
 
-  /** Takes the effects: keeps the write and the reads, returns what is to be sent. */
-  collect(): readonly Message[] {
+  /** After one or more inputs: keeps the write and the reads, returns what is to be sent. */
+  collect(nowMs: number): readonly Message[] {
+    this.raft.tick(nowMs - this.#startedMs);
     const { messages, write, reads } = this.raft.takeEffects();
     if (write !== null) this.writes.push(write);
     this.reads = reads;

@@ -164,12 +164,12 @@ class Walk {
 
   /** Everything that happens to a member goes through here. */
   #input<Result>(member: Member, act: () => Result): Result {
-    member.tick(this.#nowMs);
+    member.advance(this.#nowMs);
     const result = act();
     // Now and then several inputs are taken together.
     if (this.#isTrouble && this.#chance.float() < 0.2) return result;
     const writes = member.writes.length;
-    const messages = member.collect();
+    const messages = member.collect(this.#nowMs);
     this.#safety.observe(member);
     const { role, term, commitIndex, leader } = member.raft;
     this.#trace(() => `${member.id}: ${role} of ${leader}, term ${term}, commit ${commitIndex}`);
