@@ -20,6 +20,8 @@ export const SEGMENT_BYTES_MIN = 4096;
 const GROUP_BYTES_MAX = 1024 * 1024;
 /** What may wait behind the write that is under way. */
 const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
+/** What one call counts for besides its entries, so that empty ones are bounded too. */
+const ITEM_BYTES = 256;
 /** Kept free at the end of each segment for what a full disk needs (see `LogWriter`). */
 const RESERVED_BYTES = 4096;
 
@@ -143,7 +145,7 @@ export class DurableLog {
     invariant(violation === undefined, `A hard state cannot go into the log: ${violation}`);
     const isHint = entries.length === 0 && hardState.term === now.term && hardState.vote === now.vote;
     const records = entries.map(encodeRecord);
-    if (!isHint) this.#group.checkRoom(bytesOf(records));
+    if (!isHint) this.#group.checkRoom(bytesOf(records) + ITEM_BYTES);
     this.#hardState = hardState;
     await (isHint ? this.#group.afterLast() : this.#submit(records, undefined));
   }
@@ -180,7 +182,7 @@ export class DurableLog {
 
   #submit(records: readonly EncodedRecord[], base: LogPosition | undefined): Promise<void> {
     const bytes = bytesOf(records);
-    return this.#group.submit({ records, bytes, base, hardState: this.#hardState }, bytes);
+    return this.#group.submit({ records, bytes, base, hardState: this.#hardState }, bytes + ITEM_BYTES);
   }
 
   async #reclaim(): Promise<void> {

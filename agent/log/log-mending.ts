@@ -56,7 +56,7 @@ async function confirm(
 ): Promise<{ readonly segment: OpenSegment; readonly offset: number }> {
   const file = await directory.open(segmentName(tail.segment.number));
   try {
-    await file.write(tail.offset, tail.bytes);
+    await file.write(tail.offset, tail.image.subarray(tail.offset, tail.end));
     await file.sync();
   } catch (error) {
     await file.close();

@@ -1,7 +1,7 @@
 import { type Directory, systemErrorCode } from "../platform/directory.ts";
 import { messageOf } from "../platform/trivet-error.ts";
 import type { Entry } from "../raft/types.ts";
-import { findFrames, readBatch, type SoundBatch } from "./batch-reader.ts";
+import { findFrames, readBatch } from "./batch-reader.ts";
 import { logCorrupt, logFailed } from "./log-errors.ts";
 import { LogReplay } from "./log-replay.ts";
 import type { LogState } from "./log-state.ts";
@@ -34,7 +34,8 @@ import { type Segment, SegmentSet } from "./segment-set.ts";
  *
  * What cannot be told apart: damage to the whole of the last batch of all, or to a part of it, from a torn one (no log
  * can: Alagappan et al., Protocol-Aware Recovery, FAST 2018). A log that is closed in good order ends with a batch that
- * says only that, so the batch before it is not the last one.
+ * says only that, so the batch before it is not the last one. And a torn batch that lost the header of a payload is
+ * searched inside that payload: a copy of a segment in there could be taken for damage, never for content.
  */
 export interface FoundLog {
   /** Undefined if no batch was ever completed: a log that is new, or whose making was cut short. */
@@ -58,8 +59,8 @@ export interface LogTail {
   readonly sequence: number;
   readonly offset: number;
   readonly end: number;
-  /** Its bytes, a copy. */
-  readonly bytes: Buffer;
+  /** Of the whole segment, as it was read. */
+  readonly image: Buffer;
 }
 
 /** Where the remains of an incomplete batch are: nothing that counts is between `from` and `to`. */
@@ -109,7 +110,7 @@ class Reading {
       if (!this.#isNext(batch.sequence)) throw this.#outOfPlace(batch.sequence, segment, end, this.#ended);
       if (end === 0) this.#checkUnused(segment);
       this.#replay.take(batch, segment, end === 0);
-      this.#tail = tailOf(batch, image, segment);
+      this.#tail = { segment, image, sequence: batch.sequence, offset: end, end: batch.end };
       end = batch.end;
     }
     if (end === 0) this.#unused.push(segment);
@@ -169,11 +170,6 @@ class Reading {
       `expected batch ${expected}, found ${found}; ${other}`,
     );
   }
-}
-
-function tailOf(batch: SoundBatch, image: Buffer, segment: Segment): LogTail {
-  const { sequence, offset, end } = batch;
-  return { segment, sequence, offset, end, bytes: Buffer.from(image.subarray(offset, end)) };
 }
 
 /** The segments of the highest numbers without a gap; what is before a gap was being removed (W3). */

@@ -28,18 +28,16 @@ export class LogReplay {
 
   /** Takes the next batch of the stream; `isFirst` if it is the first one in its segment. */
   take(batch: SoundBatch, segment: Segment, isFirst: boolean): void {
-    for (const [position, frame] of batch.frames.entries()) {
-      const where = `${segmentName(segment.number)} at offset ${frame.offset}`;
-      const record = decode(frame, where);
-      const isHead = isFirst && position === 0;
+    for (const frame of batch.frames) {
+      const place: Place = { segment: segment.number, offset: frame.offset };
+      const record = decode(frame, place);
+      const isHead = isFirst && frame === batch.frames[0];
       if (isHead !== (record.kind === "segment")) {
-        throw logCorrupt(
-          where,
-          `expected ${isHead ? "the head of the segment" : "no head"}, found ${record.kind}`,
-        );
+        const expected = isHead ? "the head of the segment" : "no head";
+        throw corruptAt(place, `expected ${expected}, found ${record.kind}`);
       }
-      if (record.kind === "segment") this.#takeHead(record, segment, where);
-      this.#takeRecord(record, where);
+      if (record.kind === "segment") this.#takeHead(record, segment, place);
+      this.#takeRecord(record, place);
     }
   }
 
@@ -57,26 +55,26 @@ export class LogReplay {
     return kept;
   }
 
-  #takeHead(head: SegmentRecord, segment: Segment, where: string): void {
+  #takeHead(head: SegmentRecord, segment: Segment, place: Place): void {
     if (head.format !== LOG_FORMAT) {
-      const found = `${where} is written in format ${head.format}, this program reads format ${LOG_FORMAT}`;
+      const found = `${nameOf(place)} is written in format ${head.format}, this program reads format ${LOG_FORMAT}`;
       throw logError(
         "log-version",
         `The Raft log cannot be read: ${found}. Start the version that wrote it.`,
       );
     }
     if (head.number !== segment.number) {
-      throw logCorrupt(where, `expected segment ${segment.number}, found segment ${head.number}`);
+      throw corruptAt(place, `expected segment ${segment.number}, found segment ${head.number}`);
     }
     this.#segments.add(segment);
     this.#state ??= new LogState(head);
   }
 
-  #takeRecord(record: LogRecord, where: string): void {
+  #takeRecord(record: LogRecord, place: Place): void {
     const state = this.#state;
     const violation =
       state === undefined ? "a record before the head of its segment" : state.violation(record);
-    if (state === undefined || violation !== undefined) throw logCorrupt(where, `found that ${violation}`);
+    if (state === undefined || violation !== undefined) throw corruptAt(place, `found that ${violation}`);
     state.apply(record);
     this.#segments.note(record);
     if (record.kind === "reset") this.#entries = [];
@@ -85,12 +83,26 @@ export class LogReplay {
 
   #takeEntry(entry: Entry): void {
     const first = this.#entries[0]?.index ?? entry.index;
-    this.#entries.length = Math.max(0, Math.min(this.#entries.length, entry.index - first));
+    const kept = Math.max(0, entry.index - first);
+    if (kept < this.#entries.length) this.#entries.length = kept;
     this.#entries.push(entry);
   }
 }
 
-function decode(frame: SoundFrame, where: string): LogRecord {
+interface Place {
+  readonly segment: number;
+  readonly offset: number;
+}
+
+function nameOf({ segment, offset }: Place): string {
+  return `${segmentName(segment)} at offset ${offset}`;
+}
+
+function corruptAt(place: Place, what: string, cause?: unknown): Error {
+  return logCorrupt(nameOf(place), what, cause);
+}
+
+function decode(frame: SoundFrame, place: Place): LogRecord {
   const { header, payload } = frame;
   let cause: unknown;
   try {
@@ -100,7 +112,7 @@ function decode(frame: SoundFrame, where: string): LogRecord {
     cause = error;
   }
   const why = cause === undefined ? "" : ` (${messageOf(cause)})`;
-  throw logCorrupt(where, `a sound record of type ${header.type} makes no sense${why}`, cause);
+  throw corruptAt(place, `a sound record of type ${header.type} makes no sense${why}`, cause);
 }
 
 function isEntry(record: LogRecord): record is Entry {

@@ -1,4 +1,4 @@
-import { constants } from "node:fs";
+import { constants, fdatasync, write } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, unlink } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { Directory, DiskFile } from "./directory.ts";
@@ -68,6 +68,7 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/** The calls of the hot path go past the handle, whose promises cost a tenth of the time of an append. */
 class NodeFile implements DiskFile {
   readonly #handle: FileHandle;
 
@@ -93,17 +94,27 @@ class NodeFile implements DiskFile {
   async write(offset: number, bytes: Uint8Array): Promise<void> {
     let done = 0;
     while (done < bytes.length) {
-      const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, offset + done);
-      invariant(bytesWritten > 0, "write(2) took no bytes and gave no error");
-      done += bytesWritten;
+      const written = await this.#writeSome(offset + done, bytes, done);
+      invariant(written > 0, "write(2) took no bytes and gave no error");
+      done += written;
     }
   }
 
-  async sync(): Promise<void> {
-    await this.#handle.datasync();
+  sync(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      fdatasync(this.#handle.fd, (error) => (error === null ? resolve() : reject(error)));
+    });
   }
 
   async close(): Promise<void> {
     await this.#handle.close();
+  }
+
+  #writeSome(offset: number, bytes: Uint8Array, from: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      write(this.#handle.fd, bytes, from, bytes.length - from, offset, (error, written) =>
+        error === null ? resolve(written) : reject(error),
+      );
+    });
   }
 }
