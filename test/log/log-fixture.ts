@@ -2,6 +2,7 @@ import { DurableLog } from "../../agent/log/durable-log.ts";
 import type { RecoveredLog } from "../../agent/log/log-types.ts";
 import type { Directory } from "../../agent/platform/directory.ts";
 import type { LogFields, Logger, LogLevel } from "../../agent/platform/logger.ts";
+import type { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
 import type { Random } from "../../agent/platform/random.ts";
 import type { CommandEntry, Entry, HardState } from "../../agent/raft/types.ts";
 
@@ -21,6 +22,12 @@ export function openLog(
   segmentBytes = SMALL_SEGMENT_BYTES,
 ): Promise<{ readonly log: DurableLog; readonly recovered: RecoveredLog }> {
   return DurableLog.open({ directory, logger: new RecordingLogger(), segmentBytes });
+}
+
+/** What the next process finds after a power cut that loses all that was not synced. */
+export async function reopen(directory: MemoryDirectory): ReturnType<typeof openLog> {
+  const losesAll = { float: () => 0.01, bytes: () => new Uint8Array() };
+  return await openLog(directory.crash(losesAll));
 }
 
 /** mulberry32: one seed, one sequence. */

@@ -1,0 +1,96 @@
+import t from "tap";
+import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
+import { command, hardState, openLog, reopen } from "./log-fixture.ts";
+
+for (const operation of ["write", "sync"] as const) {
+  t.test(
+    `a failed ${operation} is not tried again: log-failed for all that wait and all that come`,
+    async (t) => {
+      const directory = new MemoryDirectory();
+      const { log } = await openLog(directory);
+      await log.append({ entries: [command(1, 1)], hardState: hardState(1, "a", 0) });
+      let failures = 0;
+      directory.onCall = (call) => {
+        if (call.operation !== operation) return undefined;
+        failures += 1;
+        return "EIO";
+      };
+      const calls = [2, 3].map((index) => log.append({ entries: [command(index, 1)] }));
+      await null;
+      const later = [4, 5].map((index) => log.append({ entries: [command(index, 1)] }));
+      for (const outcome of await Promise.allSettled([...calls, ...later])) {
+        t.match(outcome, { status: "rejected", reason: { code: "log-failed", cause: { code: "EIO" } } });
+      }
+      directory.onCall = undefined;
+      await t.rejects(log.append({ entries: [command(2, 1)] }), { code: "log-failed" });
+      await t.rejects(log.append({ entries: [], hardState: hardState(1, "a", 1) }), { code: "log-failed" });
+      await t.rejects(log.compact({ index: 1, term: 1 }), { code: "log-failed" });
+      t.equal(failures, 1);
+      await log.close();
+      const { recovered } = await reopen(directory);
+      t.same(recovered.entries.slice(0, 1), [command(1, 1)]);
+      t.same(recovered.hardState, hardState(1, "a", 0));
+    },
+  );
+}
+
+t.test("open() makes durable again what a failed sync has left in memory only", async (t) => {
+  const directory = new MemoryDirectory();
+  const { log } = await openLog(directory);
+  directory.onCall = ({ operation }) => (operation === "sync" ? "EIO" : undefined);
+  await t.rejects(log.append({ entries: [command(1, 1)] }), { code: "log-failed" });
+  const next = directory.kill();
+  const { recovered } = await openLog(next);
+  t.same(recovered.entries, [command(1, 1)], "the next process can read it");
+  t.same((await reopen(next)).recovered.entries, [command(1, 1)], "and so has made it durable");
+});
+
+t.test(
+  "a full disk: log-full before anything is written, term and base still go in, then it goes on",
+  async (t) => {
+    const directory = new MemoryDirectory();
+    const { log } = await openLog(directory);
+    let written = 0;
+    const append = async (): Promise<void> => {
+      await log.append({ entries: [command(written + 1, 1, 200)], hardState: hardState(1, "a", written) });
+      written += 1;
+    };
+    while (log.segments < 4) await append();
+    directory.onCall = ({ operation, name }) =>
+      operation === "write" && name === "next.tmp" ? "ENOSPC" : undefined;
+    const full: unknown = await (async () => {
+      for (;;) await append();
+    })().catch((error: unknown) => error);
+    t.match(full, { code: "log-full", cause: { code: "ENOSPC" } });
+    t.notOk((await directory.list()).includes("next.tmp"), "the unfinished segment gives its space back");
+    await t.rejects(append(), { code: "log-full" });
+    await log.append({ entries: [], hardState: hardState(2, "b", written) });
+    t.same((await openLog(directory.copy())).recovered.hardState, hardState(2, "b", written));
+    await t.rejects(log.append({ entries: [command(written + 1, 2, 200)] }), { code: "log-full" });
+    await log.compact({ index: written - 1, term: 1 });
+    await log.append({ entries: [command(written + 1, 2, 200)] });
+    const { recovered } = await reopen(directory);
+    t.same(
+      recovered.entries,
+      [command(written, 1, 200), command(written + 1, 2, 200)],
+      "in a segment used again",
+    );
+  },
+);
+
+t.test("a full disk: what was refused does not pass for written", async (t) => {
+  const directory = new MemoryDirectory();
+  const { log } = await openLog(directory);
+  directory.onCall = ({ operation, name }) =>
+    operation === "write" && name === "next.tmp" ? "ENOSPC" : undefined;
+  const refused = { entries: [command(1, 1, 4000)], hardState: hardState(1, "a", 0) };
+  await t.rejects(log.append(refused), { code: "log-full" });
+  await log.append({ entries: [], hardState: hardState(1, "a", 0) });
+  t.match((await reopen(directory)).recovered, { entries: [], hardState: hardState(1, "a", 0) });
+});
+
+t.test("open() on a full disk rejects with log-full", async (t) => {
+  const directory = new MemoryDirectory();
+  directory.onCall = ({ operation }) => (operation === "write" ? "ENOSPC" : undefined);
+  await t.rejects(openLog(directory), { code: "log-full" });
+});
