@@ -160,9 +160,12 @@ export class Leader implements Role {
     const progress = this.#progress.get(response.from);
     if (progress === undefined) return;
     progress.heardMs = this.#core.nowMs;
-    progress.retryProbe();
-    // An append that was lost behind the last one is noticed only now: ask whether the logs agree.
-    if (progress.match < this.#core.log.lastIndex) this.#sendAppend(response.from, progress);
+    // An append that was lost behind the last one is noticed only now: ask whether the logs agree. But not with every
+    // answer: reads bring many of them, and a follower with a slow disk is not to be flooded.
+    const { log, nowMs, timing } = this.#core;
+    const isBehind = progress.match < log.lastIndex;
+    if (isBehind && progress.maybeRetry(nowMs, timing.heartbeatMs / 2))
+      this.#sendAppend(response.from, progress);
     progress.confirmedRead(response.readContext);
     this.#confirmReads();
     // The request to campaign may have been lost.

@@ -22,12 +22,14 @@ export class Progress {
   #inFlight: { readonly lastIndex: number; readonly bytes: number }[] = [];
   #inFlightBytes = 0;
   #readContext = 0;
+  #retriedMs: number;
   heardMs: number;
 
   constructor(options: { readonly next: number; readonly nowMs: number }) {
     this.#next = options.next;
     // A new leader gives everyone one election timeout to answer.
     this.heardMs = options.nowMs;
+    this.#retriedMs = options.nowMs;
   }
 
   get match(): number {
@@ -96,9 +98,15 @@ export class Progress {
     return true;
   }
 
-  /** The peer answers, so a probe that is still out may have been lost: allow another. */
-  retryProbe(): void {
+  /**
+   * The peer answers, but not to its appends: one may have been lost. True, and another probe is allowed, if the last
+   * time was at least `intervalMs` ago.
+   */
+  maybeRetry(nowMs: number, intervalMs: number): boolean {
+    if (nowMs - this.#retriedMs < intervalMs) return false;
+    this.#retriedMs = nowMs;
     this.#isProbeOut = false;
+    return true;
   }
 
   /** Contexts only grow: an old answer, doubled by the network, must not confirm a newer round. */

@@ -2,24 +2,16 @@ import t from "tap";
 import type { VoteRequest } from "../../agent/raft/messages.ts";
 import { EMPTY_CONFIGURATION } from "../../agent/raft/types.ts";
 import { Conversation } from "./conversation.ts";
+import { listen } from "./listen.ts";
 import { bootstrapDisk, diskOfTerms, EMPTY_DISK, votersOnly } from "./member.ts";
-import { says } from "./says.ts";
 
 t.test("elects the first of three that runs out of patience", async (t) => {
   const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const says = listen(t, conversation);
   conversation.run(999);
-  says(
-    t,
-    conversation,
-    `
-    
-  `,
-  );
+  says("");
   conversation.run(1);
-  says(
-    t,
-    conversation,
-    `
+  says(`
     a: pre-candidate, term 1
     a -> b, c  pre-vote-request 2, log ends 1/1
     b -> a  pre-vote-response 2, granted
@@ -34,58 +26,47 @@ t.test("elects the first of three that runs out of patience", async (t) => {
     c disk  term 2, vote a, no entries
     c -> a  vote-response 2, granted
     a: leader, term 2
-    a -> b, c  append-request 2, behind 1/1: 2/2, commit 0
     a -> b, c  heartbeat-request 2, commit 0, round 0
-    b: follower of a, term 2
-    c: follower of a, term 2
-    b -> a  heartbeat-response 2, round 0
-    c -> a  heartbeat-response 2, round 0
     a -> b, c  append-request 2, behind 1/1: 2/2, commit 0
+    b: follower of a, term 2
+    b -> a  heartbeat-response 2, round 0
+    c: follower of a, term 2
+    c -> a  heartbeat-response 2, round 0
     a disk  term 2, vote a, 2/2
     b disk  term 2, vote a, 2/2
-    b -> a, a  append-response 2, holds 2
+    b -> a  append-response 2, holds 2
     c disk  term 2, vote a, 2/2
-    c -> a, a  append-response 2, holds 2
+    c -> a  append-response 2, holds 2
     a: commit 2
-  `,
-  );
+  `);
   t.equal(conversation.raft("c").leader, "a");
 });
 
 t.test("elects a lone voter without a word", async (t) => {
   const conversation = new Conversation({ members: ["a"] });
+  const says = listen(t, conversation);
   conversation.run(1000);
-  says(
-    t,
-    conversation,
-    `
+  says(`
     a: candidate, term 2
     a disk  term 2, vote a, no entries
     a: leader, term 2
     a disk  term 2, vote a, 2/2
     a: commit 2
-  `,
-  );
+  `);
 });
 
 t.test("elects one of two with the consent of both", async (t) => {
   const conversation = new Conversation({ members: ["a", "b"] });
+  const says = listen(t, conversation);
   conversation.cutOff("b");
   conversation.run(1000);
-  says(
-    t,
-    conversation,
-    `
+  says(`
     a: pre-candidate, term 1
     a -x b  pre-vote-request 2, log ends 1/1
-  `,
-  );
+  `);
   conversation.heal();
   conversation.run(100);
-  says(
-    t,
-    conversation,
-    `
+  says(`
     a -> b  pre-vote-request 2, log ends 1/1
     b -> a  pre-vote-response 2, granted
     a: candidate, term 2
@@ -95,27 +76,24 @@ t.test("elects one of two with the consent of both", async (t) => {
     b disk  term 2, vote a, no entries
     b -> a  vote-response 2, granted
     a: leader, term 2
+    a -> b  heartbeat-request 2, commit 0, round 0
     a -> b  append-request 2, behind 1/1: 2/2, commit 0
     b: follower of a, term 2
+    b -> a  heartbeat-response 2, round 0
     a disk  term 2, vote a, 2/2
-    a -> b  heartbeat-request 2, commit 0, round 0
     b disk  term 2, vote a, 2/2
     b -> a  append-response 2, holds 2
-    b -> a  heartbeat-response 2, round 0
     a: commit 2
-  `,
-  );
+  `);
 });
 
 t.test("elects one of five while two are down", async (t) => {
   const conversation = new Conversation({ members: ["a", "b", "c", "d", "e"] });
+  const says = listen(t, conversation);
   conversation.crash("d");
   conversation.crash("e");
   conversation.run(1000);
-  says(
-    t,
-    conversation,
-    `
+  says(`
     d: crashes
     e: crashes
     a: pre-candidate, term 1
@@ -132,20 +110,19 @@ t.test("elects one of five while two are down", async (t) => {
     c disk  term 2, vote a, no entries
     c -> a  vote-response 2, granted
     a: leader, term 2
+    a -> b, c, d, e  heartbeat-request 2, commit 0, round 0
     a -> b, c, d, e  append-request 2, behind 1/1: 2/2, commit 0
     b: follower of a, term 2
+    b -> a  heartbeat-response 2, round 0
     c: follower of a, term 2
+    c -> a  heartbeat-response 2, round 0
     a disk  term 2, vote a, 2/2
-    a -> b, c, d, e  heartbeat-request 2, commit 0, round 0
     b disk  term 2, vote a, 2/2
     b -> a  append-response 2, holds 2
     c disk  term 2, vote a, 2/2
     c -> a  append-response 2, holds 2
-    b -> a  heartbeat-response 2, round 0
-    c -> a  heartbeat-response 2, round 0
     a: commit 2
-  `,
-  );
+  `);
 });
 
 t.test("elects nobody of five while three are down, and raises no term", async (t) => {
@@ -162,43 +139,40 @@ t.test(
   async (t) => {
     const disk = bootstrapDisk(votersOnly(["a", "b", "c"]));
     const conversation = new Conversation({ members: { a: disk, b: EMPTY_DISK, c: EMPTY_DISK } });
+    const says = listen(t, conversation);
     t.same(conversation.raft("b").configuration, EMPTY_CONFIGURATION);
     conversation.run(1000);
-    says(
-      t,
-      conversation,
-      `
-    a: pre-candidate, term 1
-    a -> b, c  pre-vote-request 2, log ends 1/1
-    b -> a  pre-vote-response 2, granted
-    c -> a  pre-vote-response 2, granted
-    a: candidate, term 2
-    a disk  term 2, vote a, no entries
-    a -> b, c  vote-request 2, log ends 1/1
-    b: follower of nobody, term 2
-    c: follower of nobody, term 2
-    b disk  term 2, vote a, no entries
-    b -> a  vote-response 2, granted
-    c disk  term 2, vote a, no entries
-    c -> a  vote-response 2, granted
-    a: leader, term 2
-    a -> b, c  append-request 2, behind 1/1: 2/2, commit 0
-    a -> b, c  heartbeat-request 2, commit 0, round 0
-    b: follower of a, term 2
-    b -> a  append-response 2, rejects 1, try 0/0
-    c: follower of a, term 2
-    c -> a  append-response 2, rejects 1, try 0/0
-    b -> a  heartbeat-response 2, round 0
-    c -> a  heartbeat-response 2, round 0
-    a -> b, c, b, c  append-request 2, behind 0/0: 1/1(a b c) 2/2, commit 0
-    a disk  term 2, vote a, 2/2
-    b disk  term 2, vote a, 1/1(a b c) 2/2
-    b -> a, a  append-response 2, holds 2
-    c disk  term 2, vote a, 1/1(a b c) 2/2
-    c -> a, a  append-response 2, holds 2
-    a: commit 2
-  `,
-    );
+    says(`
+      a: pre-candidate, term 1
+      a -> b, c  pre-vote-request 2, log ends 1/1
+      b -> a  pre-vote-response 2, granted
+      c -> a  pre-vote-response 2, granted
+      a: candidate, term 2
+      a disk  term 2, vote a, no entries
+      a -> b, c  vote-request 2, log ends 1/1
+      b: follower of nobody, term 2
+      c: follower of nobody, term 2
+      b disk  term 2, vote a, no entries
+      b -> a  vote-response 2, granted
+      c disk  term 2, vote a, no entries
+      c -> a  vote-response 2, granted
+      a: leader, term 2
+      a -> b, c  heartbeat-request 2, commit 0, round 0
+      a -> b, c  append-request 2, behind 1/1: 2/2, commit 0
+      b: follower of a, term 2
+      b -> a  heartbeat-response 2, round 0
+      c: follower of a, term 2
+      c -> a  heartbeat-response 2, round 0
+      b -> a  append-response 2, rejects 1, try 0/0
+      c -> a  append-response 2, rejects 1, try 0/0
+      a -> b, c  append-request 2, behind 0/0: 1/1(a b c) 2/2, commit 0
+      a disk  term 2, vote a, 2/2
+      b disk  term 2, vote a, 1/1(a b c) 2/2
+      b -> a  append-response 2, holds 2
+      c disk  term 2, vote a, 1/1(a b c) 2/2
+      c -> a  append-response 2, holds 2
+      a: commit 2
+    `);
     t.ok(conversation.raft("b").isVoter);
     t.same(conversation.raft("c").configuration, votersOnly(["a", "b", "c"]));
   },
@@ -206,31 +180,23 @@ t.test(
 
 t.test("lets an empty newcomer wait for ever", async (t) => {
   const conversation = new Conversation({ members: { a: EMPTY_DISK, b: EMPTY_DISK } });
+  const says = listen(t, conversation);
   conversation.run(60_000);
-  says(
-    t,
-    conversation,
-    `
-    
-  `,
-  );
+  says("");
 });
 
 t.test("counts a doubled grant once", async (t) => {
   const conversation = new Conversation({ members: ["a", "b", "c", "d", "e"] });
+  const says = listen(t, conversation);
   for (const id of ["c", "d", "e"]) conversation.crash(id);
   conversation.takeTranscript();
   conversation.fate = () => "arrives twice";
   conversation.run(1000);
-  says(
-    t,
-    conversation,
-    `
+  says(`
     a: pre-candidate, term 1
     a => b, c, d, e  pre-vote-request 2, log ends 1/1
     b => a, a  pre-vote-response 2, granted
-  `,
-  );
+  `);
   t.equal(conversation.raft("a").role, "pre-candidate");
 });
 
@@ -246,25 +212,23 @@ t.test("counts a doubled vote once", async (t) => {
 
 t.test("counts a vote of an earlier term for nothing", async (t) => {
   const conversation = new Conversation({ members: ["a", "b", "c"], chance: { a: 0, b: 0.9, c: 0.9 } });
+  const says = listen(t, conversation);
   conversation.fate = ({ kind }) => (kind === "vote-response" ? "waits" : "arrives");
   conversation.run(1000);
   conversation.fate = ({ kind }) => (kind.startsWith("pre-vote") ? "arrives" : "is lost");
   conversation.run(1000);
   conversation.takeTranscript();
   conversation.release();
-  says(
-    t,
-    conversation,
-    `
+  says(`
     b late a  vote-response 2, granted
     c late a  vote-response 2, granted
-  `,
-  );
+  `);
   t.match(conversation.raft("a"), { role: "candidate", term: 3 });
 });
 
 t.test("counts a pre-vote for an earlier term for nothing", async (t) => {
   const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const says = listen(t, conversation);
   conversation.fate = ({ kind }) => (kind === "pre-vote-response" ? "waits" : "arrives");
   conversation.run(1000);
   conversation.fate = ({ kind }) => (kind === "pre-vote-response" ? "is lost" : "arrives");
@@ -274,14 +238,10 @@ t.test("counts a pre-vote for an earlier term for nothing", async (t) => {
   t.match(conversation.raft("a"), { role: "pre-candidate", term: 2 });
   conversation.takeTranscript();
   conversation.release();
-  says(
-    t,
-    conversation,
-    `
+  says(`
     b late a  pre-vote-response 2, granted
     c late a  pre-vote-response 2, granted
-  `,
-  );
+  `);
   t.equal(conversation.raft("a").role, "pre-candidate");
 });
 
@@ -290,32 +250,27 @@ t.test("refuses a candidate whose log is older, be it longer", async (t) => {
   const longer = diskOfTerms(abc, [1, 1, 1]);
   const newer = diskOfTerms(abc, [1, 2]);
   const conversation = new Conversation({ members: { a: longer, b: newer, c: newer } });
+  const says = listen(t, conversation);
   conversation.run(1000);
-  says(
-    t,
-    conversation,
-    `
+  says(`
     a: pre-candidate, term 1
     a -> b, c  pre-vote-request 2, log ends 3/1
     b -> a  pre-vote-response 2, refused
     c -> a  pre-vote-response 2, refused
     a: follower of nobody, term 2
     a disk  term 2, vote none, no entries
-  `,
-  );
+  `);
 });
 
 t.test("gives one vote a term, also after a crash", async (t) => {
   const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const says = listen(t, conversation);
   conversation.act("c", (raft) => raft.step(voteRequest("a", "c", 5)));
   conversation.crash("c");
   conversation.restart("c");
   conversation.act("c", (raft) => raft.step(voteRequest("b", "c", 5)));
   conversation.act("c", (raft) => raft.step(voteRequest("a", "c", 5)));
-  says(
-    t,
-    conversation,
-    `
+  says(`
     c: follower of nobody, term 5
     c disk  term 5, vote a, no entries
     c -> a  vote-response 5, granted
@@ -327,12 +282,12 @@ t.test("gives one vote a term, also after a crash", async (t) => {
     b: follower of nobody, term 5
     b disk  term 5, vote none, no entries
     c -> a  vote-response 5, granted
-  `,
-  );
+  `);
 });
 
 t.test("settles a split vote in the next term", async (t) => {
   const conversation = new Conversation({ members: ["a", "b", "c"], chance: { a: 0.2, b: 0.25, c: 0 } });
+  const says = listen(t, conversation);
   conversation.crash("c");
   // Both get their pre-vote, then each votes for itself before it hears of the other.
   conversation.fate = ({ kind }) => (kind === "pre-vote-response" ? "waits" : "arrives");
@@ -344,14 +299,11 @@ t.test("settles a split vote in the next term", async (t) => {
   conversation.run(1199);
   conversation.takeTranscript();
   conversation.run(1);
-  says(
-    t,
-    conversation,
-    `
+  says(`
     a: pre-candidate, term 2
     a -> b, c  pre-vote-request 3, log ends 1/1
-    b -> c  vote-request 2, log ends 1/1
     b -> a  pre-vote-response 3, granted
+    b -> c  vote-request 2, log ends 1/1
     a: candidate, term 3
     a disk  term 3, vote a, no entries
     a -> b, c  vote-request 3, log ends 1/1
@@ -359,16 +311,15 @@ t.test("settles a split vote in the next term", async (t) => {
     b disk  term 3, vote a, no entries
     b -> a  vote-response 3, granted
     a: leader, term 3
+    a -> b, c  heartbeat-request 3, commit 0, round 0
     a -> b, c  append-request 3, behind 1/1: 2/3, commit 0
     b: follower of a, term 3
+    b -> a  heartbeat-response 3, round 0
     a disk  term 3, vote a, 2/3
-    a -> b, c  heartbeat-request 3, commit 0, round 0
     b disk  term 3, vote a, 2/3
     b -> a  append-response 3, holds 2
-    b -> a  heartbeat-response 3, round 0
     a: commit 2
-  `,
-  );
+  `);
 });
 
 t.test("lets a learner neither campaign nor count", async (t) => {

@@ -1,0 +1,343 @@
+import t from "tap";
+import type { AppendRequest, Message } from "../../agent/raft/messages.ts";
+import { IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MESSAGES_MAX } from "../../agent/raft/progress.ts";
+import { Conversation } from "./conversation.ts";
+import { listen } from "./listen.ts";
+import { diskOfTerms, votersOnly } from "./member.ts";
+
+t.test("replicates, commits at a majority, and tells of the commit within 20 ms", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const says = listen(t, conversation);
+  conversation.elect("a");
+  conversation.propose("a", "x");
+  t.equal(conversation.raft("b").commitIndex, 2);
+  conversation.run(20);
+  says(`
+    a: proposes "x"
+    a -> b, c  append-request 2, behind 2/2: 3/2"x", commit 2
+    a disk  term 2, vote a, 3/2"x"
+    b disk  term 2, vote a, 3/2"x"
+    b -> a  append-response 2, holds 3
+    c disk  term 2, vote a, 3/2"x"
+    c -> a  append-response 2, holds 3
+    a: commit 3
+    a -> b, c  heartbeat-request 2, commit 3, round 0
+    b: commit 3
+    b -> a  heartbeat-response 2, round 0
+    c: commit 3
+    c -> a  heartbeat-response 2, round 0
+  `);
+});
+
+t.test("tells of the commit with the next append, if one comes first", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const says = listen(t, conversation);
+  conversation.elect("a");
+  conversation.propose("a", "x");
+  conversation.takeTranscript();
+  conversation.propose("a", "y");
+  says(`
+    a: proposes "y"
+    a -> b, c  append-request 2, behind 3/2: 4/2"y", commit 3
+    b: commit 3
+    c: commit 3
+    a disk  term 2, vote a, 4/2"y"
+    b disk  term 2, vote a, 4/2"y"
+    b -> a  append-response 2, holds 4
+    c disk  term 2, vote a, 4/2"y"
+    c -> a  append-response 2, holds 4
+    a: commit 4
+  `);
+});
+
+t.test("a burst of proposals is one append and one write", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const says = listen(t, conversation);
+  conversation.elect("a");
+  conversation.act("a", (raft) => {
+    for (const command of ["x", "y", "z"]) raft.propose(Buffer.from(command));
+  });
+  says(`
+    a -> b, c  append-request 2, behind 2/2: 3/2"x" 4/2"y" 5/2"z", commit 2
+    a disk  term 2, vote a, 3/2"x" 4/2"y" 5/2"z"
+    b disk  term 2, vote a, 3/2"x" 4/2"y" 5/2"z"
+    b -> a  append-response 2, holds 5
+    c disk  term 2, vote a, 3/2"x" 4/2"y" 5/2"z"
+    c -> a  append-response 2, holds 5
+    a: commit 5
+  `);
+});
+
+/** What the leader of figure 7, whose log ends 10/6, and each follower say to each other in term 8. */
+const FIGURE_7: Readonly<Record<string, readonly string[]>> = {
+  a: [
+    "L -> a  append-request 8, behind 10/6: 11/8, commit 0",
+    "a -> L  append-response 8, rejects 10, try 9/6",
+    "L -> a  append-request 8, behind 9/6: 10/6 11/8, commit 0",
+    "a -> L  append-response 8, holds 11",
+  ],
+  b: [
+    "L -> b  append-request 8, behind 10/6: 11/8, commit 0",
+    "b -> L  append-response 8, rejects 10, try 4/4",
+    "L -> b  append-request 8, behind 4/4: 7 entries, commit 0",
+    "b -> L  append-response 8, holds 11",
+  ],
+  c: ["L -> c  append-request 8, behind 10/6: 11/8, commit 0", "c -> L  append-response 8, holds 11"],
+  d: ["L -> d  append-request 8, behind 10/6: 11/8, commit 0", "d -> L  append-response 8, holds 11"],
+  e: [
+    "L -> e  append-request 8, behind 10/6: 11/8, commit 0",
+    "e -> L  append-response 8, rejects 10, try 7/4",
+    // Term 5 cannot be in a log that has term 4 at 7: all of it is skipped at once.
+    "L -> e  append-request 8, behind 5/4: 6 entries, commit 0",
+    "e -> L  append-response 8, holds 11",
+  ],
+  f: [
+    "L -> f  append-request 8, behind 10/6: 11/8, commit 0",
+    "f -> L  append-response 8, rejects 10, try 10/3",
+    "L -> f  append-request 8, behind 3/1: 8 entries, commit 0",
+    "f -> L  append-response 8, holds 11",
+  ],
+};
+
+for (const [id, terms] of Object.entries({
+  a: [1, 1, 1, 4, 4, 5, 5, 6, 6],
+  b: [1, 1, 1, 4],
+  c: [1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 6],
+  d: [1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 7, 7],
+  e: [1, 1, 1, 4, 4, 4, 4],
+  f: [1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3],
+})) {
+  t.test(`figure 7: follower ${id} is repaired with one rejection at most`, async (t) => {
+    const configuration = votersOnly(["L", "M", id]);
+    const disk = (of: readonly number[]) => ({
+      ...diskOfTerms(configuration, of),
+      hardState: { term: 7, vote: null, commit: 0 },
+    });
+    const leaders = disk([1, 1, 1, 4, 4, 5, 5, 6, 6, 6]);
+    const conversation = new Conversation({ members: { L: leaders, M: leaders, [id]: disk(terms) } });
+    conversation.act("L", (raft) => raft.step({ kind: "timeout-now", from: "M", to: "L", term: 7 }));
+    const said = conversation.takeTranscript(id).split("\n");
+    t.same(
+      said.filter((line) => line.includes("append-")),
+      FIGURE_7[id],
+    );
+    t.same(conversation.disk(id).entries, conversation.disk("L").entries);
+  });
+}
+
+t.test("figure 8: an entry of an old term is not committed by counting its copies", async (t) => {
+  const abc = votersOnly(["a", "b", "c", "d", "e"]);
+  const conversation = new Conversation({
+    members: {
+      // (c) of the figure: a has come back and leads term 4, with its entry 2 of term 2 on a and b.
+      a: { ...diskOfTerms(abc, [1, 2]), hardState: { term: 3, vote: null, commit: 0 } },
+      b: { ...diskOfTerms(abc, [1, 2]), hardState: { term: 3, vote: null, commit: 0 } },
+      c: { ...diskOfTerms(abc, [1]), hardState: { term: 3, vote: null, commit: 0 } },
+      d: { ...diskOfTerms(abc, [1]), hardState: { term: 3, vote: null, commit: 0 } },
+      e: { ...diskOfTerms(abc, [1, 3]), hardState: { term: 3, vote: "e", commit: 0 } },
+    },
+  });
+  const says = listen(t, conversation);
+  // The entry of the own term reaches nobody; entry 2 reaches c, and with a and b that is a majority.
+  conversation.fate = ({ kind }) => (kind === "append-request" ? "is lost" : "arrives");
+  conversation.act("a", (raft) => raft.step({ kind: "timeout-now", from: "b", to: "a", term: 3 }));
+  t.match(conversation.raft("a"), { role: "leader", term: 4, commitIndex: 0 });
+  conversation.takeTranscript();
+  for (const to of ["b", "c"]) {
+    const entries = [{ kind: "noop", index: 2, term: 2 } as const];
+    const position = { previousIndex: 1, previousTerm: 1, entries, commit: 0 };
+    conversation.inject({ kind: "append-request", from: "a", to, term: 4, ...position });
+  }
+  says(`
+    a late b  append-request 4, behind 1/1: 2/2, commit 0
+    b -> a  append-response 4, holds 2
+    a -x b  append-request 4, behind 2/2: 3/4, commit 0
+    a late c  append-request 4, behind 1/1: 2/2, commit 0
+    c disk  term 4, vote a, 2/2
+    c -> a  append-response 4, holds 2
+    a -x c  append-request 4, behind 2/2: 3/4, commit 0
+  `);
+  t.equal(conversation.raft("a").commitIndex, 0);
+  // (d): e may therefore win and replace it.
+  conversation.crash("a");
+  conversation.heal();
+  conversation.act("e", (raft) => raft.step({ kind: "timeout-now", from: "a", to: "e", term: raft.term }));
+  conversation.run(300);
+  t.equal(conversation.raft("e").role, "leader");
+  t.same(
+    conversation.disk("c").entries.map(({ term }) => term),
+    [1, 3, 5],
+  );
+});
+
+t.test("a lost append is noticed by the next one", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b"] });
+  const says = listen(t, conversation);
+  conversation.elect("a");
+  conversation.fate = ({ kind }) => (kind === "append-request" ? "is lost" : "arrives");
+  conversation.propose("a", "x");
+  conversation.heal();
+  conversation.propose("a", "y");
+  says(`
+    a: proposes "x"
+    a -x b  append-request 2, behind 2/2: 3/2"x", commit 2
+    a disk  term 2, vote a, 3/2"x"
+    a: proposes "y"
+    a -> b  append-request 2, behind 3/2: 4/2"y", commit 2
+    b -> a  append-response 2, rejects 3, try 2/2
+    a -> b  append-request 2, behind 2/2: 3/2"x" 4/2"y", commit 2
+    a disk  term 2, vote a, 4/2"y"
+    b disk  term 2, vote a, 3/2"x" 4/2"y"
+    b -> a  append-response 2, holds 4
+    a: commit 4
+  `);
+});
+
+t.test("a lost last append is repaired by the heartbeat", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b"] });
+  const says = listen(t, conversation);
+  conversation.elect("a");
+  conversation.fate = ({ kind }) => (kind === "append-request" ? "is lost" : "arrives");
+  conversation.propose("a", "x");
+  conversation.heal();
+  conversation.run(100);
+  says(`
+    a: proposes "x"
+    a -x b  append-request 2, behind 2/2: 3/2"x", commit 2
+    a disk  term 2, vote a, 3/2"x"
+    a -> b  heartbeat-request 2, commit 2, round 0
+    b -> a  heartbeat-response 2, round 0
+    a -> b  append-request 2, behind 3/2: no entries, commit 2
+    b -> a  append-response 2, rejects 3, try 2/2
+    a -> b  append-request 2, behind 2/2: 3/2"x", commit 2
+    b disk  term 2, vote a, 3/2"x"
+    b -> a  append-response 2, holds 3
+    a: commit 3
+    a -> b  heartbeat-request 2, commit 3, round 0
+    b: commit 3
+    b -> a  heartbeat-response 2, round 0
+  `);
+});
+
+t.test("a lost answer is repaired by the heartbeat, without sending the entry again", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b"] });
+  const says = listen(t, conversation);
+  conversation.elect("a");
+  conversation.fate = ({ kind }) => (kind === "append-response" ? "is lost" : "arrives");
+  conversation.propose("a", "x");
+  conversation.heal();
+  conversation.takeTranscript();
+  conversation.run(100);
+  says(`
+    a -> b  heartbeat-request 2, commit 2, round 0
+    b -> a  heartbeat-response 2, round 0
+    a -> b  append-request 2, behind 3/2: no entries, commit 2
+    b -> a  append-response 2, holds 3
+    a: commit 3
+    a -> b  heartbeat-request 2, commit 3, round 0
+    b: commit 3
+    b -> a  heartbeat-response 2, round 0
+  `);
+});
+
+t.test("reordered and doubled appends leave the same log as those in order", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b"] });
+  const says = listen(t, conversation);
+  conversation.elect("a");
+  conversation.fate = ({ kind }) => (kind === "append-request" ? "waits" : "arrives");
+  for (const command of ["x", "y", "z"]) conversation.propose("a", command);
+  conversation.heal();
+  conversation.takeTranscript();
+  conversation.release((held) => [...held, ...held].reverse());
+  says(`
+    a late b  append-request 2, behind 4/2: 5/2"z", commit 2
+    b -> a  append-response 2, rejects 4, try 2/2
+    a -> b  append-request 2, behind 2/2: 3/2"x" 4/2"y" 5/2"z", commit 2
+    b disk  term 2, vote a, 3/2"x" 4/2"y" 5/2"z"
+    b -> a  append-response 2, holds 5
+    a: commit 5
+    a late b  append-request 2, behind 3/2: 4/2"y", commit 2
+    b -> a  append-response 2, holds 4
+    a late b  append-request 2, behind 2/2: 3/2"x", commit 2
+    b -> a  append-response 2, holds 3
+    a late b  append-request 2, behind 4/2: 5/2"z", commit 2
+    b -> a  append-response 2, holds 5
+    a late b  append-request 2, behind 3/2: 4/2"y", commit 2
+    b -> a  append-response 2, holds 4
+    a late b  append-request 2, behind 2/2: 3/2"x", commit 2
+    b -> a  append-response 2, holds 3
+  `);
+  t.same(conversation.disk("b").entries, conversation.disk("a").entries);
+});
+
+t.test("a late append of the same term cuts nothing", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  conversation.elect("a");
+  conversation.fate = ({ kind, to }) => (kind === "append-request" && to === "b" ? "waits" : "arrives");
+  conversation.propose("a", "x");
+  const late = conversation.held;
+  conversation.heal();
+  conversation.propose("a", "y");
+  conversation.run(100);
+  t.equal(conversation.raft("b").lastIndex, 4);
+  for (const message of late) conversation.inject(message);
+  t.equal(conversation.raft("b").lastIndex, 4);
+  t.equal(conversation.disk("b").entries.length, 4);
+});
+
+t.test("the window bounds what is under way, in messages and in bytes", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b"] });
+  conversation.elect("a");
+  conversation.fate = ({ kind }) => (kind === "append-response" ? "is lost" : "arrives");
+  const sent = watchAppends(conversation);
+  for (let nth = 0; nth < 2 * IN_FLIGHT_MESSAGES_MAX; nth++)
+    conversation.act("a", (raft) => raft.propose(bytes(1)));
+  t.equal(sent.length, IN_FLIGHT_MESSAGES_MAX);
+  t.equal(conversation.raft("a").lastIndex, 2 + 2 * IN_FLIGHT_MESSAGES_MAX);
+  conversation.heal();
+  conversation.run(200);
+  t.equal(conversation.raft("a").commitIndex, conversation.raft("a").lastIndex, "and it opens again");
+
+  conversation.fate = ({ kind }) => (kind === "append-response" ? "is lost" : "arrives");
+  const large = watchAppends(conversation);
+  const size = 40 * 1024;
+  for (let nth = 0; nth < 64; nth++) conversation.act("a", (raft) => raft.propose(bytes(size)));
+  t.equal(large.length, Math.ceil(IN_FLIGHT_BYTES_MAX / (size + 32)));
+  t.ok(
+    large.every(({ entries }) => entries.length === 1),
+    "two do not fit one datagram",
+  );
+});
+
+t.test("a proposal beyond what may wait for its commit is refused", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b"] });
+  conversation.elect("a");
+  conversation.crash("b");
+  const propose = () => conversation.act("a", (raft) => raft.propose(bytes(1024 * 1024)));
+  for (let nth = 0; nth < 16; nth++) t.equal(propose().kind, "proposed");
+  t.same(propose(), { kind: "refused", reason: "overloaded" });
+  conversation.restart("b");
+  conversation.run(400);
+  t.equal(propose().kind, "proposed");
+});
+
+t.test("a proposal to a follower is refused", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b"] });
+  conversation.elect("a");
+  t.same(conversation.raft("b").propose(bytes(1)), { kind: "refused", reason: "not-leader" });
+});
+
+function bytes(length: number): Uint8Array {
+  return new Uint8Array(length);
+}
+
+/** The appends with entries that are sent from now on. */
+function watchAppends(conversation: Conversation): readonly AppendRequest[] {
+  const sent: AppendRequest[] = [];
+  const { fate } = conversation;
+  conversation.fate = (message: Message) => {
+    if (message.kind === "append-request" && message.entries.length > 0) sent.push(message);
+    return fate(message);
+  };
+  return sent;
+}
