@@ -80,13 +80,13 @@ export class Leader implements Role {
   }
 
   /**
-   * Hands leadership to `to`, or to the voter that is furthest (Raft thesis 3.10). False if there is no other
-   * voter. Proposals are refused meanwhile; after an election timeout without success they are taken again.
+   * Hands leadership to `to`, or to the voter that is furthest of those that answer (Raft thesis 3.10). False if there
+   * is no other voter. Proposals are refused meanwhile; after an election timeout without success they are taken again.
    */
   transferTo(to: MemberId | null): boolean {
     const others = [...votersOf(this.#core.configuration)].filter((voter) => voter !== this.#core.id);
-    const furthest = others.sort((a, b) => this.#progressOf(b).match - this.#progressOf(a).match)[0];
-    const target = to ?? furthest;
+    others.sort((a, b) => this.#progressOf(b).match - this.#progressOf(a).match);
+    const target = to ?? others.find((voter) => this.#answers(voter)) ?? others[0];
     if (target === undefined || !others.includes(target)) return false;
     this.#transfer = { to: target, endMs: this.#core.nowMs + this.#core.timing.electionMs };
     this.#maybeFinishTransfer(target);
@@ -228,11 +228,13 @@ export class Leader implements Role {
   }
 
   #hearsQuorum(): boolean {
-    const { configuration, id, nowMs, timing } = this.#core;
-    return hasQuorum(
-      configuration,
-      (voter) => voter === id || nowMs - this.#progressOf(voter).heardMs <= timing.electionMs,
-    );
+    const { configuration, id } = this.#core;
+    return hasQuorum(configuration, (voter) => voter === id || this.#answers(voter));
+  }
+
+  #answers(voter: MemberId): boolean {
+    const { nowMs, timing } = this.#core;
+    return nowMs - this.#progressOf(voter).heardMs <= timing.electionMs;
   }
 
   #progressOf(member: MemberId): Progress {

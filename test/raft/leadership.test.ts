@@ -1,0 +1,333 @@
+import t from "tap";
+import { Conversation } from "./conversation.ts";
+import { listen } from "./listen.ts";
+import { bootstrapDisk, votersOnly } from "./member.ts";
+
+t.test("pre-vote: a member that was cut off does not disturb when it comes back", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"], chance: { a: 0, b: 0.1, c: 0.2 } });
+  const says = listen(t, conversation);
+  conversation.elect("a");
+  conversation.cutOff("c");
+  conversation.run(5000);
+  t.match(conversation.raft("c"), { role: "pre-candidate", term: 2 });
+  conversation.takeTranscript();
+  conversation.heal();
+  conversation.run(100);
+  says(`
+    a -> b, c  heartbeat-request 2, commit 2, round 0
+    b -> a  heartbeat-response 2, round 0
+    c: follower of a, term 2
+    c -> a  heartbeat-response 2, round 0
+  `);
+});
+
+t.test("check-quorum: a leader that is cut off steps down within two election timeouts", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  conversation.elect("a");
+  conversation.cutOff("a");
+  conversation.run(1999);
+  t.not(conversation.raft("a").role, "leader");
+  t.match(conversation.raft("a"), { leader: null, term: 2 });
+});
+
+t.test("a leader that comes back finds its successor, and its unheard entry is replaced", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const says = listen(t, conversation);
+  conversation.elect("a");
+  conversation.cutOff("a");
+  conversation.propose("a", "unheard");
+  conversation.run(1500);
+  t.equal(conversation.raft("b").role, "leader");
+  t.equal(conversation.raft("a").commitIndex, 2, "nobody else holds it");
+  conversation.takeTranscript();
+  conversation.heal();
+  conversation.run(100);
+  says(`
+    a -> b, c  heartbeat-request 2, commit 2, round 0
+    b -> a  heartbeat-response 3, round 0
+    c -> a  heartbeat-response 3, round 0
+    a: follower of nobody, term 3
+    a disk  term 3, vote none, no entries
+    b -> a  heartbeat-request 3, commit 0, round 0
+    b -> c  heartbeat-request 3, commit 3, round 0
+    a: follower of b, term 3
+    a -> b  heartbeat-response 3, round 0
+    c -> b  heartbeat-response 3, round 0
+    b -> a  append-request 3, behind 2/2: 3/3, commit 3
+    a: commit 3
+    a disk  term 3, vote none, 3/3
+    a -> b  append-response 3, holds 3
+  `);
+});
+
+t.test("a member of a higher term deposes the leader, or it could never follow", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"], chance: { a: 0.5, b: 0, c: 0.9 } });
+  const says = listen(t, conversation);
+  conversation.elect("a");
+  // c campaigned in a term that nobody else has heard of.
+  conversation.cutOff("c");
+  conversation.act("c", (raft) => raft.step({ kind: "timeout-now", from: "a", to: "c", term: 2 }));
+  conversation.takeTranscript();
+  conversation.heal();
+  conversation.run(100);
+  says(`
+    a -> b, c  heartbeat-request 2, commit 2, round 0
+    b -> a  heartbeat-response 2, round 0
+    c -> a  heartbeat-response 3, round 0
+    a: follower of nobody, term 3
+    a disk  term 3, vote none, no entries
+    c -> a, b  vote-request 3, log ends 2/2, transfer
+    b: follower of nobody, term 3
+    a disk  term 3, vote c, no entries
+    a -> c  vote-response 3, granted
+    b disk  term 3, vote c, no entries
+    b -> c  vote-response 3, granted
+    c: leader, term 3
+    c -> a, b  heartbeat-request 3, commit 0, round 0
+    c -> a, b  append-request 3, behind 2/2: 3/3, commit 2
+    a: follower of c, term 3
+    a -> c  heartbeat-response 3, round 0
+    b: follower of c, term 3
+    b -> c  heartbeat-response 3, round 0
+    a disk  term 3, vote c, 3/3
+    a -> c  append-response 3, holds 3
+    b disk  term 3, vote c, 3/3
+    b -> c  append-response 3, holds 3
+    c disk  term 3, vote c, 3/3
+    c: commit 3
+  `);
+});
+
+t.test("leaderLost() elects at once where it is true", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const says = listen(t, conversation);
+  conversation.elect("a");
+  conversation.crash("a");
+  conversation.act("b", (raft) => raft.leaderLost("a", 5));
+  conversation.act("c", (raft) => raft.leaderLost("a", 45));
+  const lostMs = conversation.nowMs;
+  conversation.run(5);
+  t.equal(conversation.raft("b").role, "leader");
+  t.equal(conversation.nowMs - lostMs, 5);
+  says(`
+    a: crashes
+    b: follower of nobody, term 2
+    c: follower of nobody, term 2
+    b: pre-candidate, term 2
+    b -> a, c  pre-vote-request 3, log ends 2/2
+    c -> b  pre-vote-response 3, granted
+    b: candidate, term 3
+    b disk  term 3, vote b, no entries
+    b -> a, c  vote-request 3, log ends 2/2
+    c: follower of nobody, term 3
+    c disk  term 3, vote b, no entries
+    c -> b  vote-response 3, granted
+    b: leader, term 3
+    b -> a, c  heartbeat-request 3, commit 0, round 0
+    b -> a, c  append-request 3, behind 2/2: 3/3, commit 2
+    c: follower of b, term 3
+    c -> b  heartbeat-response 3, round 0
+    b disk  term 3, vote b, 3/3
+    c disk  term 3, vote b, 3/3
+    c -> b  append-response 3, holds 3
+    b: commit 3
+  `);
+  conversation.run(500);
+  t.match(conversation.raft("b"), { role: "leader", term: 3 });
+});
+
+t.test("leaderLost() elects as soon as the last voter has heard of it", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  conversation.elect("a");
+  conversation.crash("a");
+  conversation.act("b", (raft) => raft.leaderLost("a", 5));
+  conversation.run(250);
+  t.match(conversation.raft("b"), { role: "pre-candidate", term: 2 }, "c still protects the leader");
+  conversation.act("c", (raft) => raft.leaderLost("a", 500));
+  conversation.run(100);
+  t.equal(conversation.raft("b").role, "leader");
+});
+
+t.test("leaderLost() changes nothing where it is false", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const says = listen(t, conversation);
+  conversation.elect("a");
+  conversation.act("b", (raft) => raft.leaderLost("a", 5));
+  conversation.run(5);
+  says(`
+    b: follower of nobody, term 2
+    b: pre-candidate, term 2
+    b -> a, c  pre-vote-request 3, log ends 2/2
+  `);
+  conversation.run(95);
+  t.match(conversation.raft("b"), { role: "follower", leader: "a", term: 2 });
+});
+
+t.test("leaderLost() of somebody else, or to somebody else, does nothing", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  conversation.elect("a");
+  for (const id of ["a", "b"]) conversation.act(id, (raft) => raft.leaderLost("c", 0));
+  conversation.run(50);
+  t.equal(conversation.raft("a").role, "leader");
+  t.equal(conversation.raft("b").leader, "a");
+});
+
+t.test("transferLeadership() hands over at once to one that has everything", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const says = listen(t, conversation);
+  conversation.elect("a");
+  conversation.act("a", (raft) => t.ok(raft.transferLeadership("c")));
+  says(`
+    a -> c  timeout-now 2
+    c: candidate, term 3
+    c disk  term 3, vote c, no entries
+    c -> a, b  vote-request 3, log ends 2/2, transfer
+    a: follower of nobody, term 3
+    b: follower of nobody, term 3
+    a disk  term 3, vote c, no entries
+    a -> c  vote-response 3, granted
+    b disk  term 3, vote c, no entries
+    b -> c  vote-response 3, granted
+    c: leader, term 3
+    c -> a, b  heartbeat-request 3, commit 0, round 0
+    c -> a, b  append-request 3, behind 2/2: 3/3, commit 2
+    a: follower of c, term 3
+    a -> c  heartbeat-response 3, round 0
+    b: follower of c, term 3
+    b -> c  heartbeat-response 3, round 0
+    a disk  term 3, vote c, 3/3
+    a -> c  append-response 3, holds 3
+    b disk  term 3, vote c, 3/3
+    b -> c  append-response 3, holds 3
+    c disk  term 3, vote c, 3/3
+    c: commit 3
+  `);
+});
+
+t.test(
+  "transferLeadership() waits for a target that is behind, and takes no proposals meanwhile",
+  async (t) => {
+    const conversation = new Conversation({ members: ["a", "b", "c"] });
+    const says = listen(t, conversation);
+    conversation.elect("a");
+    conversation.fate = ({ to, kind }) => (to === "c" && kind === "append-request" ? "is lost" : "arrives");
+    conversation.propose("a", "x");
+    conversation.run(20);
+    conversation.act("a", (raft) => raft.transferLeadership("c"));
+    conversation.takeTranscript();
+    t.same(
+      conversation.act("a", (raft) => raft.propose(Buffer.from("y"))),
+      { kind: "refused", reason: "transferring" },
+    );
+    conversation.heal();
+    conversation.run(100);
+    says(`
+    a -> b  heartbeat-request 2, commit 3, round 0
+    a -> c  heartbeat-request 2, commit 2, round 0
+    b -> a  heartbeat-response 2, round 0
+    c -> a  heartbeat-response 2, round 0
+    a -> c  append-request 2, behind 3/2: no entries, commit 3
+    c -> a  append-response 2, rejects 3, try 2/2
+    a -> c  append-request 2, behind 2/2: 3/2"x", commit 3
+    c: commit 3
+    c disk  term 2, vote a, 3/2"x"
+    c -> a  append-response 2, holds 3
+    a -> c  timeout-now 2
+    c: candidate, term 3
+    c disk  term 3, vote c, no entries
+    c -> a, b  vote-request 3, log ends 3/2, transfer
+    a: follower of nobody, term 3
+    b: follower of nobody, term 3
+    a disk  term 3, vote c, no entries
+    a -> c  vote-response 3, granted
+    b disk  term 3, vote c, no entries
+    b -> c  vote-response 3, granted
+    c: leader, term 3
+    c -> a, b  heartbeat-request 3, commit 0, round 0
+    c -> a, b  append-request 3, behind 3/2: 4/3, commit 3
+    a: follower of c, term 3
+    a -> c  heartbeat-response 3, round 0
+    b: follower of c, term 3
+    b -> c  heartbeat-response 3, round 0
+    a disk  term 3, vote c, 4/3
+    a -> c  append-response 3, holds 4
+    b disk  term 3, vote c, 4/3
+    b -> c  append-response 3, holds 4
+    c disk  term 3, vote c, 4/3
+    c: commit 4
+  `);
+  },
+);
+
+t.test("transferLeadership() to a dead target ends after an election timeout", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  conversation.elect("a");
+  conversation.crash("c");
+  conversation.act("a", (raft) => raft.transferLeadership("c"));
+  conversation.run(999);
+  t.ok(conversation.raft("a").isTransferring);
+  conversation.run(1);
+  t.notOk(conversation.raft("a").isTransferring);
+  conversation.propose("a", "x");
+  t.equal(conversation.raft("b").lastIndex, 3);
+});
+
+t.test("transferLeadership() asks again when timeout-now is lost", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const says = listen(t, conversation);
+  conversation.elect("a");
+  conversation.fate = ({ kind }) => (kind === "timeout-now" ? "is lost" : "arrives");
+  conversation.act("a", (raft) => raft.transferLeadership("c"));
+  says(`
+    a -x c  timeout-now 2
+  `);
+  conversation.heal();
+  conversation.run(100);
+  t.equal(conversation.raft("c").role, "leader");
+});
+
+t.test("transferLeadership() of a lone voter, to itself or to a learner is refused", async (t) => {
+  const disk = bootstrapDisk({ voters: ["a"], outgoing: [], learners: ["x"] });
+  const conversation = new Conversation({ members: { a: disk, x: disk } });
+  conversation.run(1000);
+  for (const to of [null, "a", "x", "nobody"]) t.notOk(conversation.raft("a").transferLeadership(to));
+  t.notOk(conversation.raft("x").transferLeadership());
+});
+
+t.test("transferLeadership() without a target takes a voter that answers", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  conversation.elect("a");
+  // b holds as much as c does, but it is dead.
+  conversation.crash("b");
+  conversation.run(2500);
+  conversation.act("a", (raft) => t.ok(raft.transferLeadership()));
+  t.equal(conversation.raft("c").role, "leader");
+});
+
+t.test("timeout-now means nothing to a learner", async (t) => {
+  const disk = bootstrapDisk({ ...votersOnly(["a"]), learners: ["x"] });
+  const conversation = new Conversation({ members: { x: disk, a: disk } });
+  const says = listen(t, conversation);
+  conversation.run(1000);
+  conversation.takeTranscript();
+  conversation.inject({ kind: "timeout-now", from: "a", to: "x", term: 2 });
+  says(`
+    a late x  timeout-now 2
+    x: follower of a, term 2
+    x disk  term 2, vote none, no entries
+  `);
+});
+
+t.test("tick() after a long stall: the leader steps down, a follower asks before it disturbs", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  conversation.elect("a");
+  // b stands still for a minute of its own time while the others go on.
+  conversation.raft("b").tick(60_000);
+  t.equal(conversation.raft("b").role, "pre-candidate");
+  t.equal(conversation.raft("b").term, 2);
+  conversation.raft("a").tick(60_000);
+  t.match(
+    { role: conversation.raft("a").role, term: conversation.raft("a").term },
+    { role: "follower", term: 2 },
+  );
+});
