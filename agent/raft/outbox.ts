@@ -14,6 +14,9 @@ export interface LogWrite {
  * Holds every message back until the log writes that it speaks of are durable: what leaves here can never be taken
  * back by a crash.
  *
+ * A disk may hang while the others ask again and again: of two messages that wait for the same write, one that says all
+ * that the other does is enough. So what is held is bounded by members, kinds and open writes.
+ *
  * Writes are numbered. `#issued` is the last one handed out, `#durable` the last one that came back; what changes
  * now goes out with write `#issued + 1`.
  */
@@ -76,8 +79,17 @@ export class Outbox {
   }
 
   #hold(queue: Held[], after: number, message: Message): void {
-    if (after <= this.#durable) this.#ready.push(message);
-    else queue.push({ after, message });
+    if (after <= this.#durable) {
+      this.#ready.push(message);
+      return;
+    }
+    for (let at = queue.length - 1; queue[at]?.after === after; at--) {
+      const held = queue[at]?.message;
+      if (held === undefined || (!covers(message, held) && !covers(held, message))) continue;
+      if (covers(message, held)) queue[at] = { after, message };
+      return;
+    }
+    queue.push({ after, message });
   }
 
   #release(queue: Held[]): void {
@@ -89,4 +101,17 @@ export class Outbox {
 interface Held {
   readonly after: number;
   readonly message: Message;
+}
+
+/** True if who gets `message` need not get `other` any more. Members repeat themselves, except in these. */
+function covers(message: Message, other: Message): boolean {
+  if (message.kind !== other.kind || message.to !== other.to) return false;
+  if (message.term !== other.term) return message.term > other.term;
+  if (message.kind === "append-response" && other.kind === "append-response") {
+    return (message.hint === null) === (other.hint === null) && message.index >= other.index;
+  }
+  if (message.kind === "heartbeat-response" && other.kind === "heartbeat-response") {
+    return message.readContext >= other.readContext;
+  }
+  return true;
 }

@@ -34,3 +34,37 @@ t.test("reads and commit notices do not repeat appends that are under way", asyn
   t.ok(sent.length <= 6, `${sent.length} in five heartbeats`);
   t.ok(sent.length >= 2, "but it is asked again, in case it was lost");
 });
+
+t.test("a member whose disk hangs gathers one answer to each, not one for each question", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  conversation.elect("a");
+  conversation.holdDisk("b");
+  conversation.propose("a", "x");
+  conversation.run(60_000);
+  t.equal(conversation.raft("a").role, "leader");
+  t.equal(conversation.raft("b").leader, "a", "its heartbeats are answered meanwhile");
+  const sent: Message[] = [];
+  conversation.fate = (message) => {
+    sent.push(message);
+    return "arrives";
+  };
+  conversation.releaseDisk("b");
+  t.same(
+    sent.map(({ kind, from }) => `${kind} of ${from}`),
+    ["append-response of b"],
+  );
+});
+
+t.test("a candidate whose disk hangs gathers one request to each", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"], chance: { a: 0, b: 0.95, c: 0.95 } });
+  conversation.holdDisk("a");
+  conversation.run(1900);
+  t.equal(conversation.raft("a").role, "candidate");
+  const asked: string[] = [];
+  conversation.fate = ({ kind, to }) => {
+    if (kind === "vote-request") asked.push(to);
+    return "arrives";
+  };
+  conversation.releaseDisk("a");
+  t.same(asked, ["b", "c"]);
+});
