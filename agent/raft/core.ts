@@ -59,7 +59,7 @@ export class Core {
     this.#term = options.hardState.term;
     this.#vote = options.hardState.vote;
     invariant(this.#term >= this.log.lastTerm, "the hard state is older than the log");
-    // The commit of the hard state travels with a later write than the entries it speaks of.
+    // A commit index is written after the entries that it speaks of are durable (`takeWrite`).
     invariant(options.hardState.commit <= this.log.lastIndex, "committed entries are missing from the log");
     this.#commit = Math.max(options.hardState.commit, options.base.index);
     this.#persisted = this.log.lastIndex;
@@ -159,7 +159,9 @@ export class Core {
     if (!this.#isDirty) return null;
     const entries = this.log.slice(this.#unstable, this.log.lastIndex);
     this.#unstable = this.log.lastIndex + 1;
-    const hardState = { term: this.#term, vote: this.#vote, commit: this.#commit };
+    // Not of what this very write makes durable: if it is torn, the commit index must not be ahead of the log.
+    const commit = Math.min(this.#commit, this.#persisted);
+    const hardState = { term: this.#term, vote: this.#vote, commit };
     const write = this.outbox.issueWrite(hardState, entries);
     const { lastIndex, lastTerm } = this.log;
     this.#inFlight.push({ sequence: write.sequence, lastIndex, lastTerm });

@@ -51,7 +51,12 @@ export class Safety {
   /** After every input: nothing that this member believes contradicts what the others believe. */
   observe({ id, raft, writes, reads, disk }: Member): void {
     if (raft.role === "leader") this.#checkLeader(id, raft.term, (from, to) => raft.entries(from, to, 1e9));
-    for (const entries of [writes.at(-1)?.entries ?? []]) this.#checkLogMatching(id, entries, disk, writes);
+    const write = writes.at(-1);
+    if (write !== undefined) {
+      this.#checkLogMatching(id, write.entries, disk, writes);
+      const { commit } = write.hardState;
+      check(commit <= disk.entries.length, () => `${id} writes commit ${commit}, which is not durable`);
+    }
     this.#checkCommit(id, raft.commitIndex, (from, to) => raft.entries(from, to, 1e9));
     this.#apply(id, raft.applicableIndex, disk);
     for (const { id: read, index } of reads) this.#checkRead(id, read, index);
