@@ -8,8 +8,8 @@ import { FragmentSender } from "../../agent/bus/fragment-sender.ts";
 import { type PeerEvent, PeerTable } from "../../agent/bus/peer-table.ts";
 import { decodePresence, type PresenceMessage } from "../../agent/bus/presence.ts";
 import { wantedHubs } from "../../agent/bus/wanted-hubs.ts";
+import { ManualClock } from "../platform/manual-clock.ts";
 import { nodeIdOf, presenceOf } from "./bus-fixture.ts";
-import { ManualClock } from "./manual-clock.ts";
 
 const A = nodeIdOf("a");
 

@@ -1,0 +1,134 @@
+import { t } from "tap";
+import { TrivetError } from "../../agent/platform/trivet-error.ts";
+import type { Entry } from "../../agent/raft/types.ts";
+import { Deadline } from "../../agent/replica/deadline.ts";
+import { LogTime } from "../../agent/replica/log-time.ts";
+import { Proposals } from "../../agent/replica/proposals.ts";
+import { RaftTime } from "../../agent/replica/raft-time.ts";
+import { isAnswerLost, isNothingDone, toSqlError } from "../../agent/replica/sql-errors.ts";
+import { Waiters } from "../../agent/replica/waiters.ts";
+import { encodeCommand } from "../../agent/store/command.ts";
+import { ManualClock } from "../platform/manual-clock.ts";
+
+t.test("RaftTime follows the clock while nothing is late", async (t) => {
+  const time = new RaftTime({ nowMs: 1_000, slackMs: 150 });
+  t.equal(time.advance(1_000, 900), 0);
+  t.equal(time.advance(1_500, 900), 500);
+  t.equal(time.advance(1_900, 900), 900);
+});
+
+t.test("RaftTime counts a stall only up to the slack behind the deadline", async (t) => {
+  const time = new RaftTime({ nowMs: 0, slackMs: 150 });
+  t.equal(time.advance(60_000, 900), 1_050, "a minute of SIGSTOP is not a minute of silence");
+  t.equal(time.advance(60_100, 2_000), 1_150, "and time goes on from there");
+});
+
+t.test("RaftTime never goes back", async (t) => {
+  const time = new RaftTime({ nowMs: 500, slackMs: 150 });
+  t.equal(time.advance(700, 900), 200);
+  t.equal(time.advance(600, 900), 200);
+  t.equal(time.advance(700, 900), 200, "what was counted is not counted again");
+});
+
+type ReadableLog = Parameters<LogTime["next"]>[0];
+
+function logWith(term: number, timesMs: readonly number[]): ReadableLog {
+  const commands = timesMs.map((timeMs, nth): Entry => {
+    const command = encodeCommand({
+      kind: "sql",
+      timeMs,
+      seed: new Uint8Array(16),
+      transaction: false,
+      statements: [],
+    });
+    return { kind: "command", index: nth + 1, term, command };
+  });
+  const entries: readonly Entry[] = [...commands, { kind: "noop", index: commands.length + 1, term }];
+  return { term, lastIndex: entries.length, entries: (from) => entries.slice(from - 1, from) };
+}
+
+t.test("LogTime never goes back, not even when a leader with a slow clock takes over", async (t) => {
+  const clock = new ManualClock();
+  clock.advance(5_000);
+  const time = new LogTime(clock);
+  t.equal(time.next(logWith(1, [])), 5_000);
+  t.equal(time.next(logWith(2, [4_000, 9_000])), 9_000, "the last command's time");
+  clock.advance(1_000);
+  t.equal(time.next(logWith(2, [4_000, 9_000])), 9_000);
+  clock.advance(10_000);
+  t.equal(time.next(logWith(2, [4_000, 9_000])), 16_000, "the clock has caught up");
+});
+
+t.test("Proposals tell what became of each", async (t) => {
+  const proposals = new Proposals();
+  const first = proposals.wait(1, 1);
+  const second = proposals.wait(2, 1);
+  const third = proposals.wait(3, 1);
+  const result = [{ kind: "changed", lastInsertId: 1, rowsAffected: 1 }] as const;
+  proposals.applied(1, 1, result);
+  t.strictSame(await first, { position: { index: 1, term: 1 }, result });
+  proposals.applied(2, 2, []);
+  await t.rejects(second, { code: "not-leader" }, "another leader's entry stands there: it never happens");
+  proposals.fail(new TrivetError("outcome-unknown", "stopped"));
+  await t.rejects(third, { code: "outcome-unknown" });
+  t.equal(proposals.size, 0);
+});
+
+t.test("Proposals: a second one at the same index means that the first was cut from the log", async (t) => {
+  const proposals = new Proposals();
+  const first = proposals.wait(7, 1);
+  const second = proposals.wait(7, 3);
+  await t.rejects(first, { code: "not-leader" });
+  proposals.applied(7, 3, []);
+  t.strictSame((await second).position, { index: 7, term: 3 });
+});
+
+t.test("Waiters let go when the condition holds, at the deadline, or at the end", async (t) => {
+  const clock = new ManualClock();
+  const waiters = new Waiters(clock);
+  let level = 0;
+  const late = (): TrivetError => new TrivetError("timeout", "late");
+  const met = waiters.until(() => level >= 1, 100, late);
+  const missed = waiters.until(() => level >= 9, 100, late);
+  const ended = waiters.until(() => level >= 9, 500, late);
+  level = 1;
+  waiters.changed();
+  await met;
+  clock.advance(100);
+  await t.rejects(missed, { code: "timeout" });
+  waiters.fail(new TrivetError("stopping", "the end"));
+  await t.rejects(ended, { code: "stopping" });
+  t.equal(clock.timers, 0, "no timer is left");
+});
+
+t.test("Deadline.race() gives up in time and leaves no timer behind", async (t) => {
+  const clock = new ManualClock();
+  const deadline = new Deadline(clock, 50);
+  const late = (): TrivetError => new TrivetError("timeout", "late");
+  t.equal(await deadline.race(Promise.resolve(1), late), 1);
+  await Promise.resolve();
+  t.equal(clock.timers, 0);
+  const never = deadline.race(new Promise<number>(() => undefined), late);
+  clock.advance(50);
+  await t.rejects(never, { code: "timeout" });
+  t.ok(deadline.hasPassed);
+});
+
+t.test("toSqlError() promises that nothing was done only where that is certain", async (t) => {
+  const told = (code: string): unknown => {
+    const error = toSqlError(new TrivetError(code, "..."));
+    return error instanceof TrivetError ? error.code : error;
+  };
+  for (const code of ["not-leader", "no-route", "stopping"]) {
+    t.ok(isNothingDone(new TrivetError(code, "...")));
+    t.equal(told(code), "no-leader");
+  }
+  for (const code of ["peer-down", "request-timeout", "request-aborted", "bus-closed"]) {
+    t.ok(isAnswerLost(new TrivetError(code, "...")));
+    t.notOk(isNothingDone(new TrivetError(code, "...")));
+    t.equal(told(code), "outcome-unknown");
+  }
+  for (const code of ["busy", "too-many-requests", "overloaded"]) t.equal(told(code), "overloaded");
+  t.equal(told("too-large"), "too-large");
+  t.notOk(isNothingDone(new RangeError("not-leader")));
+});
