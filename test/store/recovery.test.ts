@@ -170,6 +170,28 @@ t.test("a failing disk", async (t) => {
   });
 });
 
+t.test("apply() gives no entry to a file twice that is ahead of the other", async (t) => {
+  const node = await StoreNode.create();
+  t.teardown(() => node.remove());
+  const insert = (index: number) => entry(index, [`INSERT INTO t VALUES (${index})`]);
+  await node.store.apply([entry(1, ["CREATE TABLE t (a)"]), insert(2)]);
+  for (const [ahead, behind] of [
+    ["app.db", "state.db"],
+    ["state.db", "app.db"],
+  ] as const) {
+    await node.store.checkpoint();
+    const position = node.store.applied;
+    const old = await readFile(join(node.directory, behind));
+    const next = [insert(position.index + 1), insert(position.index + 2)];
+    await node.store.apply(next);
+    await node.reopenAfter(() => writeFile(join(node.directory, behind), old));
+    t.same(node.store.applied, position, `${ahead} is ahead`);
+    const results = await node.store.apply(next);
+    t.equal(results.flat().length, ahead === "app.db" ? 0 : 2, "what is there already has no results");
+  }
+  t.same(await node.rows("SELECT a FROM t"), [[2], [3], [4], [5], [6]]);
+});
+
 t.test("a worker that ends by itself is replaced, but not for ever", async (t) => {
   const messages: string[] = [];
   const node = await StoreNode.create({

@@ -74,7 +74,13 @@ export class StoreNode {
   }
 
   async reopen(): Promise<void> {
+    await this.reopenAfter(async () => undefined);
+  }
+
+  /** Does something to the files while they are closed. */
+  async reopenAfter(change: () => Promise<void>): Promise<void> {
     await this.#store.close();
+    await change();
     this.#store = await openStore(this.directory, this.#workerUrl);
   }
 
