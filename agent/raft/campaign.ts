@@ -66,10 +66,6 @@ export class Campaign implements Role {
       case "vote-response":
         if (this.kind === "candidate") this.#count(message.from, message.granted);
         return;
-      case "timeout-now":
-        // The leader asks for what the pre-candidate wanted anyway.
-        if (this.kind === "pre-candidate") this.#transitions.becomeCandidate(true);
-        return;
       default:
       // Answers to an earlier role of this member: of no use any more.
     }

@@ -304,6 +304,16 @@ t.test("transferLeadership() without a target takes a voter that answers", async
   t.equal(conversation.raft("c").role, "leader");
 });
 
+t.test("timeout-now turns a pre-candidate into a candidate that the leader stands behind", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  conversation.elect("a");
+  conversation.act("b", (raft) => raft.leaderLost("a", 0));
+  t.equal(conversation.raft("b").role, "pre-candidate");
+  conversation.fate = ({ kind }) => (kind === "vote-request" ? "waits" : "arrives");
+  conversation.inject({ kind: "timeout-now", from: "a", to: "b", term: 2 });
+  t.match(conversation.held, [{ kind: "vote-request", transfer: true }, { to: "c" }]);
+});
+
 t.test("timeout-now means nothing to a learner", async (t) => {
   const disk = bootstrapDisk({ ...votersOnly(["a"]), learners: ["x"] });
   const conversation = new Conversation({ members: { x: disk, a: disk } });

@@ -63,7 +63,7 @@ export class Safety {
   }
 
   /** What a message says must be on the sender's disk already. */
-  checkSent(message: Message): void {
+  checkSent({ raft }: Member, message: Message): void {
     const { from, to, term, kind } = message;
     const { hardState, entries } = this.#diskOf(from);
     const what = `${from} sent ${kind} ${term} to ${to}`;
@@ -72,7 +72,10 @@ export class Safety {
     check(hardState.term >= term, () => `${what}, but only term ${hardState.term} is durable`);
     if (kind === "vote-response" && message.granted) this.#checkVote(from, term, to);
     if (kind === "vote-request") this.#checkVote(from, term, from);
-    const isTermOver = hardState.term > term;
+    // A request that waited for the disk may leave after its sender has given up, and cut its log for the leader that
+    // won: harmless, as its answers are for nobody.
+    const hasConceded = kind === "vote-request" && raft.role !== "candidate";
+    const isTermOver = hardState.term > term || hasConceded;
     const heldIndex =
       kind === "append-response" && message.hint === null
         ? message.index

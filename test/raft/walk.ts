@@ -173,13 +173,13 @@ class Walk {
     this.#safety.observe(member);
     const { role, term, commitIndex, leader } = member.raft;
     this.#trace(() => `${member.id}: ${role} of ${leader}, term ${term}, commit ${commitIndex}`);
-    for (const message of messages) this.#send(message);
+    for (const message of messages) this.#send(member, message);
     if (member.writes.length > writes) this.#write(member);
     return result;
   }
 
-  #send(message: Message): void {
-    this.#safety.checkSent(message);
+  #send(member: Member, message: Message): void {
+    this.#safety.checkSent(member, message);
     const { from, to } = message;
     const isLost = this.#cuts.has(`${from}>${to}`) || this.#chance.float() < this.#loss;
     this.#trace(() => `${from} ${isLost ? "-x" : "->"} ${to}  ${describeMessage(message)}`);
