@@ -1,6 +1,8 @@
+import { invariant } from "../platform/invariant.ts";
 import type { DatabaseFile } from "./database-file.ts";
 import type { EngineInternals } from "./engine-internals.ts";
 import { createSeededEntropy, type Entropy, systemEntropy } from "./entropy.ts";
+import { COMMAND_RESULT_LIMITS } from "./limits.ts";
 import { registerRandomFunctions } from "./random-functions.ts";
 import { ResultBudget } from "./result-budget.ts";
 import { runStatement } from "./run-statement.ts";
@@ -19,6 +21,12 @@ export class TransactionLostError extends Error {
     this.statement = statement;
     this.result = result;
   }
+}
+
+export interface RanCommand {
+  readonly results: CommandResult;
+  /** What the results take in memory, about. */
+  readonly bytes: number;
 }
 
 /** Results that are known before: of statements that lost the transaction when they were tried. By position. */
@@ -49,15 +57,17 @@ export class CommandRunner {
    * In the file's open transaction. One result per statement; a `transaction` that fails ends with its error, and
    * nothing of it remains. Throws what is not a result: the environment's failures and `TransactionLostError`.
    */
-  run(command: SqlCommand, foregone: ForegoneResults): CommandResult {
+  run(command: SqlCommand, foregone: ForegoneResults): RanCommand {
     const systemNow = Date.now;
     Date.now = () => command.timeMs;
     this.#entropy = createSeededEntropy(command.seed);
     try {
       this.#resetConnection();
-      return command.transaction
-        ? this.#runTransaction(command.statements, foregone)
-        : this.#runEach(command.statements, foregone);
+      const budget = new ResultBudget(COMMAND_RESULT_LIMITS);
+      const results = command.transaction
+        ? this.#runTransaction(command.statements, foregone, budget)
+        : this.#runEach(command.statements, foregone, budget);
+      return { results, bytes: budget.spentBytes };
     } finally {
       Date.now = systemNow;
       this.#entropy = systemEntropy;
@@ -79,8 +89,11 @@ export class CommandRunner {
     this.#hasChangedSchema = false;
   }
 
-  #runEach(statements: readonly SqlStatement[], foregone: ForegoneResults): CommandResult {
-    const budget = new ResultBudget();
+  #runEach(
+    statements: readonly SqlStatement[],
+    foregone: ForegoneResults,
+    budget: ResultBudget,
+  ): CommandResult {
     return statements.map((statement, at) => foregone.get(at) ?? this.#runAlone(statement, at, budget));
   }
 
@@ -92,8 +105,11 @@ export class CommandRunner {
     return result;
   }
 
-  #runTransaction(statements: readonly SqlStatement[], foregone: ForegoneResults): CommandResult {
-    const budget = new ResultBudget();
+  #runTransaction(
+    statements: readonly SqlStatement[],
+    foregone: ForegoneResults,
+    budget: ResultBudget,
+  ): CommandResult {
     const results: StatementResult[] = [];
     this.#file.run("SAVEPOINT command");
     for (const [at, statement] of statements.entries()) {
@@ -121,8 +137,9 @@ export class CommandRunner {
     } catch (error) {
       result = toErrorResult(error);
     }
-    if (!this.#file.connection.inTransaction) throw new TransactionLostError(at, result);
-    return result;
+    if (this.#file.connection.inTransaction) return result;
+    invariant(result.kind === "error", "a statement has committed what is not its own");
+    throw new TransactionLostError(at, result);
   }
 
   #requireSameRowids(drawnBefore: number): void {

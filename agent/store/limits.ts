@@ -10,10 +10,18 @@ export const REQUEST_BYTES_MAX = 2 * 1024 * 1024;
  * could then end every replica. The same on all nodes for ever: it decides results.
  */
 export const VALUE_BYTES_MAX = 16 * 1024 * 1024;
-/** Result rows of one request. Decides results of commands: the same on all nodes. */
-export const RESULT_ROWS_MAX = 100_000;
-/** Result values of one request. Decides results of commands: the same on all nodes. */
-export const RESULT_BYTES_MAX = 8 * 1024 * 1024;
+/** What the results of one request may take together. */
+export interface ResultLimits {
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+/** Of a query. */
+export const QUERY_RESULT_LIMITS: ResultLimits = { rows: 100_000, bytes: 8 * 1024 * 1024 };
+/** Of a command: many are answered at once. The same on all nodes for ever: it decides results. */
+export const COMMAND_RESULT_LIMITS: ResultLimits = { rows: 10_000, bytes: 1024 * 1024 };
+/** Results of commands that gather in the worker before they are sent. */
+export const RESULT_MESSAGE_BYTES_MAX = 1024 * 1024;
 
 /**
  * SQLite's whole memory while a query runs: one that sorts or groups too much fails, and not the box. Entries have no

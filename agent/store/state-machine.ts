@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { invariant } from "../platform/invariant.ts";
 import { decodeCommand } from "./command.ts";
-import { CommandRunner, type ForegoneResults } from "./command-runner.ts";
+import { CommandRunner, type ForegoneResults, type RanCommand } from "./command-runner.ts";
 import { DatabaseFile } from "./database-file.ts";
 import { findEngineInternals } from "./engine-internals.ts";
-import { COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX, QUERY_MEMORY_MAX } from "./limits.ts";
+import { COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX, QUERY_MEMORY_MAX, QUERY_RESULT_LIMITS } from "./limits.ts";
 import { ResultBudget } from "./result-budget.ts";
 import { runStatement } from "./run-statement.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
@@ -73,17 +73,17 @@ export class StateMachine {
    * The next entry of the log. Throws if the environment failed, and `TransactionLostError`: then this object is of
    * no use any more.
    */
-  apply(entry: StoreEntry): CommandResult {
+  apply(entry: StoreEntry): RanCommand {
     invariant(
       entry.index === this.#applied.index + 1,
       `entry ${entry.index} applied after ${this.#applied.index}`,
     );
     const isInApp = entry.index <= this.#app.committed.index;
-    const result = entry.command === null || isInApp ? [] : this.#run(entry.index, entry.command);
+    const ran = entry.command === null || isInApp ? NOTHING_RAN : this.#run(entry.index, entry.command);
     this.#applied = { index: entry.index, term: entry.term };
     this.#uncommittedEntries += 1;
     this.#uncommittedBytes += entry.command?.byteLength ?? 0;
-    return result;
+    return ran;
   }
 
   /** Statements that have been found to be read-only. Errors are results, but a result too large is thrown. */
@@ -122,7 +122,7 @@ export class StateMachine {
   }
 
   #query(statements: readonly SqlStatement[]): CommandResult {
-    const budget = new ResultBudget();
+    const budget = new ResultBudget(QUERY_RESULT_LIMITS);
     const results = statements.map((statement) => {
       try {
         return runStatement(this.#app, statement, budget).result;
@@ -138,13 +138,14 @@ export class StateMachine {
     return results;
   }
 
-  #run(index: number, bytes: Uint8Array): CommandResult {
+  #run(index: number, bytes: Uint8Array): RanCommand {
     const command = decodeCommand(bytes);
     this.#app.begin();
     return this.#runner.run(command, this.#foregone.get(index) ?? NONE_FOREGONE);
   }
 }
 
+const NOTHING_RAN: RanCommand = { results: [], bytes: 0 };
 const NONE_FOREGONE: ForegoneResults = new Map();
 
 function earlier(a: LogPosition, b: LogPosition): LogPosition {

@@ -3,7 +3,7 @@ import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { invariant } from "../platform/invariant.ts";
 import { messageOf } from "../platform/trivet-error.ts";
 import { TransactionLostError } from "./command-runner.ts";
-import { COMMIT_DELAY_MS } from "./limits.ts";
+import { COMMIT_DELAY_MS, RESULT_MESSAGE_BYTES_MAX } from "./limits.ts";
 import { unpackEntries } from "./packed-entries.ts";
 import { loadSqliteWasm } from "./sqlite-wasm.ts";
 import { StateMachine } from "./state-machine.ts";
@@ -76,12 +76,16 @@ class StoreWorker {
 
   #apply({ job, entries }: Extract<WorkerRequest, { readonly kind: "apply" }>): void {
     let results: CommandResult[] = [];
+    let bytes = 0;
     for (const entry of unpackEntries(entries)) {
-      results.push(this.#machine.apply(entry));
-      if (!this.#machine.shouldCommit) continue;
+      const ran = this.#machine.apply(entry);
+      results.push(ran.results);
+      bytes += ran.bytes;
+      if (!this.#machine.shouldCommit && bytes < RESULT_MESSAGE_BYTES_MAX) continue;
       this.#report({ kind: "applied", job, results });
       results = [];
-      this.#commit();
+      bytes = 0;
+      if (this.#machine.shouldCommit) this.#commit();
     }
     if (results.length > 0) this.#report({ kind: "applied", job, results });
     if (!this.#machine.hasUncommitted) return;

@@ -59,15 +59,20 @@ export type CommandResult = readonly StatementResult[];
 export interface Store {
   /** The last entry that has been applied. */
   readonly applied: LogPosition;
-  /** Applies in order; resolves with one result per entry (empty where `command` is null). */
+  /**
+   * Applies in order; resolves with one result per entry: empty where `command` is null, and where the file has the
+   * entry already (after a crash). A transaction that failed ends with its first error, the statements after it
+   * have no result. Rejects with `store-busy` if too much waits.
+   */
   apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]>;
   /**
-   * Read-only statements on everything applied so far. Rejects with `query-timeout` after `timeoutMs`, with
-   * `result-too-large` beyond the row or byte limit, with `store-busy` if too many queries wait.
+   * Read-only statements on everything applied so far; others get an error result. Rejects with `query-timeout`
+   * after `timeoutMs`, with `result-too-large` beyond the row or byte limit, with `too-large` if the request itself
+   * is, with `store-busy` if too many queries wait, with `query-failed` if this node cannot carry it out (memory).
    */
   query(statements: readonly SqlStatement[], options: { readonly timeoutMs: number }): Promise<CommandResult>;
   /** Commits what is applied and makes it durable in both files; resolves with the durable position. */
   checkpoint(): Promise<LogPosition>;
-  /** Commits, closes the files. Idempotent. */
+  /** After all that waits: commits, closes the files. Idempotent. Everything else is then rejected with `store-closed`. */
   close(): Promise<void>;
 }

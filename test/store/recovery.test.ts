@@ -107,6 +107,18 @@ t.test("apply() survives a statement that makes SQLite drop the transaction", as
   t.same(messages, []);
 });
 
+t.test(
+  "apply() stops for good at a statement that commits, which the check keeps out of the log",
+  async (t) => {
+    const node = await StoreNode.create();
+    t.teardown(() => node.remove());
+    await t.rejects(node.execute(["CREATE TABLE t (a)", "COMMIT"]), {
+      code: "store-failed",
+      message: /committed what is not its own/,
+    });
+  },
+);
+
 t.test("a failing disk", async (t) => {
   for (const [fault, code] of [
     ["writeSync", "ENOSPC"],

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
 import { systemClock } from "../../agent/platform/clock.ts";
-import { RESULT_BYTES_MAX, RESULT_ROWS_MAX, VALUE_BYTES_MAX } from "../../agent/store/limits.ts";
+import { COMMAND_RESULT_LIMITS, QUERY_RESULT_LIMITS, VALUE_BYTES_MAX } from "../../agent/store/limits.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
 import { entry, logOf, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
 
@@ -171,9 +171,9 @@ t.test("results", async (t) => {
   });
 
   t.test("apply() answers a result beyond its bounds with an error, and undoes the statement", async (t) => {
-    const many = `INSERT INTO many SELECT value FROM json_each('[${"0,".repeat(RESULT_ROWS_MAX)}0]') RETURNING 1`;
+    const many = `INSERT INTO many SELECT value FROM json_each('[${"0,".repeat(COMMAND_RESULT_LIMITS.rows)}0]') RETURNING 1`;
     await node.execute(["CREATE TABLE many (x)"]);
-    t.match(await node.executeOne(many), { kind: "error", code: "result-too-large", message: /100000 rows/ });
+    t.match(await node.executeOne(many), { kind: "error", code: "result-too-large", message: /10000 rows/ });
     t.same(await node.rows("SELECT count(*) FROM many"), [[0]]);
   });
 
@@ -236,9 +236,9 @@ t.test("queries", async (t) => {
   });
 
   t.test("query() rejects a result beyond its bounds", async (t) => {
-    const rows = `WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT ${RESULT_ROWS_MAX + 1}) SELECT x FROM c`;
+    const rows = `WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT ${QUERY_RESULT_LIMITS.rows + 1}) SELECT x FROM c`;
     await t.rejects(node.queryOne(rows), { code: "result-too-large", message: /100000 rows/ });
-    await t.rejects(node.queryOne(`SELECT zeroblob(${RESULT_BYTES_MAX + 1})`), {
+    await t.rejects(node.queryOne(`SELECT zeroblob(${QUERY_RESULT_LIMITS.bytes + 1})`), {
       code: "result-too-large",
       message: /8388608 bytes/,
     });
@@ -298,6 +298,22 @@ t.test("positions", async (t) => {
     t.equal(results.length, entries.length);
     t.ok(results.every(([result]) => result?.kind === "changed"));
     t.same(await node.rows("SELECT count(*), count(DISTINCT a) FROM t"), [[9_001, 9_000]]);
+  });
+
+  t.test("apply() gives large results of many entries, each in its place", async (t) => {
+    const first = node.store.applied.index + 1;
+    const entries = Array.from({ length: 20 }, (_, nth) =>
+      entry(first + nth, [`SELECT ${nth}, zeroblob(900000)`]),
+    );
+    const results = await node.store.apply(entries);
+    t.same(
+      results.map(([result]) => result?.kind === "rows" && result.values[0]?.[0]),
+      [...entries.keys()],
+    );
+    t.match(await node.executeOne("SELECT zeroblob(1048577)"), {
+      code: "result-too-large",
+      message: /1048576 bytes/,
+    });
   });
 
   t.test("close() is idempotent, and everything after it is rejected", async (t) => {
