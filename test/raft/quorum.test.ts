@@ -48,11 +48,11 @@ t.test("quorumWatermark() is the highest value that hasQuorum() agrees to, for a
   ]) {
     for (let round = 0; round < 200; round++) {
       const values = new Map([..."abcdex"].map((member) => [member, chance.below(6)]));
-      const valueOf = (member: string) => values.get(member) ?? 0;
+      const valueAt = (member: string) => values.get(member) ?? 0;
       const reached = [0, 1, 2, 3, 4, 5, 6].filter((value) =>
-        hasQuorum(configuration, (id) => valueOf(id) >= value),
+        hasQuorum(configuration, (id) => valueAt(id) >= value),
       );
-      if (quorumWatermark(configuration, valueOf) !== reached.at(-1)) t.fail(`not for ${[...values]}`);
+      if (quorumWatermark(configuration, valueAt) !== reached.at(-1)) t.fail(`not for ${[...values]}`);
     }
   }
 });

@@ -170,6 +170,45 @@ t.test("figure 8: an entry of an old term is not committed by counting its copie
   );
 });
 
+t.test(
+  "a follower commits only what the append vouches for, not what an older leader left behind it",
+  async (t) => {
+    const abc = votersOnly(["a", "b", "c"]);
+    const disk = diskOfTerms(abc, [1, 2, 2]);
+    const conversation = new Conversation({ members: { a: disk, b: disk, c: disk } });
+    const fromLeader = {
+      kind: "append-request",
+      from: "a",
+      to: "c",
+      term: 3,
+      previousIndex: 1,
+      previousTerm: 1,
+    } as const;
+    conversation.inject({ ...fromLeader, entries: [], commit: 3 });
+    t.equal(conversation.raft("c").commitIndex, 1);
+    conversation.inject({ ...fromLeader, entries: [{ kind: "noop", index: 2, term: 3 }], commit: 3 });
+    t.match(conversation.raft("c"), { commitIndex: 2, lastIndex: 2 });
+  },
+);
+
+t.test("a doubled append is acknowledged no sooner than the first", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  conversation.elect("a");
+  conversation.fate = ({ kind, to }) => (kind === "append-request" && to === "c" ? "waits" : "arrives");
+  conversation.propose("a", "x");
+  conversation.run(20);
+  const [append] = conversation.held;
+  conversation.heal();
+  conversation.holdDisk("c");
+  if (append !== undefined) conversation.inject({ ...append, commit: 3 } as AppendRequest);
+  t.match(conversation.raft("c"), { commitIndex: 3, applicableIndex: 2 });
+  conversation.takeTranscript();
+  if (append !== undefined) conversation.inject(append);
+  t.notMatch(conversation.takeTranscript(), /append-response/);
+  conversation.releaseDisk("c");
+  t.match(conversation.takeTranscript(), /c -> a {2}append-response 2, holds 3/);
+});
+
 t.test("a lost append is noticed by the next one", async (t) => {
   const conversation = new Conversation({ members: ["a", "b"] });
   const says = listen(t, conversation);

@@ -80,6 +80,7 @@ class Walk {
       () => this.#loseLeader(),
       ...Array.from({ length: 2 }, () => () => this.#depose()),
       () => this.#transfer(),
+      () => this.#learn(),
       () => this.#pause(),
     ];
   }
@@ -317,6 +318,16 @@ class Walk {
     const to = this.#chance.float() < 0.5 ? null : this.#chance.pick([...this.#members.keys()]);
     this.#trace(() => `${leader.id}: hands over to ${to ?? "anyone"}`);
     this.#input(leader, () => leader.raft.transferLeadership(to));
+  }
+
+  /** Somebody hears from outside what is committed, maybe long before the entry itself. */
+  #learn(): void {
+    const { committed } = this.#safety;
+    const member = this.#anyOf(() => true);
+    const position = committed[committed.length - 1 - this.#chance.below(3)];
+    if (member !== undefined && position !== undefined) {
+      this.#input(member, () => member.raft.learnCommitted(position));
+    }
   }
 
   /** The process stands still: what comes meanwhile waits, then time jumps. */
