@@ -17,6 +17,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "body-too-large": 413,
   "too-large": 413,
   "unsupported-encoding": 415,
+  "query-failed": 422,
   "result-too-large": 422,
   "headers-too-large": 431,
   // These say that nothing was done, so that a client may go to the next node at once.
@@ -25,6 +26,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "no-route": 503,
   "not-leader": 503,
   "store-busy": 503,
+  "store-closed": 503,
   overloaded: 503,
   stopping: 503,
   "too-many-requests": 503,

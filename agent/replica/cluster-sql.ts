@@ -1,6 +1,6 @@
 import type { Clock } from "../platform/clock.ts";
-import { isTrivetError, type TrivetError } from "../platform/trivet-error.ts";
-import { checkStatement } from "../store/sql-check.ts";
+import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
+import { checkStatement, checkStatements } from "../store/sql-check.ts";
 import type { CommandResult, LogPosition, SqlStatement, StatementResult, Store } from "../store/types.ts";
 import { Deadline } from "./deadline.ts";
 import { nodeIdOf } from "./member-id.ts";
@@ -78,6 +78,8 @@ export class ClusterSql implements SqlService {
     options: SqlOptions & { readonly transaction: boolean },
   ): Promise<CommandResult> {
     const { transaction } = options;
+    const check = checkStatements(statements);
+    if (!check.ok) throw new TrivetError(check.code, check.message);
     const refusals = statements.map(refusalOf);
     const accepted = statements.filter((_, nth) => refusals[nth] === null);
     if (transaction && accepted.length < statements.length) return firstOf(refusals);
@@ -91,13 +93,9 @@ export class ClusterSql implements SqlService {
     statements: readonly SqlStatement[],
     options: SqlOptions & { readonly level: ReadLevel },
   ): Promise<CommandResult> {
-    const refusals = statements.map(refusalOf);
-    const accepted = statements.filter((_, nth) => refusals[nth] === null);
-    if (accepted.length === 0) return refusals.filter((refusal) => refusal !== null);
     const deadline = new Deadline(this.#clock, options.timeoutMs);
     await this.#catchUp(options.level, deadline);
-    const results = await this.#store.query(accepted, { timeoutMs: deadline.remainingMs });
-    return mergeRefusals(refusals, results);
+    return this.#store.query(statements, { timeoutMs: deadline.remainingMs });
   }
 
   /** Answers the other nodes no more. */

@@ -20,7 +20,10 @@ export interface SqlService {
     statements: readonly SqlStatement[],
     options: SqlOptions & { readonly transaction: boolean },
   ): Promise<CommandResult>;
-  /** Rejects with `no-leader`, `timeout`, `query-timeout`, `result-too-large`, `store-busy`, `stopping`. */
+  /**
+   * Rejects with `no-leader`, `timeout`, `stopping`, `overloaded`, or what `Store.query` does: `query-timeout`,
+   * `query-failed`, `result-too-large`, `too-large`, `store-busy`, `store-closed`. In no case was anything changed.
+   */
   query(
     statements: readonly SqlStatement[],
     options: SqlOptions & { readonly level: ReadLevel },
