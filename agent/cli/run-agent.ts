@@ -25,7 +25,7 @@ export async function runAgent(options: {
   const failure = new Failure();
   const opened = new OpenedParts(logger);
   try {
-    const data = opened.add("data directory", await DataDirectory.open(settings.data, random));
+    const data = opened.add("data directory", await DataDirectory.open(settings.data, random, clock));
     const { log, recovered } = await DurableLog.open({ directory: data.raft, logger });
     opened.add("log", log);
     const store = opened.add("store", await openSqliteStore({ directory: data.path, logger, clock }));

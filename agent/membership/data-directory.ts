@@ -1,5 +1,6 @@
 import { access, constants } from "node:fs/promises";
 import { join } from "node:path";
+import type { Clock } from "../platform/clock.ts";
 import { type Directory, systemErrorCode } from "../platform/directory.ts";
 import { NodeDirectory } from "../platform/node-directory.ts";
 import type { Random } from "../platform/random.ts";
@@ -45,13 +46,13 @@ export class DataDirectory {
    * Opens or makes it, and begins a new session. Rejects with `data-unreadable`, `data-locked`, `identity-unreadable`
    * or `log-lost`.
    */
-  static async open(path: string, random: Random): Promise<DataDirectory> {
+  static async open(path: string, random: Random, clock: Clock): Promise<DataDirectory> {
     const directory = await openReadable(path);
     const lock = await InstanceLock.take(directory.path);
     try {
       const raft = await openReadable(join(directory.path, "raft"));
       const identity = await openIdentity(directory);
-      const record = await beginSession(directory, raft, random);
+      const record = await beginSession(directory, raft, random, clock.wallMs());
       return new DataDirectory({ directory, raft, identity, lock, record });
     } catch (error) {
       await lock.release();
@@ -84,7 +85,12 @@ export class DataDirectory {
   }
 }
 
-async function beginSession(directory: Directory, raft: Directory, random: Random): Promise<NodeRecord> {
+async function beginSession(
+  directory: Directory,
+  raft: Directory,
+  random: Random,
+  wallMs: number,
+): Promise<NodeRecord> {
   const known = await readNodeRecord(directory);
   const logFiles = await raft.list();
   if (known === null && logFiles.length > 0)
@@ -93,9 +99,12 @@ async function beginSession(directory: Directory, raft: Directory, random: Rando
   // Consensus starts only after a cluster is joined: until then nothing in the log was ever said to anyone, and a
   // crash may have left half of a founding there.
   if (known?.clusterId === null) for (const name of logFiles) await raft.remove(name);
+  // The others take no session of this identity that is below one they have seen, and node.json may have been lost with
+  // the count: so the clock counts too, where it is ahead.
+  const session = Math.max((known?.session ?? 0) + 1, Math.floor(wallMs));
   const record: NodeRecord = known?.clusterId
-    ? { ...known, session: known.session + 1 }
-    : { incarnation: newIncarnation(random), clusterId: null, session: (known?.session ?? 0) + 1 };
+    ? { ...known, session }
+    : { incarnation: newIncarnation(random), clusterId: null, session };
   await writeNodeRecord(directory, record);
   return record;
 }

@@ -9,9 +9,7 @@ export class Member {
   readonly sql: ClusterSql;
   readonly #stopListening: readonly (() => void)[];
 
-  constructor(
-    options: Omit<ReplicaOptions, "transport"> & { readonly bus: Bus; readonly clusterId: string },
-  ) {
+  constructor(options: Omit<ReplicaOptions, "transport"> & { readonly bus: Bus }) {
     const { bus, clusterId, store, clock } = options;
     this.replica = new Replica({ ...options, transport: bus });
     this.sql = new ClusterSql({ replica: this.replica, store, transport: bus, clock });

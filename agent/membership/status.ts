@@ -66,11 +66,13 @@ function membersStatus({ replica, node, identity, peers }: StatusInput): readonl
   if (replica === null) return [];
   const toStatus = (memberId: string, role: MemberStatus["role"]): MemberStatus => {
     const nodeId = nodeIdOf(memberId);
-    if (nodeId === identity.id)
+    if (memberId === identity.memberId)
       return { nodeId, memberId, name: node.name, role, reachable: true, api: node.api };
     const peer = peers.get(nodeId);
     const { name = "", api = null } = peer?.presence ?? {};
-    return { nodeId, memberId, name, role, reachable: peer?.up ?? false, api };
+    // The node may be there with another member: this one's log, and so its vote, is lost.
+    const reachable = peer?.up === true && peer.presence?.memberId === memberId;
+    return { nodeId, memberId, name, role, reachable, api };
   };
   return [
     ...replica.voters.map((voter) => toStatus(voter, "voter")),

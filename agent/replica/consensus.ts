@@ -14,13 +14,20 @@ import { decodeMessage, encodeMessage } from "./message-codec.ts";
 import type { ReplicaLog, Transport } from "./ports.ts";
 import { RaftTime } from "./raft-time.ts";
 
-const DATAGRAM_KIND = "raft";
+/**
+ * The kind of datagrams that members of one cluster exchange. Two clusters may meet that claim the same node (both
+ * founded by newcomers that did not see each other): neither may hear the other's votes and entries.
+ */
+function datagramKindOf(clusterId: string): string {
+  return `raft/${clusterId.slice(0, 16)}`;
+}
 
 /** Voters that lost the leader campaign one after the other, so that they do not split the vote. */
 const LEADER_LOST_RANK_MS = 40;
 const LEADER_LOST_JITTER_MS = 10;
 
 export interface ConsensusOptions {
+  readonly clusterId: string;
   readonly memberId: MemberId;
   readonly timing: Timing;
   /** What the durable log held at the start, its commit raised to what the store has applied. */
@@ -54,6 +61,7 @@ export class Consensus {
   readonly #raft: Raft;
   readonly #time: RaftTime;
   readonly #nodeId: string;
+  readonly #datagramKind: string;
   readonly #stopListening: () => void;
   #isPumpDue = false;
   #isStopped = false;
@@ -63,9 +71,10 @@ export class Consensus {
     const { memberId, timing, recovered, clock, random, transport } = options;
     this.#options = options;
     this.#nodeId = nodeIdOf(memberId);
+    this.#datagramKind = datagramKindOf(options.clusterId);
     this.#time = new RaftTime({ nowMs: clock.nowMs(), slackMs: timing.heartbeatMs });
     this.#raft = new Raft({ id: memberId, timing, random: () => random.float(), ...recovered });
-    this.#stopListening = transport.onDatagram(DATAGRAM_KIND, (from, body) => this.#receive(from, body));
+    this.#stopListening = transport.onDatagram(this.#datagramKind, (from, body) => this.#receive(from, body));
     const { voters } = this.#raft.configuration;
     if (options.isFounder || (voters.length === 1 && voters[0] === memberId)) this.#raft.campaignAtOnce();
     this.#schedulePump();
@@ -174,7 +183,7 @@ export class Consensus {
       this.#raft.tick(nowMs);
       const { messages, write, reads } = this.#raft.takeEffects();
       for (const message of messages) {
-        this.#options.transport.send(nodeIdOf(message.to), DATAGRAM_KIND, encodeMessage(message));
+        this.#options.transport.send(nodeIdOf(message.to), this.#datagramKind, encodeMessage(message));
       }
       if (write !== null) this.#persist(write);
       for (const { id, index } of reads) this.#options.onRead(id, index);

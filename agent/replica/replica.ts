@@ -22,6 +22,7 @@ const SEED_BYTES = 16;
 const WAITING_MAX = 4096;
 
 export interface ReplicaOptions {
+  readonly clusterId: string;
   readonly memberId: MemberId;
   readonly timing: Timing;
   readonly recovered: ConsensusOptions["recovered"];

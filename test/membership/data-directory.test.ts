@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Test, t } from "tap";
 import { DataDirectory } from "../../agent/membership/data-directory.ts";
+import { systemClock } from "../../agent/platform/clock.ts";
 import { systemRandom } from "../../agent/platform/random.ts";
 
 async function newPath(t: Test): Promise<string> {
@@ -13,7 +14,7 @@ async function newPath(t: Test): Promise<string> {
   return join(parent, "data");
 }
 
-const open = (path: string): Promise<DataDirectory> => DataDirectory.open(path, systemRandom);
+const open = (path: string): Promise<DataDirectory> => DataDirectory.open(path, systemRandom, systemClock);
 
 /** As the log does at its first opening. */
 const makeLog = (path: string): Promise<void> => writeFile(join(path, "raft", "segment"), "x");
@@ -46,11 +47,13 @@ t.test("open() refuses a directory that another holds, until that one lets go", 
 t.test("the lock dies with its process, however that ends", async (t) => {
   const path = await newPath(t);
   const url = new URL("../../agent/membership/data-directory.js", import.meta.url);
+  const clock = new URL("../../agent/platform/clock.js", import.meta.url);
   const random = new URL("../../agent/platform/random.js", import.meta.url);
   const script = `
+    const { systemClock } = await import(${JSON.stringify(clock)});
     const { DataDirectory } = await import(${JSON.stringify(url)});
     const { systemRandom } = await import(${JSON.stringify(random)});
-    await DataDirectory.open(${JSON.stringify(path)}, systemRandom);
+    await DataDirectory.open(${JSON.stringify(path)}, systemRandom, systemClock);
     console.log("open");
     setInterval(() => undefined, 1_000);`;
   const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
@@ -87,6 +90,22 @@ t.test("a founding that did not end is forgotten: nothing of it was ever said", 
   t.not(second.memberId, first.memberId, "another log is another member");
   await t.rejects(stat(join(path, "raft", "segment")), { code: "ENOENT" });
   await second.close();
+});
+
+t.test("a node that lost all but its key is heard again: its session goes on", async (t) => {
+  const path = await newPath(t);
+  const first = await open(path);
+  await first.close();
+  await rm(join(path, "node.json"));
+  const clock = { ...systemClock, wallMs: () => first.session + 5_000 };
+  const second = await DataDirectory.open(path, systemRandom, clock);
+  t.equal(second.identity.nodeId, first.identity.nodeId);
+  t.ok(second.session > first.session);
+  await second.close();
+  // And where node.json is there, a clock that went back by years does no harm.
+  const third = await DataDirectory.open(path, systemRandom, { ...systemClock, wallMs: () => 0 });
+  t.ok(third.session > second.session);
+  await third.close();
 });
 
 t.test("damaged files get a clear error and are left alone", async (t) => {

@@ -27,6 +27,11 @@ export class ManualClock implements Clock {
     return this.#timers.size;
   }
 
+  /** Time has passed and nothing was called: as after a stall. What fell due is called by the next `advance`. */
+  jump(ms: number): void {
+    this.#nowMs += ms;
+  }
+
   /** Lets time pass and calls what falls due, in order. */
   advance(ms: number): void {
     const endMs = this.#nowMs + ms;
@@ -35,7 +40,7 @@ export class ManualClock implements Clock {
       const [next] = due.sort((a, b) => a.dueMs - b.dueMs);
       if (next === undefined) break;
       this.#timers.delete(next);
-      this.#nowMs = next.dueMs;
+      this.#nowMs = Math.max(this.#nowMs, next.dueMs);
       next.callback();
     }
     this.#nowMs = endMs;

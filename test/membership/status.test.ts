@@ -1,0 +1,69 @@
+import { t } from "tap";
+import type { Peer } from "../../agent/bus/peer-table.ts";
+import { type StatusInput, statusOf } from "../../agent/membership/status.ts";
+import { memberIdOf } from "../../agent/replica/member-id.ts";
+
+const [A, B, C] = ["a".repeat(32), "b".repeat(32), "c".repeat(32)] as const;
+const voters = [A, B, C].map((nodeId) => memberIdOf(nodeId, "00000001"));
+const [a = "", b = "", c = ""] = voters;
+
+function peer(nodeId: string, memberId: string, options: { readonly up?: boolean } = {}): [string, Peer] {
+  const raft = { term: 1, commit: 1, leader: A };
+  const known = { version: "1", clusterId: "one", broker: null, role: "voter", raft };
+  const presence = { ...known, name: `name-${nodeId[0]}`, memberId, api: `http://${nodeId[0]}` };
+  return [nodeId, { nodeId, session: 1, presence, up: options.up ?? true, suspect: false }];
+}
+
+function input(peers: readonly [string, Peer][]): StatusInput {
+  return {
+    node: { version: "1", name: "name-a", api: "http://a", broker: null },
+    identity: { id: A, memberId: a },
+    uptimeMs: 1,
+    clusterName: "shop",
+    clusterId: "one",
+    expect: 3,
+    replica: {
+      ...{ memberId: a, role: "leader", term: 1, leader: a, lastIndex: 9, commitIndex: 9, appliedIndex: 9 },
+      ...{ voters, learners: [] },
+    },
+    peers: new Map(peers),
+    links: [],
+  };
+}
+
+t.test("statusOf() counts the voters that are there", async (t) => {
+  const { cluster, members, raft } = statusOf(input([peer(B, b), peer(C, c)]));
+  t.match(cluster, { health: "HA: yes, 3 of 3 voters, tolerates 1 more failure", failuresTolerated: 1 });
+  t.strictSame(
+    members.map(({ name, reachable }) => [name, reachable]),
+    [
+      ["name-a", true],
+      ["name-b", true],
+      ["name-c", true],
+    ],
+  );
+  t.strictSame(raft.leader, { nodeId: A, name: "name-a", api: "http://a" });
+});
+
+t.test("statusOf() does not count a node that came back as another member: its vote is lost", async (t) => {
+  const { cluster } = statusOf(input([peer(B, b), peer(C, memberIdOf(C, "99999999"))]));
+  t.match(cluster, {
+    votersReachable: 2,
+    failuresTolerated: 0,
+    health: /^degraded: 2 of 3 voters.*name-c unreachable/,
+  });
+});
+
+t.test("statusOf() says what is missing without a quorum, and before there is a cluster", async (t) => {
+  const alone = statusOf(input([peer(B, b, { up: false })]));
+  t.match(alone.cluster, {
+    failuresTolerated: -1,
+    health: /^no quorum: 1 of 3 voters; name-b and cccccccc unreachable/,
+  });
+  const { replica: _, ...rest } = input([peer(B, b)]);
+  const waiting = statusOf({ ...rest, clusterId: null, replica: null });
+  t.match(waiting, {
+    raft: { role: "waiting", leader: null },
+    cluster: { health: /^waiting: 2 of 3 nodes/ },
+  });
+});
