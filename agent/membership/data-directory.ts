@@ -102,9 +102,7 @@ async function beginSession(
   // The others take no session of this identity that is below one they have seen, and node.json may have been lost with
   // the count: so the clock counts too, where it is ahead.
   const session = Math.max((known?.session ?? 0) + 1, Math.floor(wallMs));
-  const record: NodeRecord = known?.clusterId
-    ? { ...known, session }
-    : { incarnation: newIncarnation(random), clusterId: null, session };
+  const record: NodeRecord = { incarnation: newIncarnation(random), clusterId: null, ...known, session };
   await writeNodeRecord(directory, record);
   return record;
 }

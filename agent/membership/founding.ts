@@ -3,11 +3,14 @@ import type { Peer } from "../bus/peer-table.ts";
 import { decodeCbor, encodeCbor } from "../platform/cbor.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
-import { isTrivetError, messageOf, TrivetError } from "../platform/trivet-error.ts";
+import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import { asArray, asString } from "../replica/wire-fields.ts";
+import { FOUNDING_MS_MAX, FoundingPromise } from "./founding-promise.ts";
 
 /** Asks a member of a cluster whether this node belongs to it; the answer is the cluster's id. */
 const WHICH_CLUSTER = "cluster/which";
+/** Asks a newcomer whether it may be named as a voter of a new cluster: `[member id]`. */
+const MAY_NAME = "cluster/may-name";
 
 /** Besides every change in who is there, newcomers look around at this interval. */
 const LOOK_MS = 500;
@@ -32,9 +35,10 @@ export interface FoundingOptions {
 /**
  * Turns newcomers into a cluster, once (design 6, `bootstrap: expect N`).
  *
- * The newcomer with the lowest node id founds it when it sees N of them and no cluster: it writes the configuration that
- * names them all as the first entry of its log. The others learn from it that they are named, and take part; they
- * know the configuration once it reaches them through the log like any entry, and vote for its author before.
+ * The newcomer with the lowest node id founds it when it sees N of them and no cluster, and every one that it wants to name
+ * has promised to let nobody else name it meanwhile: what one node sees may differ from what another sees. It writes the
+ * configuration that names them all as the first entry of its log. The others learn from it that they are named, and take
+ * part; they know the configuration once it reaches them through the log like any entry, and vote for its author before.
  */
 export function foundOrJoin(options: FoundingOptions): Promise<Founded> {
   const { signal } = options;
@@ -61,7 +65,8 @@ class Founding {
   readonly #options: FoundingOptions;
   readonly #done: (founded: Founded) => void;
   readonly #failed: (error: unknown) => void;
-  readonly #stopListening: () => void;
+  readonly #promise: FoundingPromise;
+  readonly #stopListening: readonly (() => void)[];
   #timer: Timer | null = null;
   #isLooking = false;
   #isStopped = false;
@@ -71,12 +76,16 @@ class Founding {
     this.#options = options;
     this.#done = done;
     this.#failed = failed;
-    this.#stopListening = options.bus.onPeer(() => this.look());
+    this.#promise = new FoundingPromise(options.clock);
+    this.#stopListening = [
+      options.bus.onPeer(() => this.look()),
+      options.bus.handle(MAY_NAME, async (from, body) => this.#promiseTo(from, body)),
+    ];
   }
 
   stop(): void {
     this.#isStopped = true;
-    this.#stopListening();
+    for (const stop of this.#stopListening) stop();
     this.#timer?.cancel();
   }
 
@@ -107,32 +116,79 @@ class Founding {
       this.#tell("info", "Waiting for more nodes to found a cluster.", { found: newcomers.length, expect });
       return null;
     }
-    const voters = newcomers.slice(0, expect).map((newcomer) => newcomer.memberId);
-    if (voters[0] !== memberId) return null;
-    return { kind: "founder", voters };
+    const named = newcomers.slice(0, expect);
+    if (named[0]?.memberId !== memberId) return null;
+    return this.#found(named);
+  }
+
+  /** Null if one of the named does not agree, or not in time. */
+  async #found(named: readonly Newcomer[]): Promise<Founded | null> {
+    const { nodeId, clock } = this.#options;
+    if (!this.#promise.give(nodeId)) {
+      this.#tell("info", "Another node is founding a cluster.", { founder: this.#promise.founder });
+      return null;
+    }
+    const startMs = clock.nowMs();
+    const others = named.filter((newcomer) => newcomer.nodeId !== nodeId);
+    const refusals = (await Promise.all(others.map((other) => this.#mayName(other)))).filter(
+      (refusal) => refusal !== "",
+    );
+    if (refusals.length > 0) {
+      this.#tell("warn", "The cluster cannot be founded yet.", { reasons: refusals });
+      return null;
+    }
+    if (clock.nowMs() - startMs > FOUNDING_MS_MAX) return null;
+    return { kind: "founder", voters: named.map((newcomer) => newcomer.memberId) };
+  }
+
+  /** Empty if the newcomer agrees, else why not. */
+  async #mayName({ nodeId, memberId }: Newcomer): Promise<string> {
+    const { bus, signal } = this.#options;
+    try {
+      await bus.request(nodeId, MAY_NAME, encodeCbor([memberId]), { timeoutMs: ASK_TIMEOUT_MS, signal });
+      return "";
+    } catch (error) {
+      if (!isTrivetError(error)) throw error;
+      return `${nodeId}: ${error.message}`;
+    }
+  }
+
+  #promiseTo(founder: string, body: Uint8Array): Uint8Array {
+    const named = asString(asArray(decodeCbor(body))[0]);
+    if (named !== this.#options.memberId) {
+      throw new TrivetError("not-this-member", "This node is another member by now: look again.");
+    }
+    if (!this.#promise.give(founder)) {
+      throw new TrivetError(
+        "promised",
+        `This node has let ${this.#promise.founder} name it for now. Ask again later.`,
+      );
+    }
+    return encodeCbor([]);
   }
 
   async #askMembers(members: readonly Peer[]): Promise<Founded | null> {
+    const reasons: string[] = [];
     for (const { nodeId } of members) {
-      const clusterId = await this.#ask(nodeId);
-      if (clusterId !== null) return { kind: "invited", clusterId };
+      const answer = await this.#askMember(nodeId);
+      if ("clusterId" in answer) return { kind: "invited", clusterId: answer.clusterId };
+      reasons.push(`${nodeId}: ${answer.refusal}`);
     }
+    this.#tell("warn", "A cluster is here, but this node is not part of it yet.", {
+      reasons: reasons.sort(),
+    });
     return null;
   }
 
-  async #ask(nodeId: string): Promise<string | null> {
+  async #askMember(nodeId: string): Promise<{ readonly clusterId: string } | { readonly refusal: string }> {
     const { bus, memberId, signal } = this.#options;
     try {
       const body = encodeCbor([memberId]);
       const answer = await bus.request(nodeId, WHICH_CLUSTER, body, { timeoutMs: ASK_TIMEOUT_MS, signal });
-      return asString(asArray(decodeCbor(answer))[0]);
+      return { clusterId: asString(asArray(decodeCbor(answer))[0]) };
     } catch (error) {
       if (!isTrivetError(error)) throw error;
-      this.#tell("warn", "A cluster is here, but this node is not part of it yet.", {
-        node: nodeId,
-        reason: messageOf(error),
-      });
-      return null;
+      return { refusal: error.message };
     }
   }
 
@@ -160,10 +216,15 @@ export function answerNewcomers(
   });
 }
 
-function newcomerOf(peer: Peer): readonly { readonly nodeId: string; readonly memberId: string }[] {
+interface Newcomer {
+  readonly nodeId: string;
+  readonly memberId: string;
+}
+
+function newcomerOf(peer: Peer): readonly Newcomer[] {
   return peer.presence === null ? [] : [{ nodeId: peer.nodeId, memberId: peer.presence.memberId }];
 }
 
-function byNodeId(a: { readonly nodeId: string }, b: { readonly nodeId: string }): number {
+function byNodeId(a: Newcomer, b: Newcomer): number {
   return a.nodeId < b.nodeId ? -1 : 1;
 }

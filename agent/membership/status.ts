@@ -62,7 +62,7 @@ function clusterHealth(input: StatusInput, members: readonly MemberStatus[]): Re
   });
 }
 
-function membersStatus({ replica, node, identity, peers }: StatusInput): readonly MemberStatus[] {
+function membersStatus({ replica, node, identity, clusterId, peers }: StatusInput): readonly MemberStatus[] {
   if (replica === null) return [];
   const toStatus = (memberId: string, role: MemberStatus["role"]): MemberStatus => {
     const nodeId = nodeIdOf(memberId);
@@ -70,8 +70,9 @@ function membersStatus({ replica, node, identity, peers }: StatusInput): readonl
       return { nodeId, memberId, name: node.name, role, reachable: true, api: node.api };
     const peer = peers.get(nodeId);
     const { name = "", api = null } = peer?.presence ?? {};
-    // The node may be there with another member: this one's log, and so its vote, is lost.
-    const reachable = peer?.up === true && peer.presence?.memberId === memberId;
+    // The node may be there with another member (this one's log, and so its vote, is lost) or in another cluster.
+    const isSame = peer?.presence?.memberId === memberId && peer.presence.clusterId === clusterId;
+    const reachable = peer?.up === true && isSame;
     return { nodeId, memberId, name, role, reachable, api };
   };
   return [

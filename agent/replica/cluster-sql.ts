@@ -11,6 +11,7 @@ import {
   isAnswerLost,
   isNothingDone,
   notLeader,
+  outcomeUnknown,
   readTimeout,
   toSqlError,
   writeTimeout,
@@ -35,6 +36,12 @@ const COMMIT_INDEX = "sql/commit-index";
 
 /** How long to wait before the same leader is asked again after it refused or could not be reached. */
 const RETRY_MS = 25;
+
+interface AskRules {
+  readonly onTimeout: () => TrivetError;
+  /** It changes nothing, so it may be asked again even if it may have been answered. */
+  readonly isHarmless: boolean;
+}
 
 export interface ClusterSqlOptions {
   readonly replica: Replica;
@@ -85,7 +92,10 @@ export class ClusterSql implements SqlService {
     if (transaction && accepted.length < statements.length) return firstOf(refusals);
     if (accepted.length === 0) return refusals.filter((refusal) => refusal !== null);
     const deadline = new Deadline(this.#clock, options.timeoutMs);
-    const { result } = await this.#propose({ statements: accepted, transaction }, deadline);
+    const { result } = await this.#propose({ statements: accepted, transaction }, deadline, {
+      onTimeout: writeTimeout,
+      isHarmless: false,
+    });
     return mergeRefusals(refusals, result);
   }
 
@@ -114,19 +124,21 @@ export class ClusterSql implements SqlService {
         return this.#catchUpWith(READ_INDEX, () => this.#replica.readIndex(), deadline);
       case "strong": {
         // A command without statements goes through the log like a write: what stands before it is applied then.
-        const { position } = await this.#propose({ statements: [], transaction: false }, deadline);
+        const { position } = await this.#propose({ statements: [], transaction: false }, deadline, {
+          onTimeout: readTimeout,
+          isHarmless: true,
+        });
         return this.#replica.waitApplied(position, deadline.remainingMs);
       }
     }
   }
 
-  #propose(request: ExecuteRequest, deadline: Deadline): Promise<Applied> {
+  #propose(request: ExecuteRequest, deadline: Deadline, rules: AskRules): Promise<Applied> {
     return this.#askLeader(deadline, {
       here: () => this.#replica.propose(request.statements, request.transaction),
       there: async (leader) =>
         decodeApplied(await this.#request(leader, EXECUTE, encodeExecute(request), deadline)),
-      onTimeout: writeTimeout,
-      isHarmless: false,
+      ...rules,
     });
   }
 
@@ -147,12 +159,9 @@ export class ClusterSql implements SqlService {
    */
   async #askLeader<T>(
     deadline: Deadline,
-    ask: {
+    ask: AskRules & {
       readonly here: () => Promise<T>;
       readonly there: (leaderNode: string) => Promise<T>;
-      readonly onTimeout: () => TrivetError;
-      /** It changes nothing, so it may be asked again even if it may have been answered. */
-      readonly isHarmless: boolean;
     },
   ): Promise<T> {
     for (;;) {
@@ -162,7 +171,11 @@ export class ClusterSql implements SqlService {
       try {
         return await deadline.race(isLeader ? ask.here() : ask.there(nodeIdOf(leader)), ask.onTimeout);
       } catch (error) {
-        const mayRepeat = isNothingDone(error) || (ask.isHarmless && isAnswerLost(error));
+        if (isAnswerLost(error) && !ask.isHarmless) {
+          throw deadline.hasPassed ? ask.onTimeout() : outcomeUnknown(error);
+        }
+        if (isAnswerLost(error) && deadline.hasPassed) throw ask.onTimeout();
+        const mayRepeat = isNothingDone(error) || isAnswerLost(error);
         if (!mayRepeat || deadline.hasPassed) throw toSqlError(error);
         await this.#waitOtherLeader(leader, deadline);
       }

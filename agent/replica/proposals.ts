@@ -8,17 +8,25 @@ export interface Applied {
 }
 
 interface Proposal {
+  readonly index: number;
   readonly term: number;
   readonly resolve: (applied: Applied) => void;
   readonly reject: (error: TrivetError) => void;
 }
 
 /**
- * Commands of this leader that wait to be applied, by index. What stands at an index once it is applied decides: the
- * proposal's own term there means that it happened, another term that it never will.
+ * Commands of this leader that wait to be applied. Only what is applied decides over them:
+ *
+ *     applied (j, T)    the proposal (j, T) happened
+ *                       one of a lower term at j or behind never will: terms do not fall along a log (Raft 5.3)
+ *
+ * That an entry was cut from this member's own log decides nothing: another member may hold it, win an election and commit
+ * it after all (Raft figure 8).
  */
 export class Proposals {
-  readonly #waiting = new Map<number, Proposal>();
+  /** In the order of their positions: a leader appends, and a later term of leadership follows an earlier one. */
+  readonly #waiting = new Map<string, Proposal>();
+  #appliedTerm = 0;
 
   get size(): number {
     return this.#waiting.size;
@@ -27,18 +35,23 @@ export class Proposals {
   /** Resolves with what the command answered. Rejects with `not-leader` if it certainly never happens. */
   wait(index: number, term: number): Promise<Applied> {
     return new Promise((resolve, reject) => {
-      // Only a newer term puts another proposal at this index: then the older one was cut from the log.
-      this.#waiting.get(index)?.reject(replaced(index));
-      this.#waiting.set(index, { term, resolve, reject });
+      this.#waiting.set(keyOf(index, term), { index, term, resolve, reject });
     });
   }
 
+  /** To be called for every entry, in order. */
   applied(index: number, term: number, result: CommandResult): void {
-    const proposal = this.#waiting.get(index);
-    if (proposal === undefined) return;
-    this.#waiting.delete(index);
-    if (proposal.term === term) proposal.resolve({ position: { index, term }, result });
-    else proposal.reject(replaced(index));
+    const key = keyOf(index, term);
+    const proposal = this.#waiting.get(key);
+    this.#waiting.delete(key);
+    proposal?.resolve({ position: { index, term }, result });
+    if (term === this.#appliedTerm) return;
+    this.#appliedTerm = term;
+    for (const [other, { index: otherIndex, term: otherTerm, reject }] of this.#waiting) {
+      if (otherTerm >= term) continue;
+      this.#waiting.delete(other);
+      reject(replaced(otherIndex));
+    }
   }
 
   /** The owner stops: nobody will learn what became of them. */
@@ -51,6 +64,10 @@ export class Proposals {
 function replaced(index: number): TrivetError {
   return new TrivetError(
     "not-leader",
-    `Entry ${index} was replaced by a newer leader's: the write did not happen. Send it again.`,
+    `Entry ${index} lost against a newer leader's: the write did not happen. Send it again.`,
   );
+}
+
+function keyOf(index: number, term: number): string {
+  return `${index} ${term}`;
 }

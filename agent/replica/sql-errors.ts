@@ -2,8 +2,11 @@ import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 
 /** How requests end that end badly, in the words of `SqlService`; and what the bus's and the replica's codes mean there. */
 
-/** Codes that vouch for it that the request had no effect and never will. */
-const NOTHING_DONE = ["not-leader", "no-route", "stopping"];
+/**
+ * Codes that vouch for it that the request had no effect and never will. `unknown-method` comes from an agent that takes no
+ * part in the cluster yet, or no more.
+ */
+const NOTHING_DONE = ["not-leader", "no-route", "stopping", "unknown-method"];
 /** The receiver, or the way there, had too much to do; nothing was done. */
 const OVERLOADED = ["busy", "too-many-requests", "overloaded"];
 /** The request left, and no answer came. */

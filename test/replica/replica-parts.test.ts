@@ -63,7 +63,7 @@ t.test("Proposals tell what became of each", async (t) => {
   const proposals = new Proposals();
   const first = proposals.wait(1, 1);
   const second = proposals.wait(2, 1);
-  const third = proposals.wait(3, 1);
+  const third = proposals.wait(3, 2);
   const result = [{ kind: "changed", lastInsertId: 1, rowsAffected: 1 }] as const;
   proposals.applied(1, 1, result);
   t.strictSame(await first, { position: { index: 1, term: 1 }, result });
@@ -74,13 +74,32 @@ t.test("Proposals tell what became of each", async (t) => {
   t.equal(proposals.size, 0);
 });
 
-t.test("Proposals: a second one at the same index means that the first was cut from the log", async (t) => {
+t.test(
+  "Proposals: what was cut from the own log may still happen, until another entry is applied there",
+  async (t) => {
+    const proposals = new Proposals();
+    // Led in term 1, lost entries 7 and 8 to the leader of term 2, led again in term 3 (Raft figure 8, with 5 voters).
+    const first = proposals.wait(7, 1);
+    const second = proposals.wait(8, 1);
+    const third = proposals.wait(7, 3);
+    // Then the member that held them won term 4 and committed them, and its own first entry behind.
+    proposals.applied(7, 1, []);
+    proposals.applied(8, 1, []);
+    t.strictSame((await first).position, { index: 7, term: 1 });
+    t.strictSame((await second).position, { index: 8, term: 1 });
+    proposals.applied(9, 4, []);
+    await t.rejects(third, { code: "not-leader" }, "no entry of a lower term can follow one of term 4");
+    t.equal(proposals.size, 0);
+  },
+);
+
+t.test("Proposals: the first entry of a new term settles all that are behind it, at once", async (t) => {
   const proposals = new Proposals();
-  const first = proposals.wait(7, 1);
-  const second = proposals.wait(7, 3);
-  await t.rejects(first, { code: "not-leader" });
-  proposals.applied(7, 3, []);
-  t.strictSame((await second).position, { index: 7, term: 3 });
+  const lost = Array.from({ length: 100 }, (_, nth) => proposals.wait(nth + 5, 1));
+  const settled = Promise.allSettled(lost);
+  proposals.applied(5, 2, []);
+  t.equal(proposals.size, 0);
+  for (const each of await settled) t.match(each, { status: "rejected", reason: { code: "not-leader" } });
 });
 
 t.test("Waiters let go when the condition holds, at the deadline, or at the end", async (t) => {
@@ -119,7 +138,7 @@ t.test("toSqlError() promises that nothing was done only where that is certain",
     const error = toSqlError(new TrivetError(code, "..."));
     return error instanceof TrivetError ? error.code : error;
   };
-  for (const code of ["not-leader", "no-route", "stopping"]) {
+  for (const code of ["not-leader", "no-route", "stopping", "unknown-method"]) {
     t.ok(isNothingDone(new TrivetError(code, "...")));
     t.equal(told(code), "no-leader");
   }
