@@ -11,6 +11,11 @@ export function readinessOf(status: AgentStatus): Readiness {
   const lines = ["[+]node ok"];
   const { role, leader } = status.raft;
   lines.push(leader ? "[+]leader ok" : `[-]leader does not exist: ${status.cluster.health}`);
-  lines.push(role === "waiting" ? "[-]store waits for its cluster" : "[+]store ok");
-  return { isReady: leader !== null && role !== "waiting", lines };
+  lines.push(storeLine(status.raft));
+  return { isReady: leader !== null && role !== "waiting" && !status.raft.isStuck, lines };
+}
+
+function storeLine({ role, isStuck, appliedIndex }: AgentStatus["raft"]): string {
+  if (role === "waiting") return "[-]store waits for its cluster";
+  return isStuck ? `[-]store is stuck behind entry ${appliedIndex}` : "[+]store ok";
 }

@@ -17,6 +17,10 @@ const CONFIGURATION_CODES: readonly string[] = [
   "data-locked",
   "data-unreadable",
   "identity-unreadable",
+  "log-behind-store",
+  "log-corrupt",
+  "log-lost",
+  "log-version",
   "port-in-use",
   "port-not-permitted",
 ];

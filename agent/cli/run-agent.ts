@@ -40,6 +40,7 @@ export async function runAgent(options: {
       node: { version: VERSION, name: settings.name, broker: bus.brokerUrl, api: () => api?.url ?? null },
       clusterName: cluster,
       expect: settings.bootstrapExpect,
+      hasSeeds: seeds.length > 0,
       timing: { heartbeatMs: settings.heartbeatMs, electionMs: settings.electionTimeoutMs },
       onFailed: (error) => failure.fail(error),
       ...{ data, log, recovered, store, bus, clock, random, logger },

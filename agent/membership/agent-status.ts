@@ -29,6 +29,8 @@ export interface AgentStatus {
     readonly lastIndex: number;
     readonly commitIndex: number;
     readonly appliedIndex: number;
+    /** The database has been at the entries behind `appliedIndex` for so long without an end that this node is of no use. */
+    readonly isStuck: boolean;
   };
   readonly members: readonly MemberStatus[];
   readonly links: readonly LinkStatus[];

@@ -140,6 +140,6 @@ function toReadable(error: unknown, path: string): unknown {
 function logLost(path: string, found: string): TrivetError {
   return new TrivetError(
     "log-lost",
-    `In ${path}, ${found}. Restore the whole directory as it was, or empty it (keep identity.key) to join again as a new member.`,
+    `In ${path}, ${found}. This member must not vote any more. Restore the whole directory as it was when the agent last stopped, or empty it to start as a new member.`,
   );
 }

@@ -27,6 +27,8 @@ export interface FoundingOptions {
   readonly memberId: string;
   /** How many nodes found a cluster together. */
   readonly expect: number;
+  /** How long to look for a cluster before one is founded, milliseconds. */
+  readonly discoveryMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signal: AbortSignal;
@@ -66,6 +68,7 @@ class Founding {
   readonly #done: (founded: Founded) => void;
   readonly #failed: (error: unknown) => void;
   readonly #promise: FoundingPromise;
+  readonly #discoveryEndMs: number;
   readonly #stopListening: readonly (() => void)[];
   #timer: Timer | null = null;
   #isLooking = false;
@@ -77,6 +80,7 @@ class Founding {
     this.#done = done;
     this.#failed = failed;
     this.#promise = new FoundingPromise(options.clock);
+    this.#discoveryEndMs = options.clock.nowMs() + options.discoveryMs;
     this.#stopListening = [
       options.bus.onPeer(() => this.look()),
       options.bus.handle(MAY_NAME, async (from, body) => this.#promiseTo(from, body)),
@@ -116,6 +120,7 @@ class Founding {
       this.#tell("info", "Waiting for more nodes to found a cluster.", { found: newcomers.length, expect });
       return null;
     }
+    if (this.#options.clock.nowMs() < this.#discoveryEndMs) return null;
     const named = newcomers.slice(0, expect);
     if (named[0]?.memberId !== memberId) return null;
     return this.#found(named);

@@ -7,7 +7,10 @@ export interface HealthInput {
   readonly hasLeader: boolean;
 }
 
-type Health = Pick<AgentStatus["cluster"], "health" | "voters" | "votersReachable" | "failuresTolerated">;
+export type Health = Pick<
+  AgentStatus["cluster"],
+  "health" | "voters" | "votersReachable" | "failuresTolerated"
+>;
 
 /** How many more voters may fail, and that in a sentence. */
 export function healthOf({ reachable, unreachable, hasLeader }: HealthInput): Health {

@@ -1,4 +1,5 @@
 import type { Bus } from "../bus/bus.ts";
+import type { Peer } from "../bus/peer-table.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
@@ -13,7 +14,7 @@ import type { DataDirectory } from "./data-directory.ts";
 import { foundOrJoin } from "./founding.ts";
 import { Member } from "./member.ts";
 import { presenceOf } from "./presence-body.ts";
-import { statusOf } from "./status.ts";
+import { isOfAnotherCluster, statusOf } from "./status.ts";
 
 /** How often this node tells the others its state, at most; the bus sends only what has changed. */
 const ANNOUNCE_MS = 500;
@@ -21,7 +22,13 @@ const ANNOUNCE_MS = 500;
 /** Longest wait for another voter to take over when this one stops. */
 const HAND_OVER_MS = 2_000;
 
+/** A node that could found a cluster alone looks so long for one that is there. */
+const DISCOVERY_MS = 3_000;
+
 const CLUSTER_ID_BYTES = 16;
+
+/** Told once each; there are not many honest ones. */
+const STRANGERS_MAX = 64;
 
 export interface MembershipOptions {
   readonly node: {
@@ -33,6 +40,8 @@ export interface MembershipOptions {
   };
   readonly clusterName: string;
   readonly expect: number;
+  /** Brokers to meet others on are configured. */
+  readonly hasSeeds: boolean;
   readonly timing: ReplicaOptions["timing"];
   readonly data: DataDirectory;
   readonly log: ReplicaOptions["log"];
@@ -52,6 +61,8 @@ export class Membership {
   readonly #waiters: Waiters;
   readonly #stopping = new AbortController();
   readonly #startedMs: number;
+  /** Other clusters of our name that the log has told of. */
+  readonly #strangers = new Set<string>();
   #member: Member | null = null;
 
   constructor(options: MembershipOptions) {
@@ -62,7 +73,8 @@ export class Membership {
 
   /** Resumes, founds or joins; resolves when the node takes part. Rejects with `stopping` if `stop` comes first. */
   async start(): Promise<void> {
-    const { data, bus, clock, logger, recovered } = this.#options;
+    this.#options.bus.onPeer(({ peer }) => this.#reportStranger(peer));
+    const { data, bus, clock, logger, recovered, hasSeeds } = this.#options;
     this.#keepAnnouncing();
     if (data.clusterId !== null) {
       logger.log("info", "Resuming.", {
@@ -80,6 +92,7 @@ export class Membership {
       nodeId,
       memberId,
       expect: this.#options.expect,
+      discoveryMs: hasSeeds ? DISCOVERY_MS : 0,
       clock,
       logger,
       signal,
@@ -164,6 +177,21 @@ export class Membership {
     );
     if (this.#member === null) throw stopping();
     return this.#member;
+  }
+
+  #reportStranger(peer: Peer): void {
+    const { clusterId } = this.#options.data;
+    const other = peer.presence?.clusterId;
+    if (other == null || !isOfAnotherCluster(peer, clusterId) || this.#strangers.has(other)) return;
+    if (this.#strangers.size < STRANGERS_MAX) this.#strangers.add(other);
+    this.#options.logger.log(
+      "warn",
+      "Another cluster has the name of this one: give one of them another --cluster name.",
+      {
+        node: peer.nodeId,
+        cluster: other,
+      },
+    );
   }
 
   #keepAnnouncing(): void {

@@ -2,7 +2,10 @@ import type { Peer } from "../bus/peer-table.ts";
 import { nodeIdOf } from "../replica/member-id.ts";
 import type { ReplicaStatus } from "../replica/replica.ts";
 import type { AgentStatus, LinkStatus, MemberStatus } from "./agent-status.ts";
-import { healthOf } from "./health.ts";
+import { type Health, healthOf } from "./health.ts";
+
+/** Longer than any batch of honest writes takes. */
+const STUCK_MS = 10_000;
 
 export interface StatusInput {
   readonly node: {
@@ -30,7 +33,11 @@ export function statusOf(input: StatusInput): AgentStatus {
   return {
     version,
     node: { ...input.identity, name, uptimeMs: Math.round(input.uptimeMs), api, broker },
-    cluster: { name: input.clusterName, id: input.clusterId, ...clusterHealth(input, members) },
+    cluster: {
+      name: input.clusterName,
+      id: input.clusterId,
+      ...withTroubles(input, clusterHealth(input, members)),
+    },
     raft: {
       role: replica?.role ?? "waiting",
       term: replica?.term ?? 0,
@@ -38,13 +45,39 @@ export function statusOf(input: StatusInput): AgentStatus {
       lastIndex: replica?.lastIndex ?? 0,
       commitIndex: replica?.commitIndex ?? 0,
       appliedIndex: replica?.appliedIndex ?? 0,
+      isStuck: isStuck(input),
     },
     members,
     links: input.links,
   };
 }
 
-function clusterHealth(input: StatusInput, members: readonly MemberStatus[]): ReturnType<typeof healthOf> {
+/** Adds to the sentence what is wrong besides. */
+function withTroubles(input: StatusInput, health: Health): Health {
+  const troubles: string[] = [];
+  if (isStuck(input)) {
+    const seconds = Math.round((input.replica?.applyingMs ?? 0) / 1000);
+    troubles.push(
+      `this node's database is stuck behind entry ${input.replica?.appliedIndex} for ${seconds} s`,
+    );
+  }
+  const strangers = [...input.peers.values()].filter((peer) => isOfAnotherCluster(peer, input.clusterId));
+  for (const { nodeId, presence } of strangers) {
+    troubles.push(`${presence?.name || nodeId.slice(0, 8)} is in another cluster of this name`);
+  }
+  return { ...health, health: [health.health, ...troubles].join("; ") };
+}
+
+function isStuck({ replica }: StatusInput): boolean {
+  return (replica?.applyingMs ?? 0) > STUCK_MS;
+}
+
+/** True if the node belongs to a cluster of our name that is not ours. */
+export function isOfAnotherCluster({ up, presence }: Peer, clusterId: string | null): boolean {
+  return up && clusterId !== null && presence?.clusterId != null && presence.clusterId !== clusterId;
+}
+
+function clusterHealth(input: StatusInput, members: readonly MemberStatus[]): Health {
   const voters = members.filter((member) => member.role === "voter");
   if (voters.length === 0) {
     const up = [...input.peers.values()].filter((peer) => peer.up).length + 1;

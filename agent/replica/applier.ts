@@ -1,3 +1,4 @@
+import type { Clock } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Entry } from "../raft/types.ts";
 import type { CommandResult, LogPosition, Store, StoreEntry } from "../store/types.ts";
@@ -6,6 +7,7 @@ import type { CommandResult, LogPosition, Store, StoreEntry } from "../store/typ
 const BATCH_BYTES_MAX = 256 * 1024;
 
 export interface ApplierOptions {
+  readonly clock: Clock;
   readonly store: Store;
   /** Entries `from` to `to`, as many as fit, at least one. */
   readonly entries: (from: number, to: number, bytesMax: number) => readonly Entry[];
@@ -21,6 +23,8 @@ export class Applier {
   #applied: LogPosition;
   #target = 0;
   #isRunning = false;
+  /** When the batch that is with the store was given to it; null if there is none. */
+  #batchSinceMs: number | null = null;
   #isStopped = false;
 
   constructor(options: ApplierOptions) {
@@ -30,6 +34,11 @@ export class Applier {
 
   get appliedIndex(): number {
     return this.#applied.index;
+  }
+
+  /** For how long the store has been at the present batch, milliseconds; 0 if it has none. */
+  get batchAgeMs(): number {
+    return this.#batchSinceMs === null ? 0 : this.#options.clock.nowMs() - this.#batchSinceMs;
   }
 
   /** Entries up to `index` may be applied. */
@@ -58,7 +67,9 @@ export class Applier {
   async #applyBatch(): Promise<void> {
     const { entries, store, onApplied } = this.#options;
     const batch = entries(this.#applied.index + 1, this.#target, BATCH_BYTES_MAX);
+    this.#batchSinceMs = this.#options.clock.nowMs();
     const results = await store.apply(batch.map(toStoreEntry));
+    this.#batchSinceMs = null;
     invariant(results.length === batch.length, "the store answered another number of entries than it got");
     for (const [nth, entry] of batch.entries()) {
       this.#applied = { index: entry.index, term: entry.term };

@@ -46,6 +46,8 @@ export interface ReplicaStatus {
   readonly lastIndex: number;
   readonly commitIndex: number;
   readonly appliedIndex: number;
+  /** For how long the store has been at the entries behind it, milliseconds; 0 if there are none. */
+  readonly applyingMs: number;
   /** In both sets while the configuration is joint. */
   readonly voters: readonly MemberId[];
   readonly learners: readonly MemberId[];
@@ -90,6 +92,7 @@ export class Replica {
       onFailed: (error) => this.#fail(error),
     });
     this.#applier = new Applier({
+      clock,
       store,
       entries: (from, to, bytesMax) => this.#consensus.raft.entries(from, to, bytesMax),
       onApplied: (entry, result) => this.#onApplied(entry, result),
@@ -107,6 +110,7 @@ export class Replica {
       lastIndex,
       commitIndex,
       appliedIndex: this.#applier.appliedIndex,
+      applyingMs: this.#applier.batchAgeMs,
       voters: [...votersOf(configuration)],
       learners: configuration.learners,
     };

@@ -20,6 +20,7 @@ export function sampleStatus(): AgentStatus {
       lastIndex: 12,
       commitIndex: 12,
       appliedIndex: 11,
+      isStuck: false,
     },
     members: [{ nodeId: "a1", memberId: "m1", name: "shop-1", role: "voter", reachable: true, api: null }],
     links: [

@@ -143,7 +143,7 @@ t.test("one agent and its data directory", { timeout: IS_EVERY_CUT ? 1_800_000 :
           "--mqtt",
           "127.0.0.1:0",
         ]);
-        t.match(answer, { code: 1, stderr: new RegExp(`${name}`) }, `at ${at}`);
+        t.match(answer, { code: 78, stderr: new RegExp(`${name}`) }, `at ${at}`);
         t.match(answer.stderr, /corrupt|damaged/i);
       }
     },

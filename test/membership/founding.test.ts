@@ -56,7 +56,7 @@ class Newcomer {
     };
     const logger = { log };
     const { signal } = this.#stop;
-    return foundOrJoin({ bus, nodeId, memberId, expect, clock: systemClock, logger, signal });
+    return foundOrJoin({ bus, nodeId, memberId, expect, discoveryMs: 0, clock: systemClock, logger, signal });
   }
 
   async untilTold(message: string): Promise<void> {

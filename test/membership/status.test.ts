@@ -23,7 +23,16 @@ function input(peers: readonly [string, Peer][]): StatusInput {
     clusterId: "one",
     expect: 3,
     replica: {
-      ...{ memberId: a, role: "leader", term: 1, leader: a, lastIndex: 9, commitIndex: 9, appliedIndex: 9 },
+      ...{
+        memberId: a,
+        role: "leader",
+        term: 1,
+        leader: a,
+        lastIndex: 9,
+        commitIndex: 9,
+        appliedIndex: 9,
+        applyingMs: 0,
+      },
       ...{ voters, learners: [] },
     },
     peers: new Map(peers),
@@ -66,4 +75,17 @@ t.test("statusOf() says what is missing without a quorum, and before there is a 
     raft: { role: "waiting", leader: null },
     cluster: { health: /^waiting: 2 of 3 nodes/ },
   });
+});
+
+t.test("statusOf() says that the database is stuck, and that another cluster has the name", async (t) => {
+  const { replica, ...rest } = input([peer(B, b), peer(C, c)]);
+  if (replica === null) throw new Error("a replica");
+  const stuck = statusOf({ ...rest, replica: { ...replica, applyingMs: 61_000 } });
+  t.match(stuck, {
+    raft: { isStuck: true },
+    cluster: { health: /; this node's database is stuck behind entry 9 for 61 s/ },
+  });
+  t.notOk(statusOf({ ...rest, replica: { ...replica, applyingMs: 300 } }).raft.isStuck);
+  const apart = statusOf({ ...rest, clusterId: "two", replica });
+  t.match(apart.cluster.health, /name-b is in another cluster of this name; name-c is in another/);
 });
