@@ -15,6 +15,7 @@ import { type NodeRecord, readNodeRecord, writeNodeRecord } from "./node-record.
  *
  *     identity.key   who the node is
  *     node.json      which member of which cluster
+ *     lock           held by the agent that runs
  *     raft/          the log: the truth
  *     state.db, app.db   what the log made
  */
@@ -121,7 +122,7 @@ async function openReadable(path: string): Promise<Directory> {
   }
 }
 
-const UNREADABLE = ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENAMETOOLONG"];
+const UNREADABLE = ["ENOENT", "EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENAMETOOLONG"];
 
 function toReadable(error: unknown, path: string): unknown {
   const code = systemErrorCode(error);

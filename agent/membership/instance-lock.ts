@@ -1,45 +1,101 @@
-import { stat } from "node:fs/promises";
-import { createServer, type Server } from "node:net";
+import { open, rm, stat } from "node:fs/promises";
+import { connect, createServer, type Server } from "node:net";
+import { join } from "node:path";
 import { systemErrorCode } from "../platform/directory.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 
+const LOCK_FILE = "lock";
+
 /**
- * Only one agent may use a data directory. The lock is a name in Linux's abstract socket namespace (unix(7)), made
- * from the directory's device and inode: taking it is atomic, and the kernel drops it with the process however that
- * ends, so that no stale lock is ever left behind.
+ * Only one agent may use a data directory. The lock is two listening sockets, which the kernel closes with the process
+ * however that ends:
+ *
+ *     a name in Linux's abstract socket namespace (unix(7)), from the directory's device and inode: taking it is atomic and
+ *     it leaves nothing behind, but another network namespace (a container) does not see it
+ *     the socket `lock` in the directory: seen from everywhere; after a kill it stays behind and refuses connections
  */
 export class InstanceLock {
-  readonly #server: Server;
+  readonly #servers: readonly Server[];
+  readonly #path: string;
 
-  private constructor(server: Server) {
-    this.#server = server;
+  private constructor(servers: readonly Server[], path: string) {
+    this.#servers = servers;
+    this.#path = path;
   }
 
   /** Rejects with `data-locked` if another process holds it. */
   static async take(directory: string): Promise<InstanceLock> {
     const { dev, ino } = await stat(directory, { bigint: true });
-    const server = createServer((socket) => socket.destroy());
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", (error) => reject(toLockError(error, directory)));
-      server.listen(`\0trivet/${dev}/${ino}`, resolve);
-    });
-    // The lock alone keeps no process alive.
-    server.unref();
-    return new InstanceLock(server);
+    const name = await listen(`\0trivet/${dev}/${ino}`);
+    if (name === null) throw dataLocked(directory);
+    try {
+      const path = join(directory, LOCK_FILE);
+      const socket = await listenInDirectory(directory, path);
+      if (socket === null) throw dataLocked(directory);
+      return new InstanceLock([socket, name], path);
+    } catch (error) {
+      await close(name);
+      throw error;
+    }
   }
 
-  release(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#server.close(() => resolve());
-    });
+  async release(): Promise<void> {
+    await rm(this.#path, { force: true });
+    for (const server of this.#servers) await close(server);
   }
 }
 
-function toLockError(error: unknown, directory: string): unknown {
-  if (systemErrorCode(error) !== "EADDRINUSE") return error;
+/** Null if another process listens there. */
+async function listenInDirectory(directory: string, path: string): Promise<Server | null> {
+  // A socket's path has room for 107 bytes; through the open directory it is short, wherever that is.
+  const handle = await open(directory);
+  try {
+    const short = `/proc/self/fd/${handle.fd}/${LOCK_FILE}`;
+    const server = await listen(short);
+    if (server !== null || (await isAnswered(short))) return server;
+    await rm(path, { force: true });
+    return await listen(short);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Null if the address is in use. */
+function listen(path: string): Promise<Server | null> {
+  const server = createServer((socket) => socket.destroy());
+  return new Promise((resolve, reject) => {
+    server.once("error", (error) => {
+      if (systemErrorCode(error) === "EADDRINUSE") resolve(null);
+      else reject(error);
+    });
+    server.listen(path, () => {
+      // The lock alone keeps no process alive.
+      server.unref();
+      resolve(server);
+    });
+  });
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+  });
+}
+
+function dataLocked(directory: string): TrivetError {
   return new TrivetError(
     "data-locked",
     `Another agent runs on ${directory}: stop it first, or give this one its own directory with --data.`,
-    { cause: error },
   );
 }

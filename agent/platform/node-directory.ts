@@ -1,7 +1,7 @@
 import { constants, fdatasync, write } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rename, unlink } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import type { Directory, DiskFile } from "./directory.ts";
+import { type Directory, type DiskFile, systemErrorCode } from "./directory.ts";
 import { invariant } from "./invariant.ts";
 
 /** Files that only the agent's user may read. */
@@ -19,13 +19,7 @@ export class NodeDirectory implements Directory {
   /** Makes the directory, and the ones above it, durably if it is not there. */
   static async open(path: string): Promise<NodeDirectory> {
     const absolute = resolve(path);
-    const firstMade = await mkdir(absolute, { recursive: true, mode: DIRECTORY_MODE });
-    if (firstMade !== undefined) {
-      for (let made = absolute; ; made = dirname(made)) {
-        await syncDirectory(dirname(made));
-        if (made === firstMade) break;
-      }
-    }
+    await makeDurably(absolute);
     return new NodeDirectory(absolute);
   }
 
@@ -56,6 +50,31 @@ export class NodeDirectory implements Directory {
   #pathOf(name: string): string {
     invariant(name !== "" && name === basename(name), `A file name, not a path, was expected: ${name}`);
     return join(this.path, name);
+  }
+}
+
+/** Level by level: Node's recursive mkdir never ends where the kernel says ENOENT below a directory that is there (/proc). */
+async function makeDurably(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: DIRECTORY_MODE });
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === "EEXIST" && (await stat(path)).isDirectory()) return;
+    const parent = dirname(path);
+    if (code !== "ENOENT" || (await isThere(parent))) throw error;
+    await makeDurably(parent);
+    await mkdir(path, { mode: DIRECTORY_MODE });
+  }
+  await syncDirectory(dirname(path));
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (systemErrorCode(error) === "ENOENT") return false;
+    throw error;
   }
 }
 

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { type Test, t } from "tap";
 import { DataDirectory } from "../../agent/membership/data-directory.ts";
 import { systemClock } from "../../agent/platform/clock.ts";
@@ -44,18 +45,26 @@ t.test("open() refuses a directory that another holds, until that one lets go", 
   await (await open(path)).close();
 });
 
+/** Opens and closes the directory in a process that has its own network namespace (unshare(1)). */
+async function openElsewhere(path: string): Promise<readonly [number | null, string]> {
+  const script = `const data = await (${openerOf(path)}); await data.close();`;
+  const child = spawn("unshare", ["-n", process.execPath, "--input-type=module", "-e", script]);
+  const [stderr] = await Promise.all([text(child.stderr), once(child, "close")]);
+  return [child.exitCode, stderr];
+}
+
+/** JavaScript for another process: a promise of the opened directory. */
+function openerOf(path: string): string {
+  const [data, random, clock] = ["membership/data-directory", "platform/random", "platform/clock"].map(
+    (name) => JSON.stringify(new URL(`../../agent/${name}.js`, import.meta.url)),
+  );
+  return `Promise.all([import(${data}), import(${random}), import(${clock})]).then(([d, r, c]) =>
+    d.DataDirectory.open(${JSON.stringify(path)}, r.systemRandom, c.systemClock))`;
+}
+
 t.test("the lock dies with its process, however that ends", async (t) => {
   const path = await newPath(t);
-  const url = new URL("../../agent/membership/data-directory.js", import.meta.url);
-  const clock = new URL("../../agent/platform/clock.js", import.meta.url);
-  const random = new URL("../../agent/platform/random.js", import.meta.url);
-  const script = `
-    const { systemClock } = await import(${JSON.stringify(clock)});
-    const { DataDirectory } = await import(${JSON.stringify(url)});
-    const { systemRandom } = await import(${JSON.stringify(random)});
-    await DataDirectory.open(${JSON.stringify(path)}, systemRandom, systemClock);
-    console.log("open");
-    setInterval(() => undefined, 1_000);`;
+  const script = `await (${openerOf(path)}); console.log("open"); setInterval(() => undefined, 1_000);`;
   const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -107,6 +116,35 @@ t.test("a node that lost all but its key is heard again: its session goes on", a
   t.ok(third.session > second.session);
   await third.close();
 });
+
+t.test("open() says so where no directory can be made", async (t) => {
+  // The kernel says ENOENT here, though /proc is there.
+  await t.rejects(open("/proc/trivet-test"), {
+    code: "data-unreadable",
+    message: /\/proc\/trivet-test.*ENOENT/,
+  });
+});
+
+t.test("a path that is too long for a socket is locked all the same", async (t) => {
+  const path = join(await newPath(t), "d".repeat(120), "data");
+  const first = await open(path);
+  await t.rejects(open(path), { code: "data-locked" });
+  await first.close();
+});
+
+t.test(
+  "the lock holds in another network namespace, too",
+  { skip: process.getuid?.() !== 0 && "needs root" },
+  async (t) => {
+    const path = await newPath(t);
+    const first = await open(path);
+    const [code, stderr] = await openElsewhere(path);
+    t.equal(code, 1);
+    t.match(stderr, /Another agent runs on/);
+    await first.close();
+    t.equal((await openElsewhere(path))[0], 0, "and is free there once it is free here");
+  },
+);
 
 t.test("damaged files get a clear error and are left alone", async (t) => {
   for (const [file, code] of [
