@@ -62,3 +62,5 @@ export const WORKER_RESTARTS_MAX = 3;
 export const WORKER_RESTARTS_WINDOW_MS = 10 * 60_000;
 /** From the start of a worker until it has opened both files (WAL recovery included). */
 export const WORKER_START_TIMEOUT_MS = 60_000;
+/** From `close` until what waits is done; then the worker is ended, and the Raft log repeats what it had not committed. */
+export const CLOSE_TIMEOUT_MS = 5_000;

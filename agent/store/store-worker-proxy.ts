@@ -2,7 +2,12 @@ import type { Clock } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
-import { JOBS_IN_FLIGHT_MAX, WORKER_RESTARTS_MAX, WORKER_RESTARTS_WINDOW_MS } from "./limits.ts";
+import {
+  CLOSE_TIMEOUT_MS,
+  JOBS_IN_FLIGHT_MAX,
+  WORKER_RESTARTS_MAX,
+  WORKER_RESTARTS_WINDOW_MS,
+} from "./limits.ts";
 import { RestartBudget } from "./restart-budget.ts";
 import { sliceEntries } from "./slice-entries.ts";
 import { type ApplyJob, type QueryJob, type StoreJob, sendJob } from "./store-jobs.ts";
@@ -92,10 +97,15 @@ export class StoreWorkerProxy {
     return this.#enqueue((settling) => ({ kind: "checkpoint", ...settling }));
   }
 
-  /** After all that waits. */
+  /** After all that waits, but within `CLOSE_TIMEOUT_MS`: then the thread is ended wherever it is. */
   async close(): Promise<void> {
     if (this.#failure !== undefined) return;
-    await this.#enqueue<void>((settling) => ({ kind: "close", ...settling }));
+    const deadline = this.#options.clock.setTimer(CLOSE_TIMEOUT_MS, () => this.#onCloseDeadline());
+    try {
+      await this.#enqueue<void>((settling) => ({ kind: "close", ...settling }));
+    } finally {
+      deadline.cancel();
+    }
   }
 
   #enqueue<Answer>(
@@ -138,6 +148,7 @@ export class StoreWorkerProxy {
   }
 
   #onReport(report: WorkerReport): void {
+    if (this.#hasClosed) return;
     switch (report.kind) {
       case "opened":
         this.#onOpened(report.applied);
@@ -209,6 +220,16 @@ export class StoreWorkerProxy {
     job.resolve();
   }
 
+  /** Nothing is lost: what the files do not have is in the Raft log, and is applied again. */
+  #onCloseDeadline(): void {
+    this.#options.logger.log("warn", "the database worker was ended in the middle of its work to close", {
+      closeTimeoutMs: CLOSE_TIMEOUT_MS,
+      applied: this.#applied?.index,
+    });
+    this.#hasClosed = true;
+    this.#endWorker();
+  }
+
   /** The job `id`, which is not in flight any more. */
   #take<Kind extends StoreJob["kind"]>(id: number, kind: Kind): Extract<StoreJob, { readonly kind: Kind }> {
     const job = this.#inFlight.get(id);
@@ -224,9 +245,10 @@ export class StoreWorkerProxy {
       this.#link.cancel(job.sentAs);
       isRunning = this.#isReady && this.#link.runningJob === job.sentAs;
     }
+    const limit = `${Math.round(timeoutMs)} ms`;
     const message = isRunning
-      ? `The query ran for longer than its ${timeoutMs} ms and was ended. Make it cheaper, or give it more time.`
-      : `The query waited its ${timeoutMs} ms behind other work. Try again, or give it more time.`;
+      ? `The query ran for longer than its ${limit} and was ended. Make it cheaper, or give it more time.`
+      : `The query waited its ${limit} behind other work. Try again, or give it more time.`;
     settleQuery(job, () => job.reject(new TrivetError("query-timeout", message)));
     this.#waiting = this.#waiting.filter((waiting) => waiting !== job);
     if (isRunning) this.#endWorker();
@@ -244,6 +266,7 @@ export class StoreWorkerProxy {
   }
 
   #onWorkerEnd(link: WorkerLink, reason: string): void {
+    if (this.#hasClosed) this.#settleClosed();
     if (this.#hasClosed || this.#failure !== undefined) return;
     this.#isReady = false;
     if (reason !== "" && !this.#mayRestart(link, reason)) return;
@@ -275,14 +298,23 @@ export class StoreWorkerProxy {
     this.#options.logger.log("error", "the database of this node has failed", { reason });
     this.#endWorker();
     this.#onFirst.onFailed(this.#failure);
+    for (const job of this.#takeAll()) rejectJob(job, this.#failure);
+  }
+
+  /** What was cut off to close: the closing itself is done. */
+  #settleClosed(): void {
+    const error = new TrivetError("store-closed", "The store was closed before it was done with this.");
+    for (const job of this.#takeAll()) {
+      if (job.kind === "close") job.resolve();
+      else rejectJob(job, error);
+    }
+  }
+
+  #takeAll(): readonly StoreJob[] {
     const jobs = [...this.#inFlight.values(), ...this.#waiting];
     this.#inFlight.clear();
     this.#waiting = [];
-    for (const job of jobs) {
-      const failure = this.#failure;
-      if (job.kind === "query") settleQuery(job, () => job.reject(failure));
-      else job.reject(failure);
-    }
+    return jobs;
   }
 }
 
@@ -292,6 +324,11 @@ function settleQuery(job: QueryJob, settle: () => void): void {
   job.isSettled = true;
   job.deadline.cancel();
   settle();
+}
+
+function rejectJob(job: StoreJob, error: Error): void {
+  if (job.kind === "query") settleQuery(job, () => job.reject(error));
+  else job.reject(error);
 }
 
 function isOfKind<Kind extends StoreJob["kind"]>(

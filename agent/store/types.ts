@@ -73,6 +73,9 @@ export interface Store {
   query(statements: readonly SqlStatement[], options: { readonly timeoutMs: number }): Promise<CommandResult>;
   /** Commits what is applied and makes it durable in both files; resolves with the durable position. */
   checkpoint(): Promise<LogPosition>;
-  /** After all that waits: commits, closes the files. Idempotent. Everything else is then rejected with `store-closed`. */
+  /**
+   * After all that waits: commits, closes the files. What is not done within `CLOSE_TIMEOUT_MS` is ended and rejected
+   * with `store-closed`; the log has its entries. Idempotent. Everything else is then rejected with `store-closed`.
+   */
   close(): Promise<void>;
 }

@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import t from "tap";
 import { systemClock } from "../../agent/platform/clock.ts";
-import { QUERIES_MAX, WORKER_RESTARTS_MAX } from "../../agent/store/limits.ts";
+import { CLOSE_TIMEOUT_MS, QUERIES_MAX, WORKER_RESTARTS_MAX } from "../../agent/store/limits.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
 import { crashEntry } from "./crash-log.ts";
 import { ENDLESS, entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
@@ -16,6 +16,9 @@ import { ENDLESS, entry, PATIENT_MS, StoreNode, statement } from "./store-node.t
 t.setTimeout(120_000);
 
 const faultyWorker = new URL("./faulty-worker.js", import.meta.url);
+/** A write that a node would apply for ever. */
+const ENDLESS_WRITE =
+  "INSERT INTO t SELECT count(*) FROM (WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c)";
 const COUNT = "SELECT count(*) FROM t";
 
 t.test("query deadlines", async (t) => {
@@ -50,7 +53,7 @@ t.test("query deadlines", async (t) => {
     const slow = node.execute([
       "INSERT INTO t WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 400000) SELECT x FROM c",
     ]);
-    await t.rejects(node.store.query([statement(COUNT)], { timeoutMs: 0 }), {
+    await t.rejects(node.store.query([statement(COUNT)], { timeoutMs: 0.0625 }), {
       code: "query-timeout",
       message: /waited its 0 ms/,
     });
@@ -86,6 +89,31 @@ t.test("query deadlines", async (t) => {
     await t.rejects(node.queryOne(greedy), { code: "query-failed", message: /out of memory/ });
     t.same(await node.rows("SELECT count(*) FROM t WHERE a LIKE 'cut%'"), [[10]]);
   });
+});
+
+t.test("close() ends an endless apply() at its deadline, and nothing before it is lost", async (t) => {
+  const messages: string[] = [];
+  const node = await StoreNode.create({ logger: { log: (_level, message) => messages.push(message) } });
+  t.teardown(() => node.remove());
+  await node.execute(["CREATE TABLE t (a)"]);
+  await node.execute(["INSERT INTO t VALUES (1)"]);
+  const endless = t.rejects(node.execute([ENDLESS_WRITE]), { code: "store-closed" });
+  const behind = [
+    t.rejects(node.store.apply([entry(4, ["INSERT INTO t VALUES (2)"])]), { code: "store-closed" }),
+    t.rejects(node.queryOne(COUNT), { code: "store-closed" }),
+    t.rejects(node.store.checkpoint(), { code: "store-closed" }),
+  ];
+  const start = systemClock.nowMs();
+  await node.store.close();
+  const tookMs = systemClock.nowMs() - start;
+  t.ok(tookMs >= CLOSE_TIMEOUT_MS - 1, `closed after ${tookMs} ms`);
+  await Promise.all([endless, ...behind]);
+  t.same(messages, ["the database worker was ended in the middle of its work to close"]);
+
+  await node.reopen();
+  const log = [entry(1, ["CREATE TABLE t (a)"]), entry(2, ["INSERT INTO t VALUES (1)"])];
+  await node.store.apply(log.slice(node.store.applied.index));
+  t.same(await node.rows("SELECT a FROM t"), [[1]]);
 });
 
 t.test("apply() survives a statement that makes SQLite drop the transaction", async (t) => {
