@@ -42,6 +42,8 @@ export const agentCommand: Command = {
       readFile: (path) => readFileSync(path, "utf8"),
       machine: { hostname: hostname() },
     });
+    // A log that nobody takes (a closed pipe, a full disk) is not worth the service: its lines are dropped.
+    io.stderr.on("error", () => undefined);
     const logger = createLineLogger({
       level: settings.logLevel,
       journal: isJournal(io.env),

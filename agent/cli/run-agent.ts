@@ -61,18 +61,24 @@ export async function runAgent(options: {
       api: api.url,
       broker: bus.brokerUrl,
     });
-    membership.start().catch((error: unknown) => failure.fail(error));
+    membership.start().catch((error: unknown) => {
+      // A stop ends the wait for a cluster, which is no failure.
+      if (!signal.aborted) failure.fail(error);
+    });
     await Promise.race([failure.happened, aborted(signal)]);
     logger.log("info", "Stopping.", { reason: signal.reason });
     await membership.handOver();
-  } finally {
-    await opened.closeAll();
+  } catch (error) {
+    failure.fail(error);
   }
+  failure.fail(await opened.closeAll());
+  failure.throwIfAny();
 }
 
 /** The first thing that went wrong for good. */
 class Failure {
   readonly happened: Promise<never>;
+  #first: unknown = null;
   #reject: (error: unknown) => void = () => undefined;
 
   constructor() {
@@ -83,8 +89,14 @@ class Failure {
     this.happened.catch(() => undefined);
   }
 
+  /** Only the first counts: what comes after it may be its consequence. Null is none. */
   fail(error: unknown): void {
-    this.#reject(error);
+    this.#first ??= error;
+    if (this.#first !== null) this.#reject(this.#first);
+  }
+
+  throwIfAny(): void {
+    if (this.#first !== null) throw this.#first;
   }
 }
 
@@ -102,15 +114,19 @@ class OpenedParts {
     return part;
   }
 
-  async closeAll(): Promise<void> {
+  /** Resolves with the first error; null if all went well. */
+  async closeAll(): Promise<unknown> {
+    let first: unknown = null;
     for (const { name, part } of this.#parts.reverse()) {
       try {
         await part.close();
       } catch (error) {
         // One that fails must not keep the others open.
         this.#logger.log("error", `The ${name} could not be closed cleanly.`, { reason: error });
+        first ??= error;
       }
     }
+    return first;
   }
 }
 

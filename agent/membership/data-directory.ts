@@ -138,7 +138,7 @@ function toReadable(error: unknown, path: string): unknown {
  * A member that lost its log has forgotten whom it voted for and what it acknowledged: it must never speak under its old
  * id again (design: a member is one incarnation).
  */
-function logLost(path: string, found: string): TrivetError {
+export function logLost(path: string, found: string): TrivetError {
   return new TrivetError(
     "log-lost",
     `In ${path}, ${found}. This member must not vote any more. Restore the whole directory as it was when the agent last stopped, or empty it to start as a new member.`,

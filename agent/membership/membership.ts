@@ -4,13 +4,13 @@ import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
-import { foundCluster } from "../replica/found-cluster.ts";
+import { beginLog, foundCluster, isBlank } from "../replica/found-cluster.ts";
 import type { ReplicaOptions } from "../replica/replica.ts";
 import { stopping } from "../replica/sql-errors.ts";
 import type { SqlService } from "../replica/sql-service.ts";
 import { Waiters } from "../replica/waiters.ts";
 import type { AgentStatus } from "./agent-status.ts";
-import type { DataDirectory } from "./data-directory.ts";
+import { type DataDirectory, logLost } from "./data-directory.ts";
 import { foundOrJoin } from "./founding.ts";
 import { Member } from "./member.ts";
 import { presenceOf } from "./presence-body.ts";
@@ -77,6 +77,7 @@ export class Membership {
     const { data, bus, clock, logger, recovered, hasSeeds } = this.#options;
     this.#keepAnnouncing();
     if (data.clusterId !== null) {
+      if (isBlank(recovered)) throw logLost(data.path, "the log in raft/ is blank");
       logger.log("info", "Resuming.", {
         cluster: data.clusterId,
         lastIndex: recovered.entries.at(-1)?.index ?? 0,
@@ -98,9 +99,10 @@ export class Membership {
       signal,
     });
     if (founded.kind === "invited") {
+      const blank = await beginLog(this.#options.log);
       await data.joinCluster(founded.clusterId);
       logger.log("info", "Joined a cluster.", { cluster: founded.clusterId });
-      this.#takePart(founded.clusterId, recovered, false);
+      this.#takePart(founded.clusterId, blank, false);
       return;
     }
     const firstRecovered = await foundCluster(this.#options.log, founded.voters);

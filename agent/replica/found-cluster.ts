@@ -16,3 +16,18 @@ export async function foundCluster(
   await log.append({ hardState, entries });
   return { base: { index: 0, term: 0 }, entries, hardState };
 }
+
+/**
+ * Makes the log of a member that is invited into a cluster durable before it takes part: empty, but in the founder's first term, which
+ * nobody votes in. So a log that is found without any term later is known to be lost.
+ */
+export async function beginLog(log: ReplicaLog): Promise<ConsensusOptions["recovered"]> {
+  const hardState = { term: 1, vote: null, commit: 0 };
+  await log.append({ hardState, entries: [] });
+  return { base: { index: 0, term: 0 }, entries: [], hardState };
+}
+
+/** True if the log has never been part of a cluster, or has lost all that it held. */
+export function isBlank(recovered: ConsensusOptions["recovered"]): boolean {
+  return recovered.hardState.term === 0;
+}

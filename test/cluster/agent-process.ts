@@ -86,6 +86,11 @@ export class AgentProcess {
     return child.exitCode;
   }
 
+  /** Nobody reads what the agent logs from now on. */
+  closeLog(): void {
+    this.#child?.stderr?.destroy();
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child?.kill(signal);
   }

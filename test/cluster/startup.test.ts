@@ -113,7 +113,7 @@ t.test("one agent and its data directory", { timeout: IS_EVERY_CUT ? 1_800_000 :
     const wrong: string[] = [];
     await inParallel(cuts, async (cut) => {
       const copy = await mkdtemp(join(cluster.directory, "cut-"));
-      await cp(before, copy, { recursive: true });
+      await copyData(before, copy);
       const bytes = Buffer.concat([written.bytes.subarray(0, cut), Buffer.alloc(written.bytes.length - cut)]);
       await writeFile(join(copy, "raft", written.name), bytes);
       const rows = await idsAfterRestart(copy);
@@ -149,9 +149,49 @@ t.test("one agent and its data directory", { timeout: IS_EVERY_CUT ? 1_800_000 :
     },
   );
 
+  await t.test("a log that was emptied: the agent does not start as if it had never voted", async (t) => {
+    const { name, bytes } = await readSegment(agent.directory);
+    const copy = await copyOf(agent, "emptied");
+    for (const content of [Buffer.alloc(0), Buffer.alloc(bytes.length)]) {
+      await writeFile(join(copy, "raft", name), content);
+      const answer = await runTrivet([
+        "agent",
+        "--data",
+        copy,
+        "--http",
+        "127.0.0.1:0",
+        "--mqtt",
+        "127.0.0.1:0",
+      ]);
+      t.match(answer, { code: 78, stderr: /log/ }, `${content.length} bytes of zeros`);
+    }
+    // Also where the databases do not give it away.
+    for (const file of ["app.db", "app.db-wal", "state.db", "state.db-wal"])
+      await rm(join(copy, file), { force: true });
+    const answer = await runTrivet([
+      "agent",
+      "--data",
+      copy,
+      "--http",
+      "127.0.0.1:0",
+      "--mqtt",
+      "127.0.0.1:0",
+    ]);
+    t.match(answer, { code: 78, stderr: /the log in raft\/ is blank/ });
+  });
+
+  await t.test("an agent goes on when nobody reads its log any more", async (t) => {
+    agent.start();
+    await cluster.untilLed();
+    agent.closeLog();
+    // Each makes it say something: another link, another client, and at last its own stop.
+    t.match(await agent.execute(["INSERT INTO kept VALUES (22)"]), { status: 200 });
+    t.equal(await agent.stop(), 0);
+  });
+
   async function copyOf(from: AgentProcess, name: string): Promise<string> {
     const copy = join(cluster.directory, name);
-    await cp(from.directory, copy, { recursive: true });
+    await copyData(from.directory, copy);
     return copy;
   }
 });
@@ -193,4 +233,9 @@ async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<voi
 
 function range(from: number, to: number): readonly number[] {
   return Array.from({ length: Math.max(0, to - from + 1) }, (_, nth) => from + nth);
+}
+
+/** All but the lock, which is a socket. */
+function copyData(from: string, to: string): Promise<void> {
+  return cp(from, to, { recursive: true, filter: (path) => basename(path) !== "lock" });
 }
