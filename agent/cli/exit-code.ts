@@ -16,6 +16,7 @@ const CONFIGURATION_CODES: readonly string[] = [
   "address-unavailable",
   "data-locked",
   "data-unreadable",
+  "identity-mismatch",
   "identity-unreadable",
   "log-behind-store",
   "log-corrupt",

@@ -44,8 +44,8 @@ export class DataDirectory {
   }
 
   /**
-   * Opens or makes it, and begins a new session. Rejects with `data-unreadable`, `data-locked`, `identity-unreadable`
-   * or `log-lost`.
+   * Opens or makes it, and begins a new session. Rejects with `data-unreadable`, `data-locked`, `identity-unreadable`,
+   * `identity-mismatch` or `log-lost`.
    */
   static async open(path: string, random: Random, clock: Clock): Promise<DataDirectory> {
     const directory = await openReadable(path);
@@ -53,7 +53,13 @@ export class DataDirectory {
     try {
       const raft = await openReadable(join(directory.path, "raft"));
       const identity = await openIdentity(directory);
-      const record = await beginSession(directory, raft, random, clock.wallMs());
+      const record = await beginSession({
+        directory,
+        raft,
+        nodeId: identity.nodeId,
+        random,
+        wallMs: clock.wallMs(),
+      });
       return new DataDirectory({ directory, raft, identity, lock, record });
     } catch (error) {
       await lock.release();
@@ -86,13 +92,16 @@ export class DataDirectory {
   }
 }
 
-async function beginSession(
-  directory: Directory,
-  raft: Directory,
-  random: Random,
-  wallMs: number,
-): Promise<NodeRecord> {
+async function beginSession(options: {
+  readonly directory: Directory;
+  readonly raft: Directory;
+  readonly nodeId: string;
+  readonly random: Random;
+  readonly wallMs: number;
+}): Promise<NodeRecord> {
+  const { directory, raft, nodeId, random, wallMs } = options;
   const known = await readNodeRecord(directory);
+  if (known !== null && known.nodeId !== nodeId) throw foreignRecord(directory.path);
   const logFiles = await raft.list();
   if (known === null && logFiles.length > 0)
     throw logLost(directory.path, "there is a log in raft/ but no node.json");
@@ -103,7 +112,13 @@ async function beginSession(
   // The others take no session of this identity that is below one they have seen, and node.json may have been lost with
   // the count: so the clock counts too, where it is ahead.
   const session = Math.max((known?.session ?? 0) + 1, Math.floor(wallMs));
-  const record: NodeRecord = { incarnation: newIncarnation(random), clusterId: null, ...known, session };
+  const record: NodeRecord = {
+    nodeId,
+    incarnation: newIncarnation(random),
+    clusterId: null,
+    ...known,
+    session,
+  };
   await writeNodeRecord(directory, record);
   return record;
 }
@@ -131,6 +146,13 @@ function toReadable(error: unknown, path: string): unknown {
     "data-unreadable",
     `The data directory ${path} cannot be used (${code}): it must be a directory that this user may read and write. Mend its owner and mode, or choose another one with --data.`,
     { cause: error },
+  );
+}
+
+function foreignRecord(path: string): TrivetError {
+  return new TrivetError(
+    "identity-mismatch",
+    `In ${path}, identity.key and node.json are of two nodes. Restore the key that belongs to this data, or empty the directory to start as a new node.`,
   );
 }
 

@@ -27,7 +27,7 @@ export interface FoundingOptions {
   readonly memberId: string;
   /** How many nodes found a cluster together. */
   readonly expect: number;
-  /** How long to look for a cluster before one is founded, milliseconds. */
+  /** How long to look for a cluster before one is founded alone, milliseconds. */
   readonly discoveryMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -120,7 +120,8 @@ class Founding {
       this.#tell("info", "Waiting for more nodes to found a cluster.", { found: newcomers.length, expect });
       return null;
     }
-    if (this.#options.clock.nowMs() < this.#discoveryEndMs) return null;
+    // Who founds alone asks nobody, so it looks first whether there is a cluster already.
+    if (expect === 1 && this.#options.clock.nowMs() < this.#discoveryEndMs) return null;
     const named = newcomers.slice(0, expect);
     if (named[0]?.memberId !== memberId) return null;
     return this.#found(named);

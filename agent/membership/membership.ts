@@ -185,7 +185,8 @@ export class Membership {
     const { clusterId } = this.#options.data;
     const other = peer.presence?.clusterId;
     if (other == null || !isOfAnotherCluster(peer, clusterId) || this.#strangers.has(other)) return;
-    if (this.#strangers.size < STRANGERS_MAX) this.#strangers.add(other);
+    if (this.#strangers.size >= STRANGERS_MAX) return;
+    this.#strangers.add(other);
     this.#options.logger.log(
       "warn",
       "Another cluster has the name of this one: give one of them another --cluster name.",

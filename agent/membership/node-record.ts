@@ -7,6 +7,8 @@ const FORMAT = 1;
 
 /** What a node remembers of itself besides its key, its log and its databases. */
 export interface NodeRecord {
+  /** Whose record it is: it stays with its key. */
+  readonly nodeId: string;
   /** 8 hex digits, made with the log: another log is another member. */
   readonly incarnation: string;
   /** Null until the node belongs to a cluster. */
@@ -43,9 +45,10 @@ function parseNodeRecord(text: string): NodeRecord | null {
     return null;
   }
   if (typeof value !== "object" || value === null) return null;
-  const { format, incarnation, clusterId, session } = value as Readonly<Record<string, unknown>>;
+  const { format, nodeId, incarnation, clusterId, session } = value as Readonly<Record<string, unknown>>;
+  if (typeof nodeId !== "string") return null;
   if (format !== FORMAT || typeof incarnation !== "string" || !/^[0-9a-f]{8}$/.test(incarnation)) return null;
   if (clusterId !== null && typeof clusterId !== "string") return null;
   if (typeof session !== "number" || !Number.isSafeInteger(session)) return null;
-  return { incarnation, clusterId, session };
+  return { nodeId, incarnation, clusterId, session };
 }

@@ -13,6 +13,8 @@ export interface ApplierOptions {
   readonly entries: (from: number, to: number, bytesMax: number) => readonly Entry[];
   /** Called in log order, once for each entry. */
   readonly onApplied: (entry: Entry, result: CommandResult) => void;
+  /** Called after the last entry of each batch. */
+  readonly onBatch: () => void;
   /** The store failed: nothing may be applied any more. */
   readonly onFailed: (error: unknown) => void;
 }
@@ -65,7 +67,7 @@ export class Applier {
   }
 
   async #applyBatch(): Promise<void> {
-    const { entries, store, onApplied } = this.#options;
+    const { entries, store, onApplied, onBatch } = this.#options;
     const batch = entries(this.#applied.index + 1, this.#target, BATCH_BYTES_MAX);
     this.#batchSinceMs = this.#options.clock.nowMs();
     const results = await store.apply(batch.map(toStoreEntry));
@@ -75,6 +77,7 @@ export class Applier {
       this.#applied = { index: entry.index, term: entry.term };
       onApplied(entry, results[nth] ?? []);
     }
+    onBatch();
   }
 }
 

@@ -95,7 +95,8 @@ export class Replica {
       clock,
       store,
       entries: (from, to, bytesMax) => this.#consensus.raft.entries(from, to, bytesMax),
-      onApplied: (entry, result) => this.#onApplied(entry, result),
+      onApplied: (entry, result) => this.#proposals.applied(entry.index, entry.term, result),
+      onBatch: () => this.#waiters.changed(),
       onFailed: (error) => this.#fail(error),
     });
   }
@@ -240,11 +241,6 @@ export class Replica {
   #onProgress(): void {
     this.#reportRole();
     this.#applier.advance(this.#consensus.raft.applicableIndex);
-    this.#waiters.changed();
-  }
-
-  #onApplied(entry: Entry, result: CommandResult): void {
-    this.#proposals.applied(entry.index, entry.term, result);
     this.#waiters.changed();
   }
 

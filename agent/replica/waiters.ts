@@ -10,6 +10,7 @@ interface Waiter {
 export class Waiters {
   readonly #clock: Clock;
   readonly #waiting = new Map<Waiter, () => boolean>();
+  #failure: TrivetError | null = null;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -17,6 +18,7 @@ export class Waiters {
 
   /** Resolves once `isMet` holds, rejects with what `onTimeout` makes after `timeoutMs`. */
   until(isMet: () => boolean, timeoutMs: number, onTimeout: () => TrivetError): Promise<void> {
+    if (this.#failure !== null) return Promise.reject(this.#failure);
     if (isMet()) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const timer = this.#clock.setTimer(Math.max(0, timeoutMs), () => {
@@ -46,8 +48,9 @@ export class Waiters {
     }
   }
 
-  /** Rejects everyone: the owner stops. */
+  /** Rejects everyone, now and from now on: the owner stops. */
   fail(error: TrivetError): void {
+    this.#failure ??= error;
     for (const waiter of this.#waiting.keys()) waiter.reject(error);
     this.#waiting.clear();
   }

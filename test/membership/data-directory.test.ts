@@ -117,6 +117,13 @@ t.test("a node that lost all but its key is heard again: its session goes on", a
   await third.close();
 });
 
+t.test("open() refuses data whose key was lost or swapped: the member is bound to it", async (t) => {
+  const path = await newPath(t);
+  await (await open(path)).close();
+  await rm(join(path, "identity.key"));
+  await t.rejects(open(path), { code: "identity-mismatch", message: /identity\.key and node\.json/ });
+});
+
 t.test("open() says so where no directory can be made", async (t) => {
   // The kernel says ENOENT here, though /proc is there.
   await t.rejects(open("/proc/trivet-test"), {
