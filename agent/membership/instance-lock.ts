@@ -52,7 +52,7 @@ async function listenInDirectory(directory: string, path: string): Promise<Serve
   try {
     const short = `/proc/self/fd/${handle.fd}/${LOCK_FILE}`;
     const server = await listen(short);
-    if (server !== null || (await isAnswered(short))) return server;
+    if (server !== null || !(await isLeftBehind(short))) return server;
     await rm(path, { force: true });
     return await listen(short);
   } finally {
@@ -76,14 +76,18 @@ function listen(path: string): Promise<Server | null> {
   });
 }
 
-function isAnswered(path: string): Promise<boolean> {
+/** True only if nobody has the socket open (ECONNREFUSED): a holder that is stopped, or has no time, holds it still. */
+function isLeftBehind(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);
     socket.once("connect", () => {
       socket.destroy();
-      resolve(true);
+      resolve(false);
     });
-    socket.once("error", () => resolve(false));
+    socket.once("error", (error) => {
+      const code = systemErrorCode(error);
+      resolve(code === "ECONNREFUSED" || code === "ENOENT");
+    });
   });
 }
 
