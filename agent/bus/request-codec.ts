@@ -16,7 +16,7 @@ export type ReplyMessage =
   | { readonly kind: "error"; readonly id: number; readonly code: string; readonly message: string };
 
 const METHOD_BYTES_MAX = 64;
-const CODE_BYTES_MAX = 64;
+const CODE_BYTES_MAX = 256;
 const MESSAGE_BYTES_MAX = 4096;
 
 export function encodeRequest(request: RequestMessage): Uint8Array {

@@ -85,6 +85,8 @@ export class Membership {
       this.#takePart(data.clusterId, recovered, false);
       return;
     }
+    if (this.#options.store.applied.index > 0)
+      throw logLost(data.path, "there are databases but no log that made them");
     const { nodeId } = data.identity;
     const { memberId } = data;
     const { signal } = this.#stopping;

@@ -59,6 +59,8 @@ export class Applier {
     try {
       while (!this.#isStopped && this.#applied.index < this.#target) await this.#applyBatch();
     } catch (error) {
+      // Once stopped, the store may close under the last batch: the log has it.
+      if (this.#isStopped) return;
       this.#isStopped = true;
       this.#options.onFailed(error);
     } finally {

@@ -70,6 +70,8 @@ export class ClusterSql implements SqlService {
     this.#stopHandling = [
       this.#transport.handle(EXECUTE, async (_from, body) => {
         const { statements, transaction } = decodeExecute(body);
+        // The sender has checked this; but what is too large to be sent on would stop every leader that tries.
+        assertBounded(statements);
         return encodeApplied(await replica.propose(statements, transaction));
       }),
       this.#transport.handle(READ_INDEX, async () => encodePosition(await replica.readIndex())),
@@ -85,8 +87,7 @@ export class ClusterSql implements SqlService {
     options: SqlOptions & { readonly transaction: boolean },
   ): Promise<CommandResult> {
     const { transaction } = options;
-    const check = checkStatements(statements);
-    if (!check.ok) throw new TrivetError(check.code, check.message);
+    assertBounded(statements);
     const refusals = statements.map(refusalOf);
     const accepted = statements.filter((_, nth) => refusals[nth] === null);
     if (transaction && accepted.length < statements.length) return firstOf(refusals);
@@ -195,6 +196,12 @@ export class ClusterSql implements SqlService {
   #request(toNode: string, method: string, body: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
     return this.#transport.request(toNode, method, body, { timeoutMs: deadline.remainingMs });
   }
+}
+
+/** Throws `too-large` if the request breaks a bound. */
+function assertBounded(statements: readonly SqlStatement[]): void {
+  const check = checkStatements(statements);
+  if (!check.ok) throw new TrivetError(check.code, check.message);
 }
 
 /** Null if the statement may be replicated. */

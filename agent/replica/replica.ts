@@ -74,16 +74,9 @@ export class Replica {
     this.#options = options;
     this.#waiters = new Waiters(clock);
     this.#logTime = new LogTime(clock);
-    const appliedIndex = store.applied.index;
-    const lastIndex = recovered.entries.at(-1)?.index ?? recovered.base.index;
-    if (appliedIndex > lastIndex) {
-      throw new TrivetError(
-        "log-behind-store",
-        `The database has applied entry ${appliedIndex}, but the log ends at ${lastIndex}: they are not of one data directory. Restore both together, or start this node with an empty one.`,
-      );
-    }
+    assertOneHistory(store.applied, recovered);
     // What is applied was committed; the log's own mark travels with a later write and may be behind.
-    const commit = Math.max(recovered.hardState.commit, appliedIndex);
+    const commit = Math.max(recovered.hardState.commit, store.applied.index);
     this.#consensus = new Consensus({
       ...options,
       recovered: { ...recovered, hardState: { ...recovered.hardState, commit } },
@@ -258,4 +251,15 @@ export class Replica {
     this.#reported = report;
     this.#options.logger.log("info", "Raft state changed.", { role, term, leader });
   }
+}
+
+/** The database must stand on this log: the entry that it applied last must be in it. */
+function assertOneHistory(applied: LogPosition, { base, entries }: ReplicaOptions["recovered"]): void {
+  const last = entries.at(-1) ?? base;
+  const found = applied.index === base.index ? base : entries[applied.index - base.index - 1];
+  if (applied.index === 0 || found?.term === applied.term) return;
+  throw new TrivetError(
+    "log-behind-store",
+    `The database has applied entry ${applied.index} of term ${applied.term}; the log, which ends at ${last.index}, does not hold it. They are not of one data directory: restore both together, or start this node with an empty one.`,
+  );
 }

@@ -67,7 +67,7 @@ t.test(
     t.strictSame(strangers, [], "nothing is there that was not sent");
     t.strictSame([...cluster.termsWithSeveralLeaders()], [], "no term had two leaders");
 
-    // The power fails everywhere at once.
+    // All at once, too.
     await Promise.all(cluster.agents.map((agent) => agent.kill()));
     for (const agent of cluster.agents) agent.start();
     await cluster.untilLed();
