@@ -24,7 +24,7 @@ export const COMMAND_RESULT_LIMITS: ResultLimits = { rows: 10_000, bytes: 1024 *
 export const RESULT_MESSAGE_BYTES_MAX = 1024 * 1024;
 
 /**
- * SQLite's whole memory while a query runs: one that sorts or groups too much fails, and not the box. Entries have no
+ * SQLite's whole memory while a query or a rehearsal runs: one that sorts or groups too much fails, and not the box. Entries have no
  * such limit, because one box must not fail where another does not.
  */
 export const QUERY_MEMORY_MAX = 256 * 1024 * 1024;
@@ -51,7 +51,7 @@ export const SLICE_BYTES_MAX = 1024 * 1024;
 /** Messages sent to the worker and not answered: enough to keep it busy. */
 export const JOBS_IN_FLIGHT_MAX = 16;
 
-/** Queries waiting or running; one more is refused with `store-busy`. */
+/** Queries and rehearsals waiting or running; one more is refused with `store-busy`. */
 export const QUERIES_MAX = 1024;
 /** Entries and command bytes waiting to be applied; more is refused with `store-busy`. */
 export const APPLY_ENTRIES_MAX = 65_536;

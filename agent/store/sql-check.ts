@@ -1,6 +1,7 @@
 import { REQUEST_BYTES_MAX, STATEMENTS_MAX } from "./limits.ts";
 import { LruCache } from "./lru-cache.ts";
 import { ALLOWED_PRAGMAS, classifyPragma, isPragmaFunctionAllowed } from "./pragma-check.ts";
+import { isBounded } from "./sql-bounds.ts";
 import { isOperator, keyword, readSqlShape, type SqlShape } from "./sql-shape.ts";
 import type { SqlToken } from "./sql-tokens.ts";
 import type { SqlStatement } from "./types.ts";
@@ -14,7 +15,12 @@ import { requestBytes } from "./value-size.ts";
  * Only the refused is named here. Everything else, nonsense included, goes to SQLite, whose error is the answer.
  */
 export type SqlCheck =
-  | { readonly ok: true; readonly isReadOnly: boolean }
+  | {
+      readonly ok: true;
+      readonly isReadOnly: boolean;
+      /** False if its work is not plainly bounded: then `Store.rehearse` should have tried it before it is proposed. */
+      readonly isBounded: boolean;
+    }
   | { readonly ok: false; readonly code: string; readonly message: string };
 
 type Refusal = Extract<SqlCheck, { readonly ok: false }>;
@@ -36,7 +42,7 @@ export function checkStatement(sql: string): SqlCheck {
   return check;
 }
 
-/** The bounds of a request as a whole: code `too-large` if it breaks one. */
+/** The bounds of a request as a whole: code `too-large` if it breaks one. The flags leave refused statements out. */
 export function checkStatements(statements: readonly SqlStatement[]): SqlCheck {
   if (statements.length > STATEMENTS_MAX) {
     return refuse(
@@ -51,11 +57,12 @@ export function checkStatements(statements: readonly SqlStatement[]): SqlCheck {
       `SQL and parameters of a request may take ${REQUEST_BYTES_MAX} bytes; these take ${bytes}. Send several requests.`,
     );
   }
-  return { ok: true, isReadOnly: statements.every(({ sql }) => isReadOnly(checkStatement(sql))) };
-}
-
-function isReadOnly(check: SqlCheck): boolean {
-  return check.ok && check.isReadOnly;
+  const checks = statements.map(({ sql }) => checkStatement(sql));
+  return {
+    ok: true,
+    isReadOnly: checks.every((check) => check.ok && check.isReadOnly),
+    isBounded: checks.every((check) => !check.ok || check.isBounded),
+  };
 }
 
 /** What every word that `checkTokens` refuses contains: most texts have none, and are spared the closer look. */
@@ -79,7 +86,7 @@ function checkText(sql: string): SqlCheck {
     return refuse("empty-statement", "The statement is empty. Send one SQL statement.");
   const reads = shape.isExplain || readsOnly(shape);
   const refusal = checkVerb(shape) ?? (SUSPECT.test(sql) ? checkTokens(shape, reads) : null);
-  return refusal ?? { ok: true, isReadOnly: reads };
+  return refusal ?? { ok: true, isReadOnly: reads, isBounded: isBounded(shape) };
 }
 
 function readsOnly({ verb, tokens }: SqlShape): boolean {

@@ -7,8 +7,20 @@ import { TrivetError } from "../platform/trivet-error.ts";
 import { APPLY_BYTES_MAX, APPLY_ENTRIES_MAX, QUERIES_MAX } from "./limits.ts";
 import { planQuery } from "./query-plan.ts";
 import { commandBytes, sliceEntries } from "./slice-entries.ts";
+import { checkStatement, checkStatements } from "./sql-check.ts";
 import { openStoreWorker, type StoreWorkerProxy } from "./store-worker-proxy.ts";
-import type { CommandResult, LogPosition, SqlStatement, Store, StoreEntry } from "./types.ts";
+import type {
+  CommandResult,
+  LogPosition,
+  RehearsalOptions,
+  SqlStatement,
+  Store,
+  StoreEntry,
+} from "./types.ts";
+import type { Question } from "./worker-protocol.ts";
+
+/** For a rehearsal whose caller has none: what is drawn does not matter, only that it is drawn as for an entry. */
+const SOME_SEED = new Uint8Array(16);
 
 export interface SqliteStoreOptions {
   /** Exists, and is this process's alone: the caller holds its lock. */
@@ -48,6 +60,10 @@ class SqliteStore implements Store {
     return this.#worker.applied;
   }
 
+  get hasHiddenWork(): boolean {
+    return this.#worker.hasHiddenWork;
+  }
+
   async apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]> {
     this.#requireOpen();
     const bytes = commandBytes(entries);
@@ -74,15 +90,18 @@ class SqliteStore implements Store {
     this.#requireOpen();
     const plan = planQuery(statements);
     if (plan.asked.length === 0) return plan.complete([]);
-    if (this.#queries >= QUERIES_MAX) {
-      throw new TrivetError("store-busy", `${QUERIES_MAX} queries wait already. Try again later.`);
+    return plan.complete(await this.#ask({ kind: "query", statements: plan.asked }, options.timeoutMs));
+  }
+
+  async rehearse(statements: readonly SqlStatement[], options: RehearsalOptions): Promise<void> {
+    this.#requireOpen();
+    for (const check of [checkStatements(statements), ...statements.map(({ sql }) => checkStatement(sql))]) {
+      if (!check.ok) throw new TrivetError(check.code, check.message);
     }
-    this.#queries += 1;
-    try {
-      return plan.complete(await this.#worker.query(plan.asked, options.timeoutMs));
-    } finally {
-      this.#queries -= 1;
-    }
+    if (statements.length === 0) return;
+    const { transaction, timeoutMs, timeMs, seed = SOME_SEED } = options;
+    const command = { kind: "sql", timeMs, seed, transaction, statements } as const;
+    await this.#ask({ kind: "rehearse", command }, timeoutMs);
   }
 
   async checkpoint(): Promise<LogPosition> {
@@ -93,6 +112,18 @@ class SqliteStore implements Store {
   close(): Promise<void> {
     this.#closed ??= this.#worker.close();
     return this.#closed;
+  }
+
+  async #ask(question: Question, timeoutMs: number): Promise<CommandResult> {
+    if (this.#queries >= QUERIES_MAX) {
+      throw new TrivetError("store-busy", `${QUERIES_MAX} queries wait already. Try again later.`);
+    }
+    this.#queries += 1;
+    try {
+      return await this.#worker.ask(question, timeoutMs);
+    } finally {
+      this.#queries -= 1;
+    }
   }
 
   /** What comes while nothing waits is always taken. */

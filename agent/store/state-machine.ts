@@ -1,15 +1,28 @@
 import { join } from "node:path";
 import { invariant } from "../platform/invariant.ts";
 import { decodeCommand } from "./command.ts";
-import { CommandRunner, type ForegoneResults, type RanCommand } from "./command-runner.ts";
+import {
+  CommandRunner,
+  type ForegoneResults,
+  type RanCommand,
+  TransactionLostError,
+} from "./command-runner.ts";
 import { DatabaseFile } from "./database-file.ts";
 import { findEngineInternals } from "./engine-internals.ts";
+import { hasHiddenWork } from "./hidden-work.ts";
 import { COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX, QUERY_MEMORY_MAX, QUERY_RESULT_LIMITS } from "./limits.ts";
 import { ResultBudget } from "./result-budget.ts";
 import { runStatement } from "./run-statement.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
 import { toErrorResult } from "./statement-error.ts";
-import type { CommandResult, LogPosition, SqlStatement, StoreEntry } from "./types.ts";
+import type {
+  CommandResult,
+  LogPosition,
+  SqlCommand,
+  SqlStatement,
+  StatementResult,
+  StoreEntry,
+} from "./types.ts";
 import type { ForegoneResult } from "./worker-protocol.ts";
 
 /** Page caches in KiB: the user's data; the cluster's objects, which are few. */
@@ -30,6 +43,7 @@ export class StateMachine {
   /** Statements whose answer is known, by index of their entry. */
   readonly #foregone = new Map<number, Map<number, ForegoneResult["result"]>>();
   #applied: LogPosition;
+  #hasHiddenWork: boolean;
   #uncommittedEntries = 0;
   #uncommittedBytes = 0;
 
@@ -44,6 +58,7 @@ export class StateMachine {
     this.#state = new DatabaseFile(wasm, internals, { path: path("state.db"), cacheKib: STATE_CACHE_KIB });
     this.#runner = new CommandRunner(this.#app, internals);
     this.#applied = earlier(this.#app.committed, this.#state.committed);
+    this.#hasHiddenWork = hasHiddenWork(this.#app);
     for (const { index, statement, result } of options.foregone) {
       const ofEntry = this.#foregone.get(index) ?? new Map<number, ForegoneResult["result"]>();
       this.#foregone.set(index, ofEntry.set(statement, result));
@@ -53,6 +68,11 @@ export class StateMachine {
   /** The last entry applied to both files. */
   get applied(): LogPosition {
     return this.#applied;
+  }
+
+  /** See `Store.hasHiddenWork`. */
+  get hasHiddenWork(): boolean {
+    return this.#hasHiddenWork;
   }
 
   /** True if commands have been applied and not committed. */
@@ -80,6 +100,7 @@ export class StateMachine {
     );
     const isInApp = entry.index <= this.#app.committed.index;
     const ran = entry.command === null || isInApp ? NOTHING_RAN : this.#run(entry.index, entry.command);
+    if (this.#runner.hasChangedSchema) this.#hasHiddenWork = hasHiddenWork(this.#app);
     this.#applied = { index: entry.index, term: entry.term };
     this.#uncommittedEntries += 1;
     this.#uncommittedBytes += entry.command?.byteLength ?? 0;
@@ -88,12 +109,18 @@ export class StateMachine {
 
   /** Statements that have been found to be read-only. Errors are results, but a result too large is thrown. */
   query(statements: readonly SqlStatement[]): CommandResult {
-    this.#wasm.setMemoryLimit(QUERY_MEMORY_MAX);
-    try {
-      return this.#query(statements);
-    } finally {
-      this.#wasm.setMemoryLimit(Number.POSITIVE_INFINITY);
-    }
+    return this.#withinMemory(() => this.#query(statements));
+  }
+
+  /**
+   * Carries `command` out as an entry would be, to its end, and undoes it. Nothing may be uncommitted: a transaction of
+   * its own that is rolled back takes along what a savepoint would leave, such as the planner's statistics and what
+   * full-text tables keep in memory. Throws if the environment failed, or the memory of a query is not enough: then
+   * this object is of no use any more.
+   */
+  rehearse(command: SqlCommand): void {
+    invariant(!this.#app.connection.inTransaction, "a rehearsal has a transaction of its own");
+    this.#withinMemory(() => this.#rehearse(command));
   }
 
   /** Ends the SQLite transactions. Not durable before `checkpoint`. */
@@ -119,6 +146,32 @@ export class StateMachine {
     this.checkpoint();
     this.#state.close();
     this.#app.close();
+  }
+
+  #withinMemory<Answer>(ask: () => Answer): Answer {
+    this.#wasm.setMemoryLimit(QUERY_MEMORY_MAX);
+    try {
+      return ask();
+    } finally {
+      this.#wasm.setMemoryLimit(Number.POSITIVE_INFINITY);
+    }
+  }
+
+  /** Again, after a statement that lost the transaction: the ones behind it must be tried too. */
+  #rehearse(command: SqlCommand): void {
+    const foregone = new Map<number, StatementResult>();
+    for (let isDone = false; !isDone; ) {
+      this.#app.begin();
+      try {
+        this.#runner.run(command, foregone);
+        isDone = true;
+      } catch (error) {
+        if (!(error instanceof TransactionLostError)) throw error;
+        foregone.set(error.statement, error.result);
+      }
+      if (this.#app.connection.inTransaction) this.#app.run("ROLLBACK");
+      if (this.#runner.hasChangedSchema) this.#runner.reloadSchema();
+    }
   }
 
   #query(statements: readonly SqlStatement[]): CommandResult {

@@ -1,10 +1,11 @@
 import type { Timer } from "../platform/clock.ts";
 import { packEntries } from "./packed-entries.ts";
-import type { CommandResult, LogPosition, SqlStatement, StoreEntry } from "./types.ts";
+import type { CommandResult, LogPosition, StoreEntry } from "./types.ts";
 import type { WorkerLink } from "./worker-link.ts";
+import type { Question } from "./worker-protocol.ts";
 
 /** Work for the worker, as the proxy keeps it until it is answered. */
-export type StoreJob = ApplyJob | QueryJob | CheckpointJob | CloseJob;
+export type StoreJob = ApplyJob | QuestionJob | CheckpointJob | CloseJob;
 
 interface Settling<Answer> {
   readonly resolve: (answer: Answer) => void;
@@ -21,9 +22,9 @@ export interface ApplyJob extends Settling<readonly CommandResult[]> {
   readonly isReplay: boolean;
 }
 
-export interface QueryJob extends Settling<CommandResult> {
-  readonly kind: "query";
-  readonly statements: readonly SqlStatement[];
+export interface QuestionJob extends Settling<CommandResult> {
+  readonly kind: "question";
+  readonly question: Question;
   readonly deadline: Timer;
   /** Its number with the worker; 0 while it waits. */
   sentAs: number;
@@ -47,9 +48,9 @@ export function sendJob(link: WorkerLink, id: number, job: StoreJob): void {
       link.send({ kind: "apply", job: id, entries }, [entries.positions.buffer, entries.commands.buffer]);
       break;
     }
-    case "query":
+    case "question":
       job.sentAs = id;
-      link.send({ kind: "query", job: id, statements: job.statements });
+      link.send({ ...job.question, job: id });
       break;
     case "checkpoint":
     case "close":

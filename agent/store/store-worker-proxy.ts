@@ -8,13 +8,14 @@ import {
   WORKER_RESTARTS_MAX,
   WORKER_RESTARTS_WINDOW_MS,
 } from "./limits.ts";
+import { couldNotRun, ranTooLong, waitedTooLong } from "./question-error.ts";
 import { RestartBudget } from "./restart-budget.ts";
 import { sliceEntries } from "./slice-entries.ts";
-import { type ApplyJob, type QueryJob, type StoreJob, sendJob } from "./store-jobs.ts";
-import type { CommandResult, LogPosition, SqlStatement, StoreEntry } from "./types.ts";
+import { type ApplyJob, type QuestionJob, type StoreJob, sendJob } from "./store-jobs.ts";
+import type { CommandResult, LogPosition, StoreEntry } from "./types.ts";
 import { UncommittedEntries } from "./uncommitted-entries.ts";
 import { WorkerLink } from "./worker-link.ts";
-import type { ForegoneResult, WorkerReport } from "./worker-protocol.ts";
+import type { ForegoneResult, Question, WorkerReport } from "./worker-protocol.ts";
 
 export interface StoreWorkerProxyOptions {
   readonly directory: string;
@@ -39,7 +40,7 @@ export function openStoreWorker(options: StoreWorkerProxyOptions): Promise<Store
 /**
  * The store's worker as it looks from the main thread: one queue of jobs, done in order, that survives its workers.
  *
- * The only way to stop a running query is to end the thread. So all that a thread knows is either in the files or
+ * The only way to stop a running question is to end the thread. So all that a thread knows is either in the files or
  * here: a new one gets the entries that the old one had applied and not committed, then the jobs that it had not
  * answered. The callers of those notice nothing.
  */
@@ -57,6 +58,7 @@ export class StoreWorkerProxy {
   #hasClosed = false;
   #failure: TrivetError | undefined;
   #applied: LogPosition | undefined;
+  #hasHiddenWork = true;
   #waiting: StoreJob[] = [];
   /** By number, in order. */
   readonly #inFlight = new Map<number, StoreJob>();
@@ -75,6 +77,11 @@ export class StoreWorkerProxy {
     return this.#applied;
   }
 
+  /** As of the last report: see `Store.hasHiddenWork`. */
+  get hasHiddenWork(): boolean {
+    return this.#hasHiddenWork;
+  }
+
   apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]> {
     return this.#enqueue((settling) => ({
       kind: "apply",
@@ -85,10 +92,18 @@ export class StoreWorkerProxy {
     }));
   }
 
-  query(statements: readonly SqlStatement[], timeoutMs: number): Promise<CommandResult> {
+  /** Rejects as `question-error.ts` says; a rehearsal is answered without results. */
+  ask(question: Question, timeoutMs: number): Promise<CommandResult> {
     return this.#enqueue((settling) => {
-      const deadline = this.#options.clock.setTimer(timeoutMs, () => this.#onQueryDeadline(job, timeoutMs));
-      const job: QueryJob = { kind: "query", statements, deadline, sentAs: 0, isSettled: false, ...settling };
+      const deadline = this.#options.clock.setTimer(timeoutMs, () => this.#onDeadline(job, timeoutMs));
+      const job: QuestionJob = {
+        kind: "question",
+        question,
+        deadline,
+        sentAs: 0,
+        isSettled: false,
+        ...settling,
+      };
       return job;
     });
   }
@@ -139,7 +154,7 @@ export class StoreWorkerProxy {
     while (this.#isReady && this.#inFlight.size < JOBS_IN_FLIGHT_MAX) {
       const job = this.#waiting.shift();
       if (job === undefined) return;
-      if (job.kind === "query" && job.isSettled) continue;
+      if (job.kind === "question" && job.isSettled) continue;
       this.#lastJob += 1;
       this.#inFlight.set(this.#lastJob, job);
       if (job.kind === "apply") this.#uncommitted.add(job.entries);
@@ -151,19 +166,21 @@ export class StoreWorkerProxy {
     if (this.#hasClosed) return;
     switch (report.kind) {
       case "opened":
+        this.#hasHiddenWork = report.hasHiddenWork;
         this.#onOpened(report.applied);
         break;
       case "applied":
+        this.#hasHiddenWork = report.hasHiddenWork;
         this.#onApplied(report.job, report.results);
         break;
       case "answered": {
-        const job = this.#take(report.job, "query");
-        settleQuery(job, () => job.resolve(report.result));
+        const job = this.#take(report.job, "question");
+        settleQuestion(job, () => job.resolve(report.result));
         break;
       }
       case "declined": {
-        const job = this.#take(report.job, "query");
-        settleQuery(job, () => job.reject(new TrivetError(report.code, report.message)));
+        const job = this.#take(report.job, "question");
+        settleQuestion(job, () => job.reject(new TrivetError(report.code, report.message)));
         break;
       }
       case "committed":
@@ -176,8 +193,8 @@ export class StoreWorkerProxy {
       case "closed":
         this.#onClosed(report.job);
         break;
-      case "broken-by-query":
-        this.#rejectBrokenQuery(this.#take(report.job, "query"), report.message);
+      case "broken-by-question":
+        rejectBroken(this.#take(report.job, "question"), report.message);
         this.#endWorker();
         break;
       case "transaction-lost":
@@ -238,25 +255,17 @@ export class StoreWorkerProxy {
     return job;
   }
 
-  #onQueryDeadline(job: QueryJob, timeoutMs: number): void {
+  #onDeadline(job: QuestionJob, timeoutMs: number): void {
     if (job.isSettled) return;
     let isRunning = false;
     if (job.sentAs > 0) {
       this.#link.cancel(job.sentAs);
       isRunning = this.#isReady && this.#link.runningJob === job.sentAs;
     }
-    const limit = `${Math.round(timeoutMs)} ms`;
-    const message = isRunning
-      ? `The query ran for longer than its ${limit} and was ended. Make it cheaper, or give it more time.`
-      : `The query waited its ${limit} behind other work. Try again, or give it more time.`;
-    settleQuery(job, () => job.reject(new TrivetError("query-timeout", message)));
+    const error = isRunning ? ranTooLong(job.question, timeoutMs) : waitedTooLong(job.question, timeoutMs);
+    settleQuestion(job, () => job.reject(error));
     this.#waiting = this.#waiting.filter((waiting) => waiting !== job);
     if (isRunning) this.#endWorker();
-  }
-
-  #rejectBrokenQuery(job: QueryJob, reason: string): void {
-    const message = `The query could not be carried out: ${reason}. Make it cheaper, or look at this node's memory and disk.`;
-    settleQuery(job, () => job.reject(new TrivetError("query-failed", message)));
   }
 
   /** What it was told and did not answer goes to the next one. */
@@ -276,12 +285,12 @@ export class StoreWorkerProxy {
     this.#link = this.#startWorker();
   }
 
-  /** A thread that ended by itself: the fault of the query it was busy with, or counted. */
+  /** A thread that ended by itself: the fault of the question it was busy with, or counted. */
   #mayRestart(link: WorkerLink, reason: string): boolean {
     const job = this.#inFlight.get(link.runningJob);
     this.#options.logger.log("warn", "the database worker ended by itself", { reason });
-    if (job?.kind === "query") {
-      this.#rejectBrokenQuery(job, reason);
+    if (job?.kind === "question") {
+      rejectBroken(job, reason);
       return true;
     }
     const mayRestart = this.#applied !== undefined && this.#restarts.take(this.#options.clock.nowMs());
@@ -318,8 +327,8 @@ export class StoreWorkerProxy {
   }
 }
 
-/** Settles the promise of a query unless it has been settled. */
-function settleQuery(job: QueryJob, settle: () => void): void {
+/** Settles the promise of a question unless it has been settled. */
+function settleQuestion(job: QuestionJob, settle: () => void): void {
   if (job.isSettled) return;
   job.isSettled = true;
   job.deadline.cancel();
@@ -327,8 +336,12 @@ function settleQuery(job: QueryJob, settle: () => void): void {
 }
 
 function rejectJob(job: StoreJob, error: Error): void {
-  if (job.kind === "query") settleQuery(job, () => job.reject(error));
+  if (job.kind === "question") settleQuestion(job, () => job.reject(error));
   else job.reject(error);
+}
+
+function rejectBroken(job: QuestionJob, reason: string): void {
+  rejectJob(job, couldNotRun(job.question, reason));
 }
 
 function isOfKind<Kind extends StoreJob["kind"]>(

@@ -36,7 +36,11 @@ class StoreWorker {
   }
 
   start(): void {
-    this.#report({ kind: "opened", applied: this.#machine.applied });
+    this.#report({
+      kind: "opened",
+      applied: this.#machine.applied,
+      hasHiddenWork: this.#machine.hasHiddenWork,
+    });
     this.#port.on("message", (request: WorkerRequest) => this.#handle(request));
   }
 
@@ -58,7 +62,15 @@ class StoreWorker {
         this.#apply(request);
         break;
       case "query":
-        this.#query(request);
+        this.#answer(request.job, () => this.#machine.query(request.statements));
+        break;
+      case "rehearse":
+        // First, so that what is rolled back is the rehearsal's and nothing else.
+        this.#commit();
+        this.#answer(request.job, () => {
+          this.#machine.rehearse(request.command);
+          return [];
+        });
         break;
       case "checkpoint": {
         const position = this.#machine.checkpoint();
@@ -82,29 +94,33 @@ class StoreWorker {
       results.push(ran.results);
       bytes += ran.bytes;
       if (!this.#machine.shouldCommit && bytes < RESULT_MESSAGE_BYTES_MAX) continue;
-      this.#report({ kind: "applied", job, results });
+      this.#reportApplied(job, results);
       results = [];
       bytes = 0;
       if (this.#machine.shouldCommit) this.#commit();
     }
-    if (results.length > 0) this.#report({ kind: "applied", job, results });
+    if (results.length > 0) this.#reportApplied(job, results);
     if (!this.#machine.hasUncommitted) return;
     this.#commitTimer ??= setTimeout(() => this.#commitInTime(), COMMIT_DELAY_MS);
   }
 
-  #query({ job, statements }: Extract<WorkerRequest, { readonly kind: "query" }>): void {
+  #reportApplied(job: number, results: readonly CommandResult[]): void {
+    this.#report({ kind: "applied", job, results, hasHiddenWork: this.#machine.hasHiddenWork });
+  }
+
+  #answer(job: number, ask: () => CommandResult): void {
     if (this.#control.isCancelled(job)) {
-      this.#report({ kind: "declined", job, code: "query-timeout", message: "The query waited too long." });
+      this.#report({ kind: "declined", job, code: "query-timeout", message: "It waited too long." });
       return;
     }
     try {
-      this.#report({ kind: "answered", job, result: this.#machine.query(statements) });
+      this.#report({ kind: "answered", job, result: ask() });
     } catch (error) {
       if (error instanceof StatementError) {
         this.#report({ kind: "declined", job, code: error.code, message: error.message });
       } else {
         this.#hasStopped = true;
-        this.#report({ kind: "broken-by-query", job, message: messageOf(error) });
+        this.#report({ kind: "broken-by-question", job, message: messageOf(error) });
       }
     }
   }

@@ -51,6 +51,17 @@ export interface StoreEntry extends LogPosition {
 /** What one command answered, a result per statement; the same on every node. */
 export type CommandResult = readonly StatementResult[];
 
+export interface RehearsalOptions {
+  /** As of the command. */
+  readonly transaction: boolean;
+  /** From the call to the end, waiting behind other work included. */
+  readonly timeoutMs: number;
+  /** As of the command. */
+  readonly timeMs: number;
+  /** As of the command; some 16 bytes if there is none yet. */
+  readonly seed?: Uint8Array;
+}
+
 /**
  * The replicated state machine. Entries come in log order without a gap, each once. A rejected promise with
  * code `store-failed` means that the environment failed (disk, memory): nothing after it may be applied, the
@@ -59,6 +70,11 @@ export type CommandResult = readonly StatementResult[];
 export interface Store {
   /** The last entry that has been applied. */
   readonly applied: LogPosition;
+  /**
+   * True if a write may run what its text does not show, so that `isBounded` of its check says nothing: there is a
+   * trigger, or a full-text table over another table. As of the last entry that was answered.
+   */
+  readonly hasHiddenWork: boolean;
   /**
    * Applies in order; resolves with one result per entry: empty where `command` is null, and where the file has the
    * entry already (after a crash). A transaction that failed ends with its first error, the statements after it
@@ -71,6 +87,17 @@ export interface Store {
    * is, with `store-busy` if too many queries wait, with `query-failed` if this node cannot carry it out (memory).
    */
   query(statements: readonly SqlStatement[], options: { readonly timeoutMs: number }): Promise<CommandResult>;
+  /**
+   * Tries a command out on everything applied so far: runs it as `apply` would, with its time and chance, and undoes
+   * it. Resolves whatever its results are. An entry in the log is applied by every node and cannot be stopped, so a
+   * command whose work is not bounded should have been rehearsed before it is proposed; entries that come between may
+   * still make it dearer.
+   *
+   * Rejects with `too-expensive` if it does not end within `timeoutMs`, with `query-failed` if it takes more memory
+   * than a query may have, with `store-busy` if it could not begin in time or too many queries wait, and with the code
+   * of `checkStatement` for a statement that may not become part of the log.
+   */
+  rehearse(statements: readonly SqlStatement[], options: RehearsalOptions): Promise<void>;
   /** Commits what is applied and makes it durable in both files; resolves with the durable position. */
   checkpoint(): Promise<LogPosition>;
   /**

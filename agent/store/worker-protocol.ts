@@ -1,6 +1,12 @@
 import { JOBS_IN_FLIGHT_MAX } from "./limits.ts";
 import type { PackedEntries } from "./packed-entries.ts";
-import type { CommandResult, LogPosition, SqlStatement, StatementResult } from "./types.ts";
+import type { CommandResult, LogPosition, SqlCommand, SqlStatement, StatementResult } from "./types.ts";
+
+/** What is asked of the database and leaves nothing in it, so that it may be cut and forgotten. */
+export type Question =
+  | { readonly kind: "query"; readonly statements: readonly SqlStatement[] }
+  /** Carried out as an entry would be, and undone. Answered without results. */
+  | { readonly kind: "rehearse"; readonly command: SqlCommand };
 
 /**
  * What the store's proxy (main thread) and its worker say to each other. Jobs have consecutive numbers from 1, are
@@ -8,24 +14,29 @@ import type { CommandResult, LogPosition, SqlStatement, StatementResult } from "
  */
 export type WorkerRequest =
   | { readonly kind: "apply"; readonly job: number; readonly entries: PackedEntries }
-  | { readonly kind: "query"; readonly job: number; readonly statements: readonly SqlStatement[] }
+  | (Question & { readonly job: number })
   | { readonly kind: "checkpoint"; readonly job: number }
   | { readonly kind: "close"; readonly job: number };
 
 export type WorkerReport =
   /** Both files are open; `applied` stands in both. */
-  | { readonly kind: "opened"; readonly applied: LogPosition }
+  | { readonly kind: "opened"; readonly applied: LogPosition; readonly hasHiddenWork: boolean }
   /** The next entries of the job; a job may have several of these. They go out before a commit that has them. */
-  | { readonly kind: "applied"; readonly job: number; readonly results: readonly CommandResult[] }
+  | {
+      readonly kind: "applied";
+      readonly job: number;
+      readonly results: readonly CommandResult[];
+      readonly hasHiddenWork: boolean;
+    }
   | { readonly kind: "answered"; readonly job: number; readonly result: CommandResult }
-  /** The query was not carried out: it asked for too much, or was cancelled. */
+  /** The question was not carried out: it asked for too much, or was cancelled. */
   | { readonly kind: "declined"; readonly job: number; readonly code: string; readonly message: string }
   /** Both files have committed everything up to `index`: it need not be kept for a new worker. */
   | { readonly kind: "committed"; readonly index: number }
   | { readonly kind: "checkpointed"; readonly job: number; readonly position: LogPosition }
   | { readonly kind: "closed"; readonly job: number }
-  /** A query ended SQLite's transaction or broke it: start another worker, without this query. */
-  | { readonly kind: "broken-by-query"; readonly job: number; readonly message: string }
+  /** A question ended SQLite's transaction or broke it: start another worker, without this question. */
+  | { readonly kind: "broken-by-question"; readonly job: number; readonly message: string }
   /** A statement ended SQLite's transaction, with a certain answer: start another worker that knows it. */
   | { readonly kind: "transaction-lost"; readonly foregone: ForegoneResult }
   /** The environment failed. Nothing more is done. */

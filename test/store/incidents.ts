@@ -1,10 +1,17 @@
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
+import { decodeCommand } from "../../agent/store/command.ts";
 import type { CommandResult, StoreEntry } from "../../agent/store/types.ts";
-import { ENDLESS, type StoreNode } from "./store-node.ts";
+import { ENDLESS, PATIENT_MS, type StoreNode } from "./store-node.ts";
 
 /** What happens to a node between entries; the outcome must not depend on it. */
-export type Incident = "nothing" | "reopen" | "checkpoint" | "kill";
-export const INCIDENTS = ["nothing", "reopen", "checkpoint", "kill"] as const satisfies readonly Incident[];
+export type Incident = "nothing" | "reopen" | "checkpoint" | "kill" | "rehearse";
+export const INCIDENTS = [
+  "nothing",
+  "reopen",
+  "checkpoint",
+  "kill",
+  "rehearse",
+] as const satisfies readonly Incident[];
 
 /** Applies `entries` in batches of the given lengths, each followed by its incident. */
 export async function applyInBatches(
@@ -18,9 +25,19 @@ export async function applyInBatches(
     if (incident === "reopen") await node.reopen();
     if (incident === "checkpoint") await node.store.checkpoint();
     if (incident === "kill") await killWorker(node);
+    if (incident === "rehearse") await rehearse(node, entries.slice(results.length, results.length + 3));
   }
   results.push(...(await node.store.apply(entries.slice(results.length))));
   return results;
+}
+
+/** What comes next, or would come if something was left out: in order, and the last one first. */
+async function rehearse(node: StoreNode, next: readonly StoreEntry[]): Promise<void> {
+  for (const { command } of [...next, ...next.toReversed()]) {
+    if (command === null) continue;
+    const { statements, ...options } = decodeCommand(command);
+    await node.store.rehearse(statements, { ...options, timeoutMs: PATIENT_MS });
+  }
 }
 
 /** A query at its deadline takes its thread along, with all that SQLite has not committed. */

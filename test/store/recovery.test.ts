@@ -10,15 +10,12 @@ import { systemClock } from "../../agent/platform/clock.ts";
 import { CLOSE_TIMEOUT_MS, QUERIES_MAX, WORKER_RESTARTS_MAX } from "../../agent/store/limits.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
 import { crashEntry } from "./crash-log.ts";
-import { ENDLESS, entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
+import { ENDLESS, ENDLESS_WRITE, entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
 
 // Every restart starts a thread, and the last test starts processes.
 t.setTimeout(120_000);
 
 const faultyWorker = new URL("./faulty-worker.js", import.meta.url);
-/** A write that a node would apply for ever. */
-const ENDLESS_WRITE =
-  "INSERT INTO t SELECT count(*) FROM (WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c)";
 const COUNT = "SELECT count(*) FROM t";
 
 t.test("query deadlines", async (t) => {

@@ -130,8 +130,54 @@ t.test("checkStatement() refuses what would not be the same on every node", asyn
 });
 
 t.test("checkStatement() passes everything else on, and tells what only reads", async (t) => {
-  for (const sql of ACCEPTED.reads) t.same(checkStatement(sql), { ok: true, isReadOnly: true }, sql);
-  for (const sql of ACCEPTED.writes) t.same(checkStatement(sql), { ok: true, isReadOnly: false }, sql);
+  for (const sql of ACCEPTED.reads) t.match(checkStatement(sql), { ok: true, isReadOnly: true }, sql);
+  for (const sql of ACCEPTED.writes) t.match(checkStatement(sql), { ok: true, isReadOnly: false }, sql);
+});
+
+const BOUNDED = [
+  "INSERT INTO t VALUES (1), (2)",
+  "INSERT INTO t VALUES ('SELECT') ON CONFLICT DO UPDATE SET a = excluded.a RETURNING *",
+  "REPLACE INTO t (a) VALUES (?)",
+  'INSERT INTO "select" ("from", [in]) VALUES (1, 2) -- SELECT',
+  "UPDATE t SET a = a + 1 WHERE b IN (1, 2) AND c NOT IN (3)",
+  "DELETE FROM t",
+  "delete from t where a like '%x%'",
+  "CREATE TABLE t (a CHECK (a IN (1, 2)))",
+  "CREATE INDEX i ON t (a)",
+  "CREATE VIRTUAL TABLE f USING fts5 (a)",
+  "ALTER TABLE t DROP COLUMN a",
+  "DROP TABLE t",
+  "ANALYZE",
+  "REINDEX",
+  "PRAGMA user_version = 5",
+  "VALUES (1), (2)",
+  "EXPLAIN SELECT 1",
+  "NONSENSE",
+  TRIGGER,
+].map((sql) => [sql, true] as const);
+const UNBOUNDED = [
+  "SELECT 1",
+  "INSERT INTO t SELECT * FROM t",
+  "INSERT INTO t VALUES ((SELECT 1))",
+  "INSERT INTO t VALUES (/**/(sElEcT 1))",
+  "WITH c (x) AS (VALUES (1)) INSERT INTO t VALUES (1)",
+  "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) DELETE FROM t WHERE a IN c",
+  "UPDATE t SET a = 1 FROM u",
+  "UPDATE t SET a = (SELECT max(a) FROM t)",
+  "DELETE FROM t WHERE a IN endless_view",
+  "DELETE FROM t WHERE a NOT IN main.endless_view",
+  "DELETE FROM t WHERE a IN json_each('[1]')",
+  'DELETE FROM t WHERE a IN "endless view"',
+  "DELETE FROM t WHERE EXISTS (SELECT 1)",
+  "DELETE FROM t RETURNING (SELECT 1)",
+  "CREATE TABLE u AS SELECT 1",
+  "CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END",
+].map((sql) => [sql, false] as const);
+
+t.test("checkStatement() tells whose work is bounded by its text and one pass", async (t) => {
+  for (const [sql, isBounded] of [...BOUNDED, ...UNBOUNDED]) {
+    t.match(checkStatement(sql), { ok: true, isBounded }, sql);
+  }
 });
 
 t.test("checkStatement() takes time in proportion to the text", async (t) => {
@@ -164,7 +210,8 @@ t.test("checkStatement() takes time in proportion to the text", async (t) => {
 t.test("checkStatements() bounds the request", async (t) => {
   const many = Array.from({ length: STATEMENTS_MAX + 1 }, () => statement("SELECT 1"));
   t.match(checkStatements(many), { ok: false, code: "too-large", message: /4096 statements/ });
-  t.match(checkStatements(many.slice(1)), { ok: true, isReadOnly: true });
+  t.match(checkStatements(many.slice(1)), { ok: true, isReadOnly: true, isBounded: false });
+  t.match(checkStatements([statement("DELETE FROM t"), statement("COMMIT")]), { ok: true, isBounded: true });
   const large = statement("SELECT ?", [new Uint8Array(REQUEST_BYTES_MAX)]);
   t.match(checkStatements([large]), { ok: false, code: "too-large", message: /2097152 bytes/ });
   t.match(checkStatements([statement("SELECT 1"), statement("DELETE FROM t")]), {

@@ -22,6 +22,11 @@ export const ENDLESS = statement(
   "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT sum(x) FROM c",
 );
 
+/** A write into table `t` that a node would apply for ever. */
+export const ENDLESS_WRITE = statement(
+  "INSERT INTO t SELECT count(*) FROM (WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c)",
+);
+
 const silent: Logger = { log: () => undefined };
 
 export function statement(sql: string, parameters: SqlStatement["parameters"] = []): SqlStatement {

@@ -1,0 +1,41 @@
+import { TrivetError } from "../platform/trivet-error.ts";
+import type { Question } from "./worker-protocol.ts";
+
+/** What the caller of a question is told that has no answer. A reason per way to end, in words for each kind. */
+
+/** It was running when its time had passed. */
+export function ranTooLong({ kind }: Question, timeoutMs: number): TrivetError {
+  const limit = `${Math.round(timeoutMs)} ms`;
+  return kind === "query"
+    ? new TrivetError(
+        "query-timeout",
+        `The query ran for longer than its ${limit} and was ended. Make it cheaper, or give it more time.`,
+      )
+    : new TrivetError(
+        "too-expensive",
+        `The write was tried out, did not end within ${limit}, and was not carried out. Make it cheaper, or write in smaller pieces.`,
+      );
+}
+
+/** It had not begun when its time had passed. */
+export function waitedTooLong({ kind }: Question, timeoutMs: number): TrivetError {
+  const limit = `${Math.round(timeoutMs)} ms`;
+  return kind === "query"
+    ? new TrivetError(
+        "query-timeout",
+        `The query waited its ${limit} behind other work. Try again, or give it more time.`,
+      )
+    : new TrivetError(
+        "store-busy",
+        `The write waited its ${limit} behind other work to be tried out, and was not carried out. Try again later.`,
+      );
+}
+
+/** SQLite, or its thread, could not carry it out. */
+export function couldNotRun({ kind }: Question, reason: string): TrivetError {
+  const subject = kind === "query" ? "query" : "write, which was tried out first,";
+  return new TrivetError(
+    "query-failed",
+    `The ${subject} could not be carried out: ${reason}. Make it cheaper, or look at this node's memory and disk.`,
+  );
+}

@@ -1,0 +1,193 @@
+import t from "tap";
+import type { SqlStatement } from "../../agent/store/types.ts";
+import { ENDLESS_WRITE, entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
+
+// Every restart starts a thread, which takes its time on a busy machine.
+t.setTimeout(120_000);
+
+const PATIENT = { transaction: false, timeoutMs: PATIENT_MS, timeMs: 0 } as const;
+const SHORT_MS = 300;
+const SHORT = { ...PATIENT, timeoutMs: SHORT_MS } as const;
+
+function write(...sql: readonly string[]): readonly SqlStatement[] {
+  return sql.map((each) => statement(each));
+}
+
+t.test("rehearse() of an endless write", async (t) => {
+  const node = await StoreNode.create();
+  t.teardown(() => node.remove());
+  await node.execute(["CREATE TABLE t (a)"]);
+
+  t.test("is too-expensive, and every apply() before and after is there once", async (t) => {
+    const applied = [2, 3].map((index) =>
+      node.store.apply([entry(index, [`INSERT INTO t VALUES (${index})`])]),
+    );
+    const rehearsed = t.rejects(node.store.rehearse([ENDLESS_WRITE], SHORT), {
+      code: "too-expensive",
+      message: /did not end within 300 ms.*cheaper.*smaller pieces/,
+    });
+    const after = [4, 5].map((index) =>
+      node.store.apply([entry(index, [`INSERT INTO t VALUES (${index})`])]),
+    );
+    const other = node.rows("SELECT count(*) FROM t");
+    t.match(
+      (await Promise.all([...applied, ...after])).flat(2),
+      [1, 2, 3, 4].map((lastInsertId) => ({ lastInsertId })),
+    );
+    await rehearsed;
+    t.same(await other, [[4]], "a query that waited behind it is answered");
+    t.same(await node.rows("SELECT a FROM t"), [[2], [3], [4], [5]]);
+    t.same(node.store.applied, { index: 5, term: 1 });
+  });
+
+  t.test("is found in any statement of a command, whatever the ones before it do", async (t) => {
+    await node.execute([
+      "CREATE TABLE full (id INTEGER PRIMARY KEY AUTOINCREMENT, b)",
+      "INSERT INTO full VALUES (9223372036854775807, 0)",
+    ]);
+    const before = [
+      "INSERT INTO missing VALUES (1)",
+      "INSERT OR IGNORE INTO full (b) VALUES (1)",
+      "CREATE TABLE u (a)",
+    ];
+    for (const sql of before) {
+      const statements = [...write(sql), ENDLESS_WRITE];
+      await t.rejects(node.store.rehearse(statements, SHORT), { code: "too-expensive" }, sql);
+      await node.rows("SELECT 1");
+    }
+    const inTransaction = [...write("INSERT INTO missing VALUES (1)"), ENDLESS_WRITE];
+    await t.resolves(
+      node.store.rehearse(inTransaction, { ...PATIENT, transaction: true }),
+      "ends at its first error",
+    );
+  });
+
+  t.test("is found with the time of the command", async (t) => {
+    const atZero = statement(
+      "INSERT INTO t WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE unixepoch('now') = 0) SELECT count(*) FROM c",
+    );
+    await t.rejects(node.store.rehearse([atZero], SHORT), { code: "too-expensive" });
+    await node.rows("SELECT 1");
+    await t.resolves(node.store.rehearse([atZero], { ...PATIENT, timeMs: 1_000 }));
+  });
+
+  t.test("that takes too much memory takes only itself along", async (t) => {
+    const greedy = statement(
+      "INSERT INTO t WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 40) SELECT count(DISTINCT randomblob(x + 9000000)) FROM c",
+    );
+    await t.rejects(node.store.rehearse([greedy], PATIENT), {
+      code: "query-failed",
+      message: /^The write.* out of memory/,
+    });
+    t.same(await node.rows("SELECT count(*) FROM t"), [[4]]);
+  });
+
+  t.test("that cannot begin in time is store-busy", async (t) => {
+    const slow = node.execute([
+      "INSERT INTO t WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 400000) SELECT x FROM c",
+    ]);
+    const options = { ...PATIENT, timeoutMs: 0.0625 };
+    await t.rejects(node.store.rehearse([ENDLESS_WRITE], options), {
+      code: "store-busy",
+      message: /waited its 0 ms/,
+    });
+    t.match(await slow, [{ rowsAffected: 400_000 }]);
+  });
+});
+
+t.test("rehearse() leaves no trace", async (t) => {
+  const [node, never] = await Promise.all([StoreNode.create(), StoreNode.create()]);
+  t.teardown(() => Promise.all([node.remove(), never.remove()]));
+  const schema = [
+    "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, a UNIQUE, b DEFAULT (random()))",
+    "CREATE VIRTUAL TABLE f USING fts5 (words)",
+    "INSERT INTO t (a) VALUES (1), (2), (3)",
+    "INSERT INTO f VALUES ('one two'), ('two three')",
+    "CREATE TABLE p (a REFERENCES t DEFERRABLE INITIALLY DEFERRED)",
+    "CREATE INDEX pa ON p (a)",
+    "ANALYZE",
+    "PRAGMA user_version = 7",
+  ];
+  const rehearsed = write(
+    "INSERT INTO t (a) VALUES (10), (11)",
+    "INSERT INTO f (words) VALUES ('four')",
+    "INSERT INTO f (f) VALUES ('optimize')",
+    "INSERT INTO f (f, rank) VALUES ('pgsz', 64)",
+    "DELETE FROM f WHERE f MATCH 'one'",
+    "INSERT INTO t (a) VALUES (10)",
+    "ANALYZE",
+    "ALTER TABLE t ADD COLUMN c DEFAULT 5",
+    "INSERT INTO t (a) VALUES (12)",
+    "CREATE TABLE u AS SELECT * FROM t",
+    "DROP TABLE f",
+    "CREATE VIRTUAL TABLE f USING fts5 (others)",
+    "INSERT INTO f VALUES ('five')",
+    "CREATE TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM t; END",
+    "INSERT INTO p VALUES (99)",
+    "PRAGMA user_version = 8",
+    "NONSENSE",
+  );
+  const after = [
+    "SELECT changes(), last_insert_rowid(), random()",
+    "INSERT INTO t (a) VALUES (10), (11)",
+    "INSERT INTO f (words) VALUES ('four')",
+    "INSERT INTO f (f) VALUES ('integrity-check')",
+    "SELECT rowid, words FROM f WHERE f MATCH 'one OR four'",
+    "PRAGMA user_version",
+    "CREATE TABLE u AS SELECT * FROM t",
+    "INSERT INTO p VALUES (1)",
+    "SELECT * FROM t",
+  ];
+  for (const sql of schema) t.same(await node.execute([sql]), await never.execute([sql]), sql);
+  const before = await node.dump();
+  for (const transaction of [false, true, false]) {
+    await node.store.rehearse(transaction ? rehearsed.slice(0, -1) : rehearsed, { ...PATIENT, transaction });
+    t.same(await node.dump(), before);
+  }
+  t.equal(node.store.hasHiddenWork, false, "the trigger was never there");
+  for (const sql of after) {
+    await node.store.rehearse(write(sql), PATIENT);
+    const result = await node.execute([sql]);
+    t.same(result, await never.execute([sql]), sql);
+    t.not(result[0]?.kind, "error", sql);
+  }
+  await node.reopen();
+  t.same(await node.dump(), await never.dump());
+});
+
+t.test("rehearse() takes only what may become part of the log", async (t) => {
+  const node = await StoreNode.create();
+  t.teardown(() => node.remove());
+  await node.execute(["CREATE TABLE t (a)"]);
+  const withCommit = write("INSERT INTO t VALUES (1)", "COMMIT");
+  await t.rejects(node.store.rehearse(withCommit, PATIENT), { code: "transaction-control" });
+  await t.resolves(node.store.rehearse([], PATIENT));
+  t.same(await node.rows("SELECT * FROM t"), []);
+  await node.store.close();
+  await t.rejects(node.store.rehearse([], PATIENT), { code: "store-closed" });
+});
+
+t.test(
+  "hasHiddenWork tells of triggers and of full-text tables over others, once they are applied",
+  async (t) => {
+    const node = await StoreNode.create();
+    t.teardown(() => node.remove());
+    const steps = [
+      ["CREATE TABLE t (a)", false],
+      ["CREATE VIEW v AS SELECT a FROM t", false],
+      ["CREATE VIRTUAL TABLE f USING fts5 (a, tokenize = 'porter')", false],
+      ["CREATE TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM t; END", true],
+      ["INSERT INTO t VALUES (1)", true],
+      ["DROP TRIGGER g", false],
+      ["CREATE VIRTUAL TABLE x USING fts5 (a, content = 'v')", true],
+      ["DROP TABLE x", false],
+      ["CREATE VIRTUAL TABLE x USING fts5 (a, CONT=v)", true],
+    ] as const;
+    for (const [sql, hasHiddenWork] of steps) {
+      t.not((await node.execute([sql]))[0]?.kind, "error", sql);
+      t.equal(node.store.hasHiddenWork, hasHiddenWork, sql);
+      await node.reopen();
+      t.equal(node.store.hasHiddenWork, hasHiddenWork, `${sql}, opened again`);
+    }
+  },
+);
