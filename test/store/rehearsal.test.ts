@@ -155,6 +155,24 @@ t.test("rehearse() leaves no trace", async (t) => {
   t.same(await node.dump(), await never.dump());
 });
 
+t.test("rehearse() of ANALYZE does not change the plan, and so the order, of the next entry", async (t) => {
+  const node = await StoreNode.create();
+  t.teardown(() => node.remove());
+  await node.execute([
+    "CREATE TABLE p (a, b, x, y)",
+    "CREATE INDEX pa ON p (a, x)",
+    "CREATE INDEX pb ON p (b, y)",
+    "INSERT INTO p SELECT 1, value / 4, value, -value FROM json_each('[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15]')",
+  ]);
+  await node.execute(["ANALYZE"]);
+  const select = "SELECT x FROM p WHERE a = 1 AND b = 1";
+  const byPb = { values: [[7], [6], [5], [4]] };
+  t.match(await node.executeOne(select), byPb);
+  const shifted = write("UPDATE p SET a = x, b = 1", "ANALYZE");
+  await node.store.rehearse(shifted, { ...PATIENT, transaction: true });
+  t.match(await node.executeOne(select), byPb);
+});
+
 t.test("rehearse() takes only what may become part of the log", async (t) => {
   const node = await StoreNode.create();
   t.teardown(() => node.remove());
