@@ -43,6 +43,7 @@ export class DevNode {
   #restartMs = RESTART_MS_MIN;
   #complaint = "";
   #isStopping = false;
+  #hasServed = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: {
@@ -83,7 +84,7 @@ export class DevNode {
     }
     child.once("error", (error) => this.#onLine(error.message));
     child.once("close", (code, signal) =>
-      this.#onEnd(signal ? `killed by ${signal}` : `ended with code ${code}`),
+      this.#onEnd(signal ? `killed by ${signal}` : `ended with code ${code}`, signal === null),
     );
     this.#change({ state: "starting", pid: child.pid, status: undefined, reason: "starting" });
     void this.#poll(child);
@@ -111,11 +112,12 @@ export class DevNode {
     if (COMPLAINT.test(line)) this.#complaint = line;
   }
 
-  #onEnd(how: string): void {
+  /** `byItself`: not by a signal. An agent that ends so before it has ever served will do it again. */
+  #onEnd(how: string, byItself: boolean): void {
     this.#child = undefined;
     if (this.#isStopping) return;
     const reason = this.#complaint === "" ? how : `${how}: ${this.#complaint}`;
-    if (this.#view.state === "starting") {
+    if (byItself && !this.#hasServed) {
       this.#change({ state: "failed", pid: undefined, status: undefined, reason });
       return;
     }
@@ -134,6 +136,7 @@ export class DevNode {
         const response = await fetch(`${api}/status`, { signal: AbortSignal.timeout(POLL_TIMEOUT_MS) });
         const status = parseStatus(api, await response.text());
         if (this.#child !== child || this.#isStopping) return;
+        this.#hasServed = true;
         this.#change({ state: "up", pid: child.pid, status, reason: "" });
       } catch {
         if (this.#child !== child || this.#isStopping) return;

@@ -3,6 +3,7 @@ import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import { checkStatement, checkStatements } from "../store/sql-check.ts";
 import type { CommandResult, LogPosition, SqlStatement, StatementResult, Store } from "../store/types.ts";
 import { Deadline } from "./deadline.ts";
+import { Forwards } from "./forwards.ts";
 import { nodeIdOf } from "./member-id.ts";
 import type { Transport } from "./ports.ts";
 import type { Applied } from "./proposals.ts";
@@ -59,6 +60,7 @@ export class ClusterSql implements SqlService {
   readonly #store: Store;
   readonly #transport: Transport;
   readonly #clock: Clock;
+  readonly #forwards: Forwards;
   readonly #stopHandling: readonly (() => void)[];
 
   constructor(options: ClusterSqlOptions) {
@@ -66,8 +68,10 @@ export class ClusterSql implements SqlService {
     this.#store = options.store;
     this.#transport = options.transport;
     this.#clock = options.clock;
+    this.#forwards = new Forwards(options.clock);
     const replica = this.#replica;
     this.#stopHandling = [
+      replica.onLeader((leader) => this.#forwards.leaderChanged(nodeIdOf(leader))),
       this.#transport.handle(EXECUTE, async (_from, body) => {
         const { statements, transaction } = decodeExecute(body);
         // The sender has checked this; but what is too large to be sent on would stop every leader that tries.
@@ -194,7 +198,10 @@ export class ClusterSql implements SqlService {
   }
 
   #request(toNode: string, method: string, body: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
-    return this.#transport.request(toNode, method, body, { timeoutMs: deadline.remainingMs });
+    const { remainingMs: timeoutMs } = deadline;
+    return this.#forwards.follow(toNode, (signal) =>
+      this.#transport.request(toNode, method, body, { timeoutMs, signal }),
+    );
   }
 }
 

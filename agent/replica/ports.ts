@@ -12,14 +12,14 @@ export interface Transport {
   send(toNode: string, kind: string, body: Uint8Array): boolean;
   onDatagram(kind: string, handler: (fromNode: string, body: Uint8Array) => void): () => void;
   /**
-   * Rejects with `no-route` (not sent), `request-timeout` or `peer-down` (outcome unknown), or with the code that the
-   * handler threw.
+   * Rejects with `no-route` (not sent), `request-timeout`, `request-aborted` or `peer-down` (outcome unknown), or with
+   * the code that the handler threw.
    */
   request(
     toNode: string,
     method: string,
     body: Uint8Array,
-    options: { readonly timeoutMs: number },
+    options: { readonly timeoutMs: number; readonly signal: AbortSignal },
   ): Promise<Uint8Array>;
   handle(method: string, handler: (fromNode: string, body: Uint8Array) => Promise<Uint8Array>): () => void;
 }

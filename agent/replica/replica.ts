@@ -65,6 +65,7 @@ export class Replica {
   readonly #waiters: Waiters;
   readonly #logTime: LogTime;
   readonly #reads = new Map<number, { resolve(index: number): void; reject(error: TrivetError): void }>();
+  readonly #leaderListeners = new Set<(leader: MemberId) => void>();
   #lastReadId = 0;
   #isStopped = false;
   #reported = "";
@@ -182,6 +183,12 @@ export class Replica {
     await this.#waiters.until(() => isMet(this.leader), timeoutMs, noLeader);
   }
 
+  /** Calls `listener` when another member leads, or one leads again. Returns what ends that. */
+  onLeader(listener: (leader: MemberId) => void): () => void {
+    this.#leaderListeners.add(listener);
+    return () => this.#leaderListeners.delete(listener);
+  }
+
   /** The connection to a node died: if it leads, elect another one soon. Only a hint. */
   nodeLost(nodeId: string): void {
     this.#consensus.nodeLost(nodeId);
@@ -250,6 +257,7 @@ export class Replica {
     if (report === this.#reported) return;
     this.#reported = report;
     this.#options.logger.log("info", "Raft state changed.", { role, term, leader });
+    if (leader !== null) for (const listener of this.#leaderListeners) listener(leader);
   }
 }
 

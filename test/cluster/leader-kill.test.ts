@@ -105,3 +105,46 @@ t.test("all killed at once, in the middle of writes", { timeout: 120_000 }, asyn
     t.strictSame(lost, [], `${agent.name}: every acknowledged row is there`);
   }
 });
+
+t.test(
+  "a leader that is frozen, with its sockets open, is replaced; thawed, it follows",
+  { timeout: 120_000 },
+  async (t) => {
+    const cluster = await TestCluster.start(3);
+    t.teardown(() => cluster.end());
+    const [first] = cluster.agents;
+    await first?.execute(["CREATE TABLE kept (id INTEGER NOT NULL, writer TEXT NOT NULL)"]);
+    const frozen = await cluster.untilLed();
+    const survivors = cluster.agents.filter((agent) => agent !== frozen);
+    const writers = survivors.map((agent, nth) => new Writer(agent, nth * IDS_PER_WRITER + 1));
+    await until("a write through each survivor", 30_000, async () =>
+      writers.every((writer) => writer.acknowledged.length > 0) ? true : null,
+    );
+    const frozenMs = performance.now();
+    frozen.signal("SIGSTOP");
+    for (const writer of writers) {
+      const next = await until("a write through a survivor", 30_000, async () =>
+        writer.firstSentAfter(frozenMs),
+      );
+      t.comment(
+        `SIGSTOP of the leader to the next acknowledged write: ${(next.acknowledgedMs - frozenMs).toFixed(0)} ms`,
+      );
+    }
+    frozen.signal("SIGCONT");
+    await cluster.untilLed();
+    await Promise.all(writers.map((writer) => writer.stop()));
+    await cluster.untilEqual();
+    const acknowledged = writers.flatMap((writer) => writer.acknowledged.map(({ id }) => id));
+    for (const agent of cluster.agents) {
+      const ids = (await agent.rows("SELECT id FROM kept")).map(([id]) => Number(id));
+      const kept = new Set(ids);
+      t.equal(kept.size, ids.length, `${agent.name}: no row is there twice`);
+      t.strictSame(
+        acknowledged.filter((id) => !kept.has(id)),
+        [],
+        `${agent.name}: every acknowledged row is there`,
+      );
+    }
+    t.strictSame([...cluster.termsWithSeveralLeaders()], [], "no term had two leaders");
+  },
+);
