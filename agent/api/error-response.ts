@@ -19,6 +19,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "unsupported-encoding": 415,
   "query-failed": 422,
   "result-too-large": 422,
+  "too-expensive": 422,
   "headers-too-large": 431,
   // These say that nothing was done, so that a client may go to the next node at once.
   busy: 503,

@@ -7,6 +7,7 @@ import type { Timing } from "../raft/core.ts";
 import { votersOf } from "../raft/quorum.ts";
 import type { MemberId } from "../raft/types.ts";
 import { encodeCommand } from "../store/command.ts";
+import { checkStatements } from "../store/sql-check.ts";
 import type { LogPosition, SqlStatement, Store } from "../store/types.ts";
 import { Applier } from "./applier.ts";
 import { Consensus, type ConsensusOptions } from "./consensus.ts";
@@ -17,6 +18,9 @@ import { noLeader, notLeader, outcomeUnknown, overloaded, stopping, writeTimeout
 import { Waiters } from "./waiters.ts";
 
 const SEED_BYTES = 16;
+
+/** What a write may take on the leader when it is tried out; on a slower node it takes longer, but it ends. */
+const REHEARSAL_MS = 5_000;
 
 /** Commands that wait for their result, and reads that wait for their index, at once. */
 const WAITING_MAX = 4096;
@@ -122,7 +126,8 @@ export class Replica {
   }
 
   /**
-   * Replicates and applies a command, if this member leads. Rejects with `not-leader` (it did not and will not happen),
+   * Replicates and applies a command, if this member leads. What may take for ever is tried out before: an entry that never ends would
+   * stop every node, for good. Rejects with `not-leader` (it did not and will not happen), what `Store.rehearse` rejects with,
    * `overloaded`, `stopping` (likewise) or `outcome-unknown`. The caller keeps the deadline.
    */
   async propose(statements: readonly SqlStatement[], transaction: boolean): Promise<Applied> {
@@ -132,9 +137,13 @@ export class Replica {
     if (raft.role !== "leader") throw notLeader();
     const timeMs = this.#logTime.next(raft);
     const seed = this.#options.random.bytes(SEED_BYTES);
-    const proposed = this.#consensus.propose(
-      encodeCommand({ kind: "sql", timeMs, seed, transaction, statements }),
-    );
+    const command = encodeCommand({ kind: "sql", timeMs, seed, transaction, statements });
+    const { store } = this.#options;
+    if (!isBounded(statements) || store.hasHiddenWork) {
+      await store.rehearse(statements, { transaction, timeoutMs: REHEARSAL_MS, timeMs, seed });
+      this.#assertRunning();
+    }
+    const proposed = this.#consensus.propose(command);
     if (proposed.kind === "refused") throw proposed.reason === "overloaded" ? overloaded() : notLeader();
     return this.#proposals.wait(proposed.index, proposed.term);
   }
@@ -259,6 +268,11 @@ export class Replica {
     this.#options.logger.log("info", "Raft state changed.", { role, term, leader });
     if (leader !== null) for (const listener of this.#leaderListeners) listener(leader);
   }
+}
+
+function isBounded(statements: readonly SqlStatement[]): boolean {
+  const check = checkStatements(statements);
+  return check.ok && check.isBounded;
 }
 
 /** The database must stand on this log: the entry that it applied last must be in it. */

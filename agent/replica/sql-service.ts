@@ -13,7 +13,8 @@ export interface SqlOptions {
 export interface SqlService {
   /**
    * Replicates and applies. Per-statement errors (syntax, constraint, refused) are results. Rejects with a
-   * `TrivetError`. Nothing was done: `no-leader`, `overloaded`, `too-large`, `stopping`. Unknown whether it was:
+   * `TrivetError`. Nothing was done: `no-leader`, `overloaded`, `too-large`, `too-expensive`, `store-busy`,
+   * `query-failed`, `stopping`. Unknown whether it was:
    * `outcome-unknown` (the leader was lost between proposal and answer), `timeout`.
    */
   execute(

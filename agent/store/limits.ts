@@ -64,3 +64,8 @@ export const WORKER_RESTARTS_WINDOW_MS = 10 * 60_000;
 export const WORKER_START_TIMEOUT_MS = 60_000;
 /** From `close` until what waits is done; then the worker is ended, and the Raft log repeats what it had not committed. */
 export const CLOSE_TIMEOUT_MS = 5_000;
+/**
+ * How long entries wait behind a query or a rehearsal that runs: writes are acknowledged when they are applied, so that one slow
+ * reader would hold up everyone's. Then it is ended, and they go first.
+ */
+export const APPLY_PATIENCE_MS = 1_000;

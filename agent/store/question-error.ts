@@ -31,6 +31,17 @@ export function waitedTooLong({ kind }: Question, timeoutMs: number): TrivetErro
       );
 }
 
+/** It was running when writes had waited for `patienceMs` behind it. */
+export function heldUpWrites({ kind }: Question, patienceMs: number): TrivetError {
+  const reason = `was ended because other writes had waited ${patienceMs} ms for it`;
+  return kind === "query"
+    ? new TrivetError("query-timeout", `The query ${reason}. Make it cheaper, or ask when less is written.`)
+    : new TrivetError(
+        "too-expensive",
+        `The write was tried out, ${reason}, and was not carried out. Make it cheaper, or write in smaller pieces.`,
+      );
+}
+
 /** SQLite, or its thread, could not carry it out. */
 export function couldNotRun({ kind }: Question, reason: string): TrivetError {
   const subject = kind === "query" ? "query" : "write, which was tried out first,";

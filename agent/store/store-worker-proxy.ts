@@ -3,12 +3,13 @@ import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import {
+  APPLY_PATIENCE_MS,
   CLOSE_TIMEOUT_MS,
   JOBS_IN_FLIGHT_MAX,
   WORKER_RESTARTS_MAX,
   WORKER_RESTARTS_WINDOW_MS,
 } from "./limits.ts";
-import { couldNotRun, ranTooLong, waitedTooLong } from "./question-error.ts";
+import { couldNotRun, heldUpWrites, ranTooLong, waitedTooLong } from "./question-error.ts";
 import { RestartBudget } from "./restart-budget.ts";
 import { sliceEntries } from "./slice-entries.ts";
 import { type ApplyJob, type QuestionJob, type StoreJob, sendJob } from "./store-jobs.ts";
@@ -82,14 +83,19 @@ export class StoreWorkerProxy {
     return this.#hasHiddenWork;
   }
 
-  apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]> {
-    return this.#enqueue((settling) => ({
-      kind: "apply",
-      entries,
-      results: [],
-      isReplay: false,
-      ...settling,
-    }));
+  async apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]> {
+    const patience = this.#options.clock.setTimer(APPLY_PATIENCE_MS, () => this.#onApplyWaits());
+    try {
+      return await this.#enqueue<readonly CommandResult[]>((settling) => ({
+        kind: "apply",
+        entries,
+        results: [],
+        isReplay: false,
+        ...settling,
+      }));
+    } finally {
+      patience.cancel();
+    }
   }
 
   /** Rejects as `question-error.ts` says; a rehearsal is answered without results. */
@@ -152,7 +158,7 @@ export class StoreWorkerProxy {
   /** Sends as much as may be in flight. */
   #pump(): void {
     while (this.#isReady && this.#inFlight.size < JOBS_IN_FLIGHT_MAX) {
-      const job = this.#waiting.shift();
+      const job = this.#takeNext();
       if (job === undefined) return;
       if (job.kind === "question" && job.isSettled) continue;
       this.#lastJob += 1;
@@ -160,6 +166,12 @@ export class StoreWorkerProxy {
       if (job.kind === "apply") this.#uncommitted.add(job.entries);
       sendJob(this.#link, this.#lastJob, job);
     }
+  }
+
+  /** Entries go before questions, which then see more, never less. */
+  #takeNext(): StoreJob | undefined {
+    const apply = this.#waiting.findIndex((job) => job.kind === "apply");
+    return apply > 0 ? this.#waiting.splice(apply, 1)[0] : this.#waiting.shift();
   }
 
   #onReport(report: WorkerReport): void {
@@ -266,6 +278,14 @@ export class StoreWorkerProxy {
     settleQuestion(job, () => job.reject(error));
     this.#waiting = this.#waiting.filter((waiting) => waiting !== job);
     if (isRunning) this.#endWorker();
+  }
+
+  /** Entries have waited long enough. If a question holds them up, it is ended. */
+  #onApplyWaits(): void {
+    const job = this.#inFlight.get(this.#link.runningJob);
+    if (!this.#isReady || job?.kind !== "question") return;
+    settleQuestion(job, () => job.reject(heldUpWrites(job.question, APPLY_PATIENCE_MS)));
+    this.#endWorker();
   }
 
   /** What it was told and did not answer goes to the next one. */

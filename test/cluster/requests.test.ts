@@ -73,6 +73,26 @@ t.test("requests to three agents", { timeout: 180_000 }, async (t) => {
     },
   );
 
+  await t.test(
+    "a write that would never end is refused before it is an entry, and writes go on",
+    async (t) => {
+      const leader = await cluster.untilLed();
+      const { term, lastIndex } = (await leader.status()).raft;
+      const endless = await second.execute([`INSERT INTO kept (id) ${ENDLESS_QUERY}`]);
+      t.match(endless, { status: 422, code: "too-expensive", error: /smaller pieces/ });
+      t.match(await leader.status(), { raft: { term, lastIndex } });
+      t.match(await third.execute([["INSERT INTO kept VALUES (?, ?)", 101, "after"]]), { status: 200 });
+    },
+  );
+
+  await t.test("a slow query does not hold up writes for long: it gives way", async (t) => {
+    const leader = await cluster.untilLed();
+    const query = leader.post("/db/query?level=none&timeout=60s", JSON.stringify([ENDLESS_QUERY]));
+    const write = await leader.execute([["INSERT INTO kept VALUES (?, ?)", 102, "meanwhile"]]);
+    t.match(write, { status: 200, results: [{ rows_affected: 1 }] });
+    t.match(await query, { status: 504, code: "query-timeout", error: /other writes had waited/ });
+  });
+
   await t.test("a clean stop of the leader fails no write", async (t) => {
     const leader = await cluster.untilLed();
     const survivor = cluster.agents.find((agent) => agent !== leader) ?? first;
