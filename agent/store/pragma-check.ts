@@ -38,7 +38,10 @@ export type PragmaUse = "reads" | "writes" | "refused";
 
 /** What `PRAGMA [schema.]name [= value | (value)]` does; `tokens` begin with PRAGMA. */
 export function classifyPragma(tokens: readonly SqlToken[]): PragmaUse {
-  const nameAt = isOperator(tokens[2], ".") ? 3 : 1;
+  const hasSchema = isOperator(tokens[2], ".");
+  // The connection's own temporary database is on one node only, and gone when it starts again.
+  if (hasSchema && tokens[1]?.text.toLowerCase() !== "main") return "refused";
+  const nameAt = hasSchema ? 3 : 1;
   const name = tokens[nameAt]?.text.toLowerCase() ?? "";
   const hasArgument = tokens.length > nameAt + 1;
   if (READING.has(name)) return "reads";

@@ -38,6 +38,8 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
     "PRAGMA writable_schema",
     "PRAGMA optimize",
     "PRAGMA foreign_keys = OFF",
+    "PRAGMA temp.user_version = 9",
+    'PRAGMA "temp" . application_id',
     "PRAGMA defer_foreign_keys = ON",
     "PRAGMA query_only(1)",
     "PRAGMA database_list",
