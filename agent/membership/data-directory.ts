@@ -80,15 +80,26 @@ export class DataDirectory {
   }
 
   /** From now on, for good, the node belongs to this cluster. The log must be there already, durably. */
-  async joinCluster(clusterId: string): Promise<void> {
-    const record = { ...this.#record, clusterId };
-    await writeNodeRecord(this.#directory, record);
-    this.#record = record;
+  joinCluster(clusterId: string): Promise<void> {
+    return this.#write({ ...this.#record, clusterId });
+  }
+
+  get promisedTo(): string | null {
+    return this.#record.promisedTo;
+  }
+
+  promiseTo(founder: string): Promise<void> {
+    return this.#write({ ...this.#record, promisedTo: founder });
   }
 
   /** Lets another agent have it. */
   close(): Promise<void> {
     return this.#lock.release();
+  }
+
+  async #write(record: NodeRecord): Promise<void> {
+    await writeNodeRecord(this.#directory, record);
+    this.#record = record;
   }
 }
 
@@ -116,6 +127,7 @@ async function beginSession(options: {
     nodeId,
     incarnation: newIncarnation(random),
     clusterId: null,
+    promisedTo: null,
     ...known,
     session,
   };

@@ -5,7 +5,7 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import { asArray, asString } from "../replica/wire-fields.ts";
-import { FOUNDING_MS_MAX, FoundingPromise } from "./founding-promise.ts";
+import { FOUNDING_MS_MAX, FoundingPromise, type PromiseRecord } from "./founding-promise.ts";
 
 /** Asks a member of a cluster whether this node belongs to it; the answer is the cluster's id. */
 const WHICH_CLUSTER = "cluster/which";
@@ -25,6 +25,7 @@ export interface FoundingOptions {
   readonly bus: Bus;
   readonly nodeId: string;
   readonly memberId: string;
+  readonly promises: PromiseRecord;
   /** How many nodes found a cluster together. */
   readonly expect: number;
   /** How long to look for a cluster before one is founded alone, milliseconds. */
@@ -79,11 +80,11 @@ class Founding {
     this.#options = options;
     this.#done = done;
     this.#failed = failed;
-    this.#promise = new FoundingPromise(options.clock);
+    this.#promise = new FoundingPromise(options.clock, options.promises);
     this.#discoveryEndMs = options.clock.nowMs() + options.discoveryMs;
     this.#stopListening = [
       options.bus.onPeer(() => this.look()),
-      options.bus.handle(MAY_NAME, async (from, body) => this.#promiseTo(from, body)),
+      options.bus.handle(MAY_NAME, (from, body) => this.#promiseTo(from, body)),
     ];
   }
 
@@ -130,7 +131,7 @@ class Founding {
   /** Null if one of the named does not agree, or not in time. */
   async #found(named: readonly Newcomer[]): Promise<Founded | null> {
     const { nodeId, clock } = this.#options;
-    if (!this.#promise.give(nodeId)) {
+    if (!(await this.#promise.give(nodeId))) {
       this.#tell("info", "Another node is founding a cluster.", { founder: this.#promise.founder });
       return null;
     }
@@ -159,12 +160,12 @@ class Founding {
     }
   }
 
-  #promiseTo(founder: string, body: Uint8Array): Uint8Array {
+  async #promiseTo(founder: string, body: Uint8Array): Promise<Uint8Array> {
     const named = asString(asArray(decodeCbor(body))[0]);
     if (named !== this.#options.memberId) {
       throw new TrivetError("not-this-member", "This node is another member by now: look again.");
     }
-    if (!this.#promise.give(founder)) {
+    if (!(await this.#promise.give(founder))) {
       throw new TrivetError(
         "promised",
         `This node has let ${this.#promise.founder} name it for now. Ask again later.`,

@@ -94,6 +94,7 @@ export class Membership {
       bus,
       nodeId,
       memberId,
+      promises: data,
       expect: this.#options.expect,
       discoveryMs: hasSeeds ? DISCOVERY_MS : 0,
       clock,

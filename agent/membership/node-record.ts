@@ -13,6 +13,8 @@ export interface NodeRecord {
   readonly incarnation: string;
   /** Null until the node belongs to a cluster. */
   readonly clusterId: string | null;
+  /** Node id of the founder that was last allowed to name this node; see `FoundingPromise`. */
+  readonly promisedTo: string | null;
   /** Grows with each start, so that what was said before it is known to be old. */
   readonly session: number;
 }
@@ -45,10 +47,13 @@ function parseNodeRecord(text: string): NodeRecord | null {
     return null;
   }
   if (typeof value !== "object" || value === null) return null;
-  const { format, nodeId, incarnation, clusterId, session } = value as Readonly<Record<string, unknown>>;
+  const { format, nodeId, incarnation, clusterId, promisedTo, session } = value as Readonly<
+    Record<string, unknown>
+  >;
   if (typeof nodeId !== "string") return null;
   if (format !== FORMAT || typeof incarnation !== "string" || !/^[0-9a-f]{8}$/.test(incarnation)) return null;
   if (clusterId !== null && typeof clusterId !== "string") return null;
+  if (promisedTo !== null && typeof promisedTo !== "string") return null;
   if (typeof session !== "number" || !Number.isSafeInteger(session)) return null;
-  return { nodeId, incarnation, clusterId, session };
+  return { nodeId, incarnation, clusterId, promisedTo, session };
 }

@@ -94,9 +94,11 @@ t.test("a founding that did not end is forgotten: nothing of it was ever said", 
   const path = await newPath(t);
   const first = await open(path);
   await makeLog(path);
+  await first.promiseTo("f".repeat(32));
   await first.close();
   const second = await open(path);
   t.equal(second.memberId, first.memberId, "so the member may be named as before");
+  t.equal(second.promisedTo, "f".repeat(32), "by the founder that it was promised to");
   await t.rejects(stat(join(path, "raft", "segment")), { code: "ENOENT" });
   await second.close();
 });

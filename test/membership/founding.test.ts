@@ -15,6 +15,8 @@ class Newcomer {
   readonly memberId: string;
   readonly #told = new EventEmitter();
   readonly #messages = new Set<string>();
+  /** As its process before this one left it. */
+  promisedTo: string | null = null;
   readonly #stop = new AbortController();
 
   private constructor(bus: Bus, letter: string) {
@@ -56,7 +58,18 @@ class Newcomer {
     };
     const logger = { log };
     const { signal } = this.#stop;
-    return foundOrJoin({ bus, nodeId, memberId, expect, discoveryMs: 0, clock: systemClock, logger, signal });
+    const promises = { promisedTo: this.promisedTo, promiseTo: async () => undefined };
+    return foundOrJoin({
+      bus,
+      nodeId,
+      memberId,
+      promises,
+      expect,
+      discoveryMs: 0,
+      clock: systemClock,
+      logger,
+      signal,
+    });
   }
 
   async untilTold(message: string): Promise<void> {
@@ -129,4 +142,15 @@ t.test("foundOrJoin(): a node that is only remembered is not named", async (t) =
   const others = Promise.allSettled([invited, c.found(3)]);
   t.match(await founding, { kind: "founder", voters: [a.memberId, b.memberId, c.memberId] });
   await Promise.all([b.close(), c.close(), others]);
+});
+
+t.test("foundOrJoin(): a promise holds over a restart", async (t) => {
+  const a = await Newcomer.open(t, "a", []);
+  const b = await Newcomer.open(t, "b", [a]);
+  b.promisedTo = "c".repeat(32);
+  await a.untilUp([b]);
+  const others = Promise.allSettled([b.found(2), a.found(2)]);
+  await a.untilTold("The cluster cannot be founded yet.");
+  await Promise.all([a.close(), b.close(), others]);
+  for (const each of await others) t.match(each, { status: "rejected", reason: { code: "stopping" } });
 });
