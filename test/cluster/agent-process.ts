@@ -66,6 +66,13 @@ export class AgentProcess {
     return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  /** Of the running process. */
+  get pid(): number {
+    const pid = this.#child?.pid;
+    if (pid === undefined) throw new Error(`${this.name} does not run`);
+    return pid;
+  }
+
   start(): void {
     const child = spawn(process.execPath, [BUNDLE, "agent", ...this.#args], {
       stdio: ["ignore", "ignore", "pipe"],
