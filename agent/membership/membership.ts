@@ -4,6 +4,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
+import { Deadline } from "../replica/deadline.ts";
 import { beginLog, foundCluster, isBlank } from "../replica/found-cluster.ts";
 import type { ReplicaOptions } from "../replica/replica.ts";
 import { stopping } from "../replica/sql-errors.ts";
@@ -118,10 +119,14 @@ export class Membership {
   /** SQL; while the node has no cluster, requests wait for it until their deadline. */
   get sql(): SqlService {
     return {
-      execute: async (statements, options) =>
-        (await this.#whenMember(options.timeoutMs)).sql.execute(statements, options),
-      query: async (statements, options) =>
-        (await this.#whenMember(options.timeoutMs)).sql.query(statements, options),
+      execute: async (statements, options) => {
+        const [member, timeoutMs] = await this.#whenMember(options.timeoutMs);
+        return member.sql.execute(statements, { ...options, timeoutMs });
+      },
+      query: async (statements, options) => {
+        const [member, timeoutMs] = await this.#whenMember(options.timeoutMs);
+        return member.sql.query(statements, { ...options, timeoutMs });
+      },
     };
   }
 
@@ -174,14 +179,16 @@ export class Membership {
     this.#announce();
   }
 
-  async #whenMember(timeoutMs: number): Promise<Member> {
+  /** Resolves with what is left of the time, too. */
+  async #whenMember(timeoutMs: number): Promise<readonly [Member, number]> {
+    const deadline = new Deadline(this.#options.clock, timeoutMs);
     await this.#waiters.until(
       () => this.#member !== null,
       timeoutMs,
       () => new TrivetError("no-leader", `Nothing was done: ${this.status().cluster.health}.`),
     );
     if (this.#member === null) throw stopping();
-    return this.#member;
+    return [this.#member, deadline.remainingMs];
   }
 
   #reportStranger(peer: Peer): void {
