@@ -22,6 +22,9 @@ const SEED_BYTES = 16;
 /** What a write may take on the leader when it is tried out; on a slower node it takes longer, but it ends. */
 const REHEARSAL_MS = 5_000;
 
+/** After leadership was handed over: longer than a message takes, and than the others take to hear of it. */
+const LINGER_MS = 300;
+
 /** Commands that wait for their result, and reads that wait for their index, at once. */
 const WAITING_MAX = 4096;
 
@@ -205,11 +208,12 @@ export class Replica {
 
   /**
    * Hands leadership over if this member has it, so that nobody waits for an election timeout. Resolves when another
-   * leads or after `timeoutMs`: then the others must find out by themselves.
+   * leads, what was proposed here is answered, and what the others had sent here meanwhile has been turned away; or after
+   * `timeoutMs`: then the others must find out by themselves.
    */
   async handOver(timeoutMs: number): Promise<void> {
     if (!this.#consensus.transferLeadership()) return;
-    const { logger } = this.#options;
+    const { logger, clock } = this.#options;
     try {
       await this.#waiters.until(() => this.leader !== null && !this.isLeader, timeoutMs, noLeader);
       // What was proposed here is answered here, by what the new leader commits.
@@ -218,6 +222,9 @@ export class Replica {
     } catch (error) {
       logger.log("warn", "Leadership could not be handed over in time.", { reason: error });
     }
+    // Requests may be on their way from nodes that have not heard of the new leader. Gone, this node would leave them in doubt;
+    // here, it tells them that nothing was done.
+    await new Promise<void>((resolve) => clock.setTimer(LINGER_MS, resolve));
   }
 
   /** Takes and does nothing any more. Reads that wait get `stopping`, writes `outcome-unknown`. */

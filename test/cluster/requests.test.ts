@@ -7,6 +7,9 @@ import { TestCluster } from "./test-cluster.ts";
 const ENDLESS_QUERY =
   "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n WHERE i < 0";
 
+/** Writers at the same time while the leader stops. */
+const CLIENTS = 32;
+
 t.test("requests to three agents", { timeout: 180_000 }, async (t) => {
   const cluster = await TestCluster.start(3);
   t.teardown(() => cluster.end());
@@ -98,11 +101,13 @@ t.test("requests to three agents", { timeout: 180_000 }, async (t) => {
     const survivor = cluster.agents.find((agent) => agent !== leader) ?? first;
     const answers: Answer[] = [];
     let isStopped = false;
-    const writing = (async () => {
-      for (let id = 1_000; !isStopped; id++) {
-        answers.push(await survivor.execute([["INSERT INTO kept VALUES (?, ?)", id, "while stopping"]]));
+    let id = 1_000;
+    const client = async (): Promise<void> => {
+      while (!isStopped) {
+        answers.push(await survivor.execute([["INSERT INTO kept VALUES (?, ?)", id++, "while stopping"]]));
       }
-    })();
+    };
+    const writing = Promise.all(Array.from({ length: CLIENTS }, client));
     t.equal(await leader.stop(), 0, "it exits with 0");
     await cluster.untilLed();
     isStopped = true;
