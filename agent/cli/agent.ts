@@ -25,8 +25,8 @@ export const agentCommand: Command = {
   examples: [
     { line: "trivet agent --data /var/lib/trivet --name shop-1", does: "a cluster of one" },
     {
-      line: "trivet agent --data /tmp/b --http 127.0.0.1:4002 --mqtt 127.0.0.1:1884 --peer mqtt://127.0.0.1:1883",
-      does: "a second node on the same machine",
+      line: "trivet agent --data /tmp/b --http 127.0.0.1:4002 --mqtt 127.0.0.1:1884 --peer mqtt://127.0.0.1:1883 --bootstrap-expect 2",
+      does: "a second node on the same machine, where both are started with --bootstrap-expect 2",
     },
     { line: "TRIVET_DATA=/srv/trivet trivet agent", does: "every flag is a variable, too; flags win" },
   ],
