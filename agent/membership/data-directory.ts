@@ -27,6 +27,7 @@ export class DataDirectory {
   readonly #directory: Directory;
   readonly #lock: InstanceLock;
   #record: NodeRecord;
+  #lastWrite: Promise<void> = Promise.resolve();
 
   private constructor(parts: {
     readonly directory: Directory;
@@ -81,7 +82,7 @@ export class DataDirectory {
 
   /** From now on, for good, the node belongs to this cluster. The log must be there already, durably. */
   joinCluster(clusterId: string): Promise<void> {
-    return this.#write({ ...this.#record, clusterId });
+    return this.#write({ clusterId });
   }
 
   get promisedTo(): string | null {
@@ -89,7 +90,7 @@ export class DataDirectory {
   }
 
   promiseTo(founder: string): Promise<void> {
-    return this.#write({ ...this.#record, promisedTo: founder });
+    return this.#write({ promisedTo: founder });
   }
 
   /** Lets another agent have it. */
@@ -97,9 +98,15 @@ export class DataDirectory {
     return this.#lock.release();
   }
 
-  async #write(record: NodeRecord): Promise<void> {
-    await writeNodeRecord(this.#directory, record);
-    this.#record = record;
+  /** One after the other: a promise that is being written must not undo that a cluster was joined. */
+  #write(change: Partial<NodeRecord>): Promise<void> {
+    const write = async (): Promise<void> => {
+      const record = { ...this.#record, ...change };
+      await writeNodeRecord(this.#directory, record);
+      this.#record = record;
+    };
+    this.#lastWrite = this.#lastWrite.then(write, write);
+    return this.#lastWrite;
   }
 }
 

@@ -41,7 +41,8 @@ export class FoundingPromise {
     // Taken at once: nobody else may get it while it becomes durable.
     this.#founder = founder;
     this.#endMs = this.#clock.nowMs() + PROMISE_MS;
-    await this.#record.promiseTo(founder);
+    // A founder that asks again costs no write.
+    if (this.#record.promisedTo !== founder) await this.#record.promiseTo(founder);
     return true;
   }
 }

@@ -35,7 +35,7 @@ export class Core {
   readonly id: MemberId;
   readonly log: EntryLog;
   readonly outbox = new Outbox();
-  timing: Timing;
+  readonly timing: Timing;
   nowMs = 0;
   readonly #configurations = new ConfigurationHistory();
   readonly #random: () => number;

@@ -1,6 +1,6 @@
 import { invariant } from "../platform/invariant.ts";
 import { Campaign } from "./campaign.ts";
-import { Core, type RaftOptions, type Timing } from "./core.ts";
+import { Core, type RaftOptions } from "./core.ts";
 import { Follower } from "./follower.ts";
 import { Leader, type ProposeResult } from "./leader.ts";
 import type { Message, PreVoteRequest, VoteRequest } from "./messages.ts";
@@ -98,11 +98,6 @@ export class Raft {
   /** Entries `from` to `to`, both included, at least one and as many as fit `bytesMax`. */
   entries(from: number, to: number, bytesMax: number): readonly Entry[] {
     return this.#core.log.slice(from, to, bytesMax);
-  }
-
-  /** Takes effect with the next timeout that is drawn. */
-  setTiming(timing: Timing): void {
-    this.#core.timing = timing;
   }
 
   /** Time moves on, and nothing else happens: for inputs that may have come before a deadline that has passed. */

@@ -134,15 +134,7 @@ t.test("one agent and its data directory", { timeout: IS_EVERY_CUT ? 1_800_000 :
         const at = Math.floor(end * place);
         bytes.writeUInt8(bytes.readUInt8(at) ^ 0x10, at);
         await writeFile(path, bytes);
-        const answer = await runTrivet([
-          "agent",
-          "--data",
-          copy,
-          "--http",
-          "127.0.0.1:0",
-          "--mqtt",
-          "127.0.0.1:0",
-        ]);
+        const answer = await startOn(copy);
         t.match(answer, { code: 78, stderr: new RegExp(`${name}`) }, `at ${at}`);
         t.match(answer.stderr, /corrupt|damaged/i);
       }
@@ -154,29 +146,13 @@ t.test("one agent and its data directory", { timeout: IS_EVERY_CUT ? 1_800_000 :
     const copy = await copyOf(agent, "emptied");
     for (const content of [Buffer.alloc(0), Buffer.alloc(bytes.length)]) {
       await writeFile(join(copy, "raft", name), content);
-      const answer = await runTrivet([
-        "agent",
-        "--data",
-        copy,
-        "--http",
-        "127.0.0.1:0",
-        "--mqtt",
-        "127.0.0.1:0",
-      ]);
+      const answer = await startOn(copy);
       t.match(answer, { code: 78, stderr: /log/ }, `${content.length} bytes of zeros`);
     }
     // Also where the databases do not give it away.
     for (const file of ["app.db", "app.db-wal", "state.db", "state.db-wal"])
       await rm(join(copy, file), { force: true });
-    const answer = await runTrivet([
-      "agent",
-      "--data",
-      copy,
-      "--http",
-      "127.0.0.1:0",
-      "--mqtt",
-      "127.0.0.1:0",
-    ]);
+    const answer = await startOn(copy);
     t.match(answer, { code: 78, stderr: /the log in raft\/ is blank/ });
   });
 
@@ -238,4 +214,9 @@ function range(from: number, to: number): readonly number[] {
 /** All but the lock, which is a socket. */
 function copyData(from: string, to: string): Promise<void> {
   return cp(from, to, { recursive: true, filter: (path) => basename(path) !== "lock" });
+}
+
+/** An agent that is expected to end by itself. */
+function startOn(directory: string): ReturnType<typeof runTrivet> {
+  return runTrivet(["agent", "--data", directory, "--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"]);
 }

@@ -119,6 +119,22 @@ t.test("a node that lost all but its key is heard again: its session goes on", a
   await third.close();
 });
 
+t.test("joinCluster() holds, whatever else is being written", async (t) => {
+  const path = await newPath(t);
+  const first = await open(path);
+  await makeLog(path);
+  await Promise.all([
+    first.promiseTo("a".repeat(32)),
+    first.joinCluster("c"),
+    first.promiseTo("b".repeat(32)),
+  ]);
+  await first.close();
+  const second = await open(path);
+  t.equal(second.clusterId, "c");
+  t.equal(second.promisedTo, "b".repeat(32));
+  await second.close();
+});
+
 t.test("open() refuses data whose key was lost or swapped: the member is bound to it", async (t) => {
   const path = await newPath(t);
   await (await open(path)).close();
