@@ -45,6 +45,10 @@ function encodeResult(result: StatementResult, format: ResultFormat): JsonValue 
         Object.fromEntries(result.columns.map((column, index) => [column, cells[index] ?? null]));
       return { types: byColumn(result.types), rows: values.map(byColumn) };
     }
+    case "session":
+      return { session: result.id };
+    case "objects":
+      return { revision: result.revision, uids: result.uids };
   }
 }
 

@@ -140,7 +140,7 @@ export class Replica {
     if (raft.role !== "leader") throw notLeader();
     const timeMs = this.#logTime.next(raft);
     const seed = this.#options.random.bytes(SEED_BYTES);
-    const command = encodeCommand({ kind: "sql", timeMs, seed, transaction, statements });
+    const command = encodeCommand({ kind: "sql", timeMs, session: null, seed, transaction, statements });
     const { store } = this.#options;
     if (!isBounded(statements) || store.hasHiddenWork) {
       await store.rehearse(statements, { transaction, timeoutMs: REHEARSAL_MS, timeMs, seed });

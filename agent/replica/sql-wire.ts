@@ -1,7 +1,8 @@
 import { decodeCbor, encodeCbor } from "../platform/cbor.ts";
-import type { LogPosition, SqlParameters, SqlStatement, SqlValue, StatementResult } from "../store/types.ts";
+import { decodeResults, encodeResults } from "../store/result-codec.ts";
+import type { LogPosition, SqlParameters, SqlStatement, SqlValue } from "../store/types.ts";
 import type { Applied } from "./proposals.ts";
-import { asArray, asBoolean, asInteger, asString, malformed } from "./wire-fields.ts";
+import { asArray, asBoolean, asBytes, asInteger, asString, malformed } from "./wire-fields.ts";
 
 /** What nodes ask the leader for, and its answers, as CBOR. Decoders throw `malformed-datagram`. */
 
@@ -21,15 +22,15 @@ export function decodeExecute(bytes: Uint8Array): ExecuteRequest {
   return { transaction: asBoolean(transaction), statements: asArray(statements).map(statementFromWire) };
 }
 
-/** `[index, term, [result, ...]]`, a result being `[columns, types, values]`, `[lastInsertId, rowsAffected]` or `{code, message}`. */
+/** `[index, term, results]`, the results as bytes of their own (`encodeResults`). */
 export function encodeApplied({ position, result }: Applied): Uint8Array {
-  return encodeCbor([position.index, position.term, result.map(statementResultToWire)]);
+  return encodeCbor([position.index, position.term, encodeResults(result)]);
 }
 
 export function decodeApplied(bytes: Uint8Array): Applied {
   const [index, term, result] = asArray(decodeCbor(bytes));
   const position = { index: asInteger(index), term: asInteger(term) };
-  return { position, result: asArray(result).map(statementResultFromWire) };
+  return { position, result: decodeResults(asBytes(result)) };
 }
 
 /** `[index, term]` */
@@ -57,31 +58,4 @@ function valueFromWire(wire: unknown): SqlValue {
   if (wire === null || wire instanceof Uint8Array) return wire;
   if (typeof wire === "number" || typeof wire === "bigint" || typeof wire === "string") return wire;
   throw malformed("an SQL value", wire);
-}
-
-function statementResultToWire(result: StatementResult): unknown {
-  switch (result.kind) {
-    case "rows":
-      return [result.columns, result.types, result.values];
-    case "changed":
-      return [result.lastInsertId, result.rowsAffected];
-    case "error":
-      return { code: result.code, message: result.message };
-  }
-}
-
-function statementResultFromWire(wire: unknown): StatementResult {
-  if (Array.isArray(wire)) {
-    const [first, second, third] = wire;
-    if (third !== undefined) {
-      const values = asArray(third).map((row) => asArray(row).map(valueFromWire));
-      const columns = asArray(first).map(asString);
-      return { kind: "rows", columns, types: asArray(second).map(asString), values };
-    }
-    if (typeof first !== "number" && typeof first !== "bigint") throw malformed("a row id", first);
-    return { kind: "changed", lastInsertId: first, rowsAffected: asInteger(second) };
-  }
-  if (typeof wire !== "object" || wire === null) throw malformed("a result", wire);
-  const { code, message } = wire as Readonly<Record<string, unknown>>;
-  return { kind: "error", code: asString(code), message: asString(message) };
 }

@@ -1,81 +1,113 @@
 import { decodeCbor, encodeCbor } from "../platform/cbor.ts";
-import { TrivetError } from "../platform/trivet-error.ts";
-import type { Command, SqlParameters, SqlStatement, SqlValue } from "./types.ts";
+import { isWholeNumber, malformedCommand, requireField } from "./malformed-command.ts";
+import { decodeObjectWrite, encodeObjectWrite } from "./object-write-codec.ts";
+import { decodeSqlStatement, encodeSqlStatement } from "./sql-statement-codec.ts";
+import type { Command, SessionGuard } from "./types.ts";
 
 /**
  * The bytes of a command in the Raft log, CBOR arrays:
  *
- *     [format = 1, kind = 1 (sql), timeMs, seed, transaction ? 1 : 0, [sql, parameters]...]
+ *     [format = 1, kind = 1 (sql), timeMs, seed, transaction ? 1 : 0, ...statements]
+ *     [format = 1, kind = 2 (open-session), timeMs]
+ *     [format = 1, kind = 3 (objects), timeMs, ...writes]
+ *     [format = 1, kind = 4 (sql of a session), session id, sequence, ...fields of kind 1 from timeMs]
+ *     [format = 1, kind = 5 (objects of a session), session id, sequence, ...fields of kind 3 from timeMs]
  *
- * `parameters` is an array (by position), a map (by name), or absent if there are none. A command is in the
- * log for ever, so a number here never changes its meaning.
- *
- * Values keep their type. JavaScript has one number type: an integer-valued number within 2^53 (1.0 and -0 too)
- * is an INTEGER, every other number a REAL, NaN a NULL (SQLite knows none). A BigInt is an INTEGER within 64
- * bits. Text may hold NUL; a lone surrogate becomes U+FFFD.
+ * A command is in the log for ever, so a number here never changes its meaning.
  */
 const FORMAT = 1;
 const KIND_SQL = 1;
+const KIND_OPEN_SESSION = 2;
+const KIND_OBJECTS = 3;
+const KIND_GUARDED_SQL = 4;
+const KIND_GUARDED_OBJECTS = 5;
 
 const SEED_BYTES = 16;
-const INT64_MIN = -(2n ** 63n);
-const INT64_MAX = 2n ** 63n - 1n;
 
 /** Throws a `TrivetError` `malformed-command` for a value that SQLite cannot hold. */
 export function encodeCommand(command: Command): Uint8Array {
-  const statements = command.statements.map(({ sql, parameters }) => {
-    requireThat(areParameters(parameters), "a parameter is not null, a number, 64-bit integer, text or blob");
-    return isEmpty(parameters) ? [sql] : [sql, parameters];
-  });
-  const { timeMs, seed, transaction } = command;
-  requireThat(Number.isSafeInteger(timeMs) && timeMs >= 0, "its time is not a whole number of milliseconds");
-  requireThat(seed.byteLength === SEED_BYTES, `its seed is not ${SEED_BYTES} bytes`);
-  return encodeCbor([FORMAT, KIND_SQL, timeMs, seed, transaction ? 1 : 0, ...statements]);
+  requireField(isWholeNumber(command.timeMs), "its time is not a whole number of milliseconds");
+  switch (command.kind) {
+    case "sql": {
+      const { timeMs, seed, transaction, session } = command;
+      requireField(seed.byteLength === SEED_BYTES, `its seed is not ${SEED_BYTES} bytes`);
+      const statements = command.statements.map(encodeSqlStatement);
+      const fields = [timeMs, seed, transaction ? 1 : 0, ...statements];
+      return encodeFields(KIND_SQL, KIND_GUARDED_SQL, session, fields);
+    }
+    case "open-session":
+      return encodeCbor([FORMAT, KIND_OPEN_SESSION, command.timeMs]);
+    case "objects": {
+      const fields = [command.timeMs, ...command.writes.map(encodeObjectWrite)];
+      return encodeFields(KIND_OBJECTS, KIND_GUARDED_OBJECTS, command.session, fields);
+    }
+  }
 }
 
 /** Throws a `TrivetError` `malformed-command` (or `malformed-cbor`) for anything `encodeCommand` did not make. */
 export function decodeCommand(bytes: Uint8Array): Command {
   const fields = decodeCbor(bytes);
-  requireThat(Array.isArray(fields), "it is not an array");
-  const [format, kind, timeMs, seed, transaction, ...statements]: readonly unknown[] = fields;
-  requireThat(format === FORMAT, `its format is not ${FORMAT}: a newer version wrote it`);
-  requireThat(kind === KIND_SQL, "its kind is unknown: a newer version wrote it");
-  requireThat(typeof timeMs === "number" && Number.isSafeInteger(timeMs) && timeMs >= 0, "its time is wrong");
-  requireThat(seed instanceof Uint8Array && seed.byteLength === SEED_BYTES, "its seed is wrong");
-  requireThat(transaction === 0 || transaction === 1, "its transaction flag is wrong");
+  requireField(Array.isArray(fields), "it is not an array");
+  const [format, kind, ...rest]: readonly unknown[] = fields;
+  requireField(format === FORMAT, `its format is not ${FORMAT}: a newer version wrote it`);
+  switch (kind) {
+    case KIND_SQL:
+      return decodeSql(null, rest);
+    case KIND_OPEN_SESSION: {
+      const [timeMs] = rest;
+      requireField(isWholeNumber(timeMs) && rest.length === 1, "its time is wrong");
+      return { kind: "open-session", timeMs };
+    }
+    case KIND_OBJECTS:
+      return decodeObjects(null, rest);
+    case KIND_GUARDED_SQL:
+      return decodeSql(decodeGuard(rest), rest.slice(2));
+    case KIND_GUARDED_OBJECTS:
+      return decodeObjects(decodeGuard(rest), rest.slice(2));
+    default:
+      throw malformedCommand("its kind is unknown: a newer version wrote it");
+  }
+}
+
+function encodeFields(
+  kind: number,
+  guardedKind: number,
+  session: SessionGuard | null,
+  fields: readonly unknown[],
+): Uint8Array {
+  if (session === null) return encodeCbor([FORMAT, kind, ...fields]);
+  requireField(isGuard(session), "its session or sequence is not a whole number from 1");
+  return encodeCbor([FORMAT, guardedKind, session.id, session.sequence, ...fields]);
+}
+
+function decodeSql(session: SessionGuard | null, fields: readonly unknown[]): Command {
+  const [timeMs, seed, transaction, ...statements] = fields;
+  requireField(isWholeNumber(timeMs), "its time is wrong");
+  requireField(seed instanceof Uint8Array && seed.byteLength === SEED_BYTES, "its seed is wrong");
+  requireField(transaction === 0 || transaction === 1, "its transaction flag is wrong");
   return {
     kind: "sql",
     timeMs,
+    session,
     seed,
     transaction: transaction === 1,
-    statements: statements.map(decodeStatement),
+    statements: statements.map(decodeSqlStatement),
   };
 }
 
-function decodeStatement(statement: unknown): SqlStatement {
-  requireThat(Array.isArray(statement) && statement.length <= 2, "a statement is not an array of one or two");
-  const [sql, parameters = []]: readonly unknown[] = statement;
-  requireThat(typeof sql === "string", "a statement's SQL is not text");
-  requireThat(areParameters(parameters), "a parameter is not null, a number, 64-bit integer, text or blob");
-  return { sql, parameters };
+function decodeObjects(session: SessionGuard | null, fields: readonly unknown[]): Command {
+  const [timeMs, ...writes] = fields;
+  requireField(isWholeNumber(timeMs), "its time is wrong");
+  return { kind: "objects", timeMs, session, writes: writes.map(decodeObjectWrite) };
 }
 
-function areParameters(value: unknown): value is SqlParameters {
-  if (typeof value !== "object" || value === null || value instanceof Uint8Array) return false;
-  return Object.values(value).every(isSqlValue);
+function decodeGuard([id, sequence]: readonly unknown[]): SessionGuard {
+  requireField(isWholeNumber(id) && isWholeNumber(sequence), "its session is wrong");
+  const guard = { id, sequence };
+  requireField(isGuard(guard), "its session is wrong");
+  return guard;
 }
 
-/** True if SQLite can hold `value`. */
-export function isSqlValue(value: unknown): value is SqlValue {
-  if (typeof value === "bigint") return value >= INT64_MIN && value <= INT64_MAX;
-  if (typeof value === "number" || typeof value === "string" || value === null) return true;
-  return value instanceof Uint8Array;
-}
-
-function isEmpty(parameters: SqlParameters): boolean {
-  return Array.isArray(parameters) && parameters.length === 0;
-}
-
-function requireThat(condition: boolean, problem: string): asserts condition {
-  if (!condition) throw new TrivetError("malformed-command", `The command cannot be used: ${problem}.`);
+function isGuard({ id, sequence }: SessionGuard): boolean {
+  return isWholeNumber(id) && isWholeNumber(sequence) && id > 0 && sequence > 0;
 }

@@ -5,6 +5,12 @@ export const STATEMENTS_MAX = 4096;
 /** SQL text and parameters of one command or query request together. */
 export const REQUEST_BYTES_MAX = 2 * 1024 * 1024;
 
+/** Writes of objects in one command. */
+export const OBJECT_WRITES_MAX = 128;
+/** Of each of the three parts of an object's key, and of the body of one object. */
+export const OBJECT_NAME_BYTES_MAX = 256;
+export const OBJECT_BODY_BYTES_MAX = 1024 * 1024;
+
 /**
  * The longest text, blob or row. SQLite's own limit is 1 GB, which a small box does not have: one statement
  * could then end every replica. The same on all nodes for ever: it decides results.

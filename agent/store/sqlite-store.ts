@@ -100,7 +100,7 @@ class SqliteStore implements Store {
     }
     if (statements.length === 0) return;
     const { transaction, timeoutMs, timeMs, seed = SOME_SEED } = options;
-    const command = { kind: "sql", timeMs, seed, transaction, statements } as const;
+    const command = { kind: "sql", timeMs, session: null, seed, transaction, statements } as const;
     await this.#ask({ kind: "rehearse", command }, timeoutMs);
   }
 

@@ -193,6 +193,7 @@ export class StateMachine {
 
   #run(index: number, bytes: Uint8Array): RanCommand {
     const command = decodeCommand(bytes);
+    invariant(command.kind === "sql", "nothing else is proposed");
     this.#app.begin();
     return this.#runner.run(command, this.#foregone.get(index) ?? NONE_FOREGONE);
   }

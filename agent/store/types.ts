@@ -11,11 +11,22 @@ export interface SqlStatement {
   readonly parameters: SqlParameters;
 }
 
-/** One Raft command: the user's SQL, with the inputs that make it give the same result on every node. */
+/**
+ * Makes a command of a client happen once, however often it is sent: the first command of a session with this sequence
+ * is carried out, and its repetitions get the same answer. Sequences of a session grow, with gaps or without, from 1.
+ */
+export interface SessionGuard {
+  /** As `open-session` answered it. */
+  readonly id: number;
+  readonly sequence: number;
+}
+
+/** The user's SQL, with the inputs that make it give the same result on every node. */
 export interface SqlCommand {
   readonly kind: "sql";
   /** The proposing leader's wall clock, milliseconds since 1970; never goes back within one log. */
   readonly timeMs: number;
+  readonly session: SessionGuard | null;
   /** 16 bytes: random() and randomblob() are drawn from them. */
   readonly seed: Uint8Array;
   /** All or nothing; otherwise each statement stands for itself. */
@@ -23,8 +34,67 @@ export interface SqlCommand {
   readonly statements: readonly SqlStatement[];
 }
 
-/** Grows with later parts (cluster objects, sessions). */
-export type Command = SqlCommand;
+/** Begins a client session. Its id is the index of the entry. */
+export interface OpenSessionCommand {
+  readonly kind: "open-session";
+  /** As in `SqlCommand`. */
+  readonly timeMs: number;
+}
+
+/** Writes cluster objects: all or none. */
+export interface ObjectsCommand {
+  readonly kind: "objects";
+  /** As in `SqlCommand`. */
+  readonly timeMs: number;
+  readonly session: SessionGuard | null;
+  /** `checkObjectWrites` says what may become part of the log. */
+  readonly writes: readonly ObjectWrite[];
+}
+
+/** One Raft command. */
+export type Command = SqlCommand | OpenSessionCommand | ObjectsCommand;
+
+export interface ObjectKey {
+  readonly kind: string;
+  /** May be empty. */
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/**
+ * `revision` is a precondition, on the state before the command: null for none, 0 if there must be no such object, else
+ * the object's current revision.
+ */
+export type ObjectWrite =
+  | {
+      readonly kind: "put";
+      readonly key: ObjectKey;
+      readonly body: Uint8Array;
+      readonly revision: number | null;
+    }
+  | { readonly kind: "delete"; readonly key: ObjectKey; readonly revision: number | null }
+  /** Nothing but the precondition. */
+  | { readonly kind: "require"; readonly key: ObjectKey; readonly revision: number }
+  /** Drops the history up to `revision`, itself included. Objects stay. */
+  | { readonly kind: "compact"; readonly revision: number };
+
+export interface StoredObject extends ObjectKey {
+  /** Of this object alone, for ever: another one of the same name has another. */
+  readonly uid: string;
+  /** Log index of its last change. */
+  readonly revision: number;
+  /** Log index of its first. */
+  readonly createdRevision: number;
+  readonly body: Uint8Array;
+}
+
+export interface ObjectEvent {
+  /** Log index of the change; those of one command share it. */
+  readonly revision: number;
+  readonly type: "put" | "delete";
+  /** After a `put`. Of a `delete`, the last body, with the revision of the deletion. */
+  readonly object: StoredObject;
+}
 
 export type StatementResult =
   | {
@@ -35,6 +105,15 @@ export type StatementResult =
       readonly values: readonly (readonly SqlValue[])[];
     }
   | { readonly kind: "changed"; readonly lastInsertId: number | bigint; readonly rowsAffected: number }
+  /** Of `open-session`. */
+  | { readonly kind: "session"; readonly id: number }
+  /** Of `objects`: the revision of what it wrote, and the uid of the object of each put, in their order. */
+  | { readonly kind: "objects"; readonly revision: number; readonly uids: readonly string[] }
+  /**
+   * Of objects also `conflict` (a precondition does not hold, nothing is written), of a session `session-expired` (it is
+   * not known, or no more), `session-stale` (a later sequence was there before) and `answer-too-large` (it was carried out
+   * before, but the answer was not kept). These answer a whole command, whatever its number of statements.
+   */
   | { readonly kind: "error"; readonly code: string; readonly message: string };
 
 /** A position in the Raft log. */
@@ -46,9 +125,14 @@ export interface LogPosition {
 /** A committed entry as the store takes it; `command` is null where only the position moves. */
 export interface StoreEntry extends LogPosition {
   readonly command: Uint8Array | null;
+  /** The cluster's membership from here on, in an encoding that is the caller's. */
+  readonly configuration?: Uint8Array;
 }
 
-/** What one command answered, a result per statement; the same on every node. */
+/**
+ * What one command answered, the same on every node: a result per statement, or a single one that answers the whole
+ * command (a session's refusal, `session`, `objects`).
+ */
 export type CommandResult = readonly StatementResult[];
 
 export interface RehearsalOptions {
@@ -105,4 +189,120 @@ export interface Store {
    * with `store-closed`; the log has its entries. Idempotent. Everything else is then rejected with `store-closed`.
    */
   close(): Promise<void>;
+}
+
+/** The running hash of all results up to `index`: equal on all nodes at an equal index, or they have diverged. */
+export interface ResultDigest {
+  readonly index: number;
+  /** SHA-256. */
+  readonly hash: Uint8Array;
+}
+
+/** The membership that came with the entry at `index`. */
+export interface StoredConfiguration {
+  readonly index: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Joins `Store`: what it keeps besides the user's data. */
+export interface ReplicatedState {
+  /** Of the last entry that had one; null if none had. */
+  readonly configuration: StoredConfiguration | null;
+  /**
+   * As of `applied`. After a crash between the commits of the two files it is that of index 0, which says nothing, until
+   * both are level again.
+   */
+  readonly digest: ResultDigest;
+}
+
+/** Joins `Store`: the cluster's objects. */
+export interface ObjectStore {
+  readonly objects: ObjectReads;
+  /**
+   * Calls `listener` with the events of each entry that has some, in log order, before `apply` answers it. Returns what
+   * ends that.
+   */
+  onObjectEvents(listener: (events: readonly ObjectEvent[]) => void): () => void;
+}
+
+export interface ObjectList {
+  /** Everything up to this log index is seen, nothing after it. */
+  readonly revision: number;
+  /** By namespace, then by name, as their UTF-8 bytes compare. */
+  readonly objects: readonly StoredObject[];
+  /** False if there may be more after the last one. */
+  readonly isComplete: boolean;
+}
+
+export interface ObjectHistory {
+  readonly revision: number;
+  /** Oldest first. Events of one revision stay together, so that the last one's revision is where to go on. */
+  readonly events: readonly ObjectEvent[];
+  /** False if there may be more after the last one. */
+  readonly isComplete: boolean;
+  /** Events up to it are gone: who asked for events after an earlier revision has missed some. */
+  readonly compactedRevision: number;
+}
+
+/** Of everything applied so far. All reject with `query-timeout`, `store-busy` or `query-failed` as `Store.query` does. */
+export interface ObjectReads {
+  get(
+    key: ObjectKey,
+    options: { readonly timeoutMs: number },
+  ): Promise<{ readonly revision: number; readonly object: StoredObject | null }>;
+  /** Ends early, with `isComplete` false, where the answer would take too many bytes. */
+  list(options: {
+    readonly kind: string;
+    /** Of all namespaces if left out. */
+    readonly namespace?: string;
+    /** Only what follows this one. */
+    readonly after?: { readonly namespace: string; readonly name: string };
+    readonly limit: number;
+    readonly timeoutMs: number;
+  }): Promise<ObjectList>;
+  /** `limit` as of `list`, but a revision is never cut. */
+  history(
+    afterRevision: number,
+    options: { readonly limit: number; readonly timeoutMs: number },
+  ): Promise<ObjectHistory>;
+}
+
+export const SNAPSHOT_FILES = ["app.db", "state.db"] as const;
+export type SnapshotFileName = (typeof SNAPSHOT_FILES)[number];
+
+/** What a snapshot is: both database files as they were after the entry at `position`. */
+export interface SnapshotManifest {
+  readonly position: LogPosition;
+  readonly configuration: StoredConfiguration | null;
+  readonly files: readonly {
+    readonly name: SnapshotFileName;
+    readonly bytes: number;
+    /** Hex. */
+    readonly sha256: string;
+  }[];
+}
+
+/** A snapshot to read from. Checkpoints wait while one is open, but not for ever: then reads reject with `snapshot-gone`. */
+export interface StoreSnapshot extends SnapshotManifest {
+  read(name: SnapshotFileName, offset: number, length: number): Promise<Uint8Array>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Takes in a snapshot of another node, in any order of pieces. */
+export interface SnapshotReceiver {
+  write(name: SnapshotFileName, offset: number, bytes: Uint8Array): Promise<void>;
+  /** Checks the files, replaces the store's by them durably, and reopens: then `Store.applied` is the snapshot's position. */
+  install(): Promise<void>;
+  discard(): Promise<void>;
+}
+
+/** Joins `Store`: snapshots out and in. */
+export interface SnapshotStore {
+  openSnapshot(): Promise<StoreSnapshot>;
+  receiveSnapshot(manifest: SnapshotManifest): Promise<SnapshotReceiver>;
+  /** Position of a snapshot that was installed and that the log may not know of yet: `finishInstall` was not called since. */
+  readonly pendingInstall: LogPosition | null;
+  /** The log agrees with the snapshot, durably. */
+  finishInstall(): Promise<void>;
 }

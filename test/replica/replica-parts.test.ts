@@ -37,6 +37,7 @@ function logWith(term: number, timesMs: readonly number[]): ReadableLog {
     const command = encodeCommand({
       kind: "sql",
       timeMs,
+      session: null,
       seed: new Uint8Array(16),
       transaction: false,
       statements: [],

@@ -149,6 +149,8 @@ t.test("decodeApplied() gives back what encodeApplied() took", async (t) => {
     }),
     fc.record({ kind: fc.constant("changed" as const), lastInsertId: fc.integer(), rowsAffected: fc.nat() }),
     fc.record({ kind: fc.constant("error" as const), code: fc.string(), message: fc.string() }),
+    fc.record({ kind: fc.constant("session" as const), id: fc.nat() }),
+    fc.record({ kind: fc.constant("objects" as const), revision: fc.nat(), uids: fc.array(fc.uuid()) }),
   );
   fc.assert(
     fc.property(integer, fc.array(result, { maxLength: 3 }), (index, results) => {

@@ -35,7 +35,9 @@ export async function applyInBatches(
 async function rehearse(node: StoreNode, next: readonly StoreEntry[]): Promise<void> {
   for (const { command } of [...next, ...next.toReversed()]) {
     if (command === null) continue;
-    const { statements, ...options } = decodeCommand(command);
+    const decoded = decodeCommand(command);
+    if (decoded.kind !== "sql") continue;
+    const { statements, ...options } = decoded;
     await node.store.rehearse(statements, { ...options, timeoutMs: PATIENT_MS });
   }
 }

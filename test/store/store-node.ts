@@ -42,6 +42,7 @@ export function entry(
   const command = encodeCommand({
     kind: "sql",
     timeMs: 1_700_000_000_000 + 1_234 * index,
+    session: null,
     seed: Uint8Array.from({ length: 16 }, (_, at) => (index * 31 + at * 7) & 0xff),
     transaction,
     statements: statements.map((each) => (typeof each === "string" ? statement(each) : each)),
