@@ -41,6 +41,8 @@ export function createApiApp(parts: {
   route("/db/execute", ["POST"], async (incoming) => json(await sql.execute(incoming)));
   route("/db/query", ["GET", "POST"], async (incoming) => json(await sql.query(incoming)));
 
+  route("/db/session", ["POST"], async (incoming) => json(await sql.openSession(incoming)));
+
   route("/status", ["GET"], (incoming) => {
     const indent = new QueryString(incoming.url ?? "").flag("pretty") ? 4 : 0;
     return json(`${JSON.stringify(status(), null, indent)}\n`);
@@ -57,7 +59,7 @@ export function createApiApp(parts: {
   route("/livez", ["GET"], () => new Response("[+]node ok\n", { headers: TEXT_HEADERS }));
 
   app.notFound((context) => {
-    const paths = "/db/execute, /db/query, /status, /readyz, /livez";
+    const paths = "/db/execute, /db/query, /db/session, /status, /readyz, /livez";
     return respond(describeError("not-found", `There is no ${context.req.path}; there are ${paths}.`));
   });
   app.onError((error) => respond(errorResponse(error, logger)));

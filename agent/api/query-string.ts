@@ -1,5 +1,6 @@
 import { TrivetError } from "../platform/trivet-error.ts";
 import { parseGoDuration } from "./go-duration.ts";
+import type { SessionGuard } from "./sql-types.ts";
 
 /**
  * The parameters after `?` in a request's URL, read strictly: what cannot be decoded, stands there twice or has a
@@ -53,6 +54,24 @@ export class QueryString {
       throw badParameter(`${name} must be a duration from 1ms to ${maxMs}ms, such as 5s or 300ms`);
     }
     return durationMs;
+  }
+
+  /** A whole number from `min` on; undefined if it is not given. */
+  integer(name: string, min: number): number | undefined {
+    const value = this.#values.get(name);
+    if (value === undefined) return undefined;
+    const number = /^\d{1,16}$/.test(value) ? Number(value) : Number.NaN;
+    if (Number.isSafeInteger(number) && number >= min) return number;
+    throw badParameter(`${name} must be a whole number from ${min} on`);
+  }
+
+  /** The session of a write and its place in it: both, or neither. */
+  session(): SessionGuard | null {
+    const id = this.integer("session", 1);
+    const sequence = this.integer("sequence", 1);
+    if (id === undefined && sequence === undefined) return null;
+    if (id !== undefined && sequence !== undefined) return { id, sequence };
+    throw badParameter("session and sequence must be given together");
   }
 
   /** Refuses what this version does not do and what changes the meaning of the answer. */

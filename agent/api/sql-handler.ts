@@ -1,7 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import type { Clock } from "../platform/clock.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
-import { READ_LEVELS, type SqlService } from "../replica/sql-service.ts";
+import { READ_LEVELS } from "../replica/read-level.ts";
+import type { SqlService } from "../replica/sql-service.ts";
 import type { ApiLimits } from "./api-limits.ts";
 import { encodeResults } from "./encode-results.ts";
 import { parseStatements } from "./parse-statements.ts";
@@ -9,6 +10,7 @@ import { QueryString } from "./query-string.ts";
 import { readBody } from "./read-body.ts";
 import type { RequestBudget } from "./request-budget.ts";
 import type { CommandResult, SqlStatement } from "./sql-types.ts";
+import { writeJson } from "./write-json.ts";
 
 /** How much later than its deadline a request is given up here, if the service below did not answer. */
 const GRACE_MS = 1_000;
@@ -36,11 +38,23 @@ export class SqlHandler {
   execute(incoming: IncomingMessage): Promise<string> {
     const parameters = new QueryString(incoming.url ?? "");
     const transaction = parameters.flag("transaction");
+    const session = parameters.session();
     return this.#answer(parameters, this.#limits.requestTimeoutMs, async (timeoutMs, claim) => {
       const body = await readBody(incoming, this.#limits.bodyBytesMax, claim);
       const statements = parseStatements(body);
-      const answer = this.#sql.execute(statements, { transaction, timeoutMs });
+      const answer = this.#sql.execute(statements, { transaction, session, timeoutMs });
       return this.#deadline(timeoutMs, answer);
+    });
+  }
+
+  /** `POST /db/session` */
+  openSession(incoming: IncomingMessage): Promise<string> {
+    const parameters = new QueryString(incoming.url ?? "");
+    const { requestTimeoutMs, requestTimeoutMsMax } = this.#limits;
+    const timeoutMs = parameters.durationMs("timeout", requestTimeoutMs, requestTimeoutMsMax);
+    return this.#budget.run(async () => {
+      const session = await this.#deadline(timeoutMs, this.#sql.openSession({ timeoutMs }));
+      return `${writeJson({ session })}\n`;
     });
   }
 

@@ -6,3 +6,4 @@ export type SqlParameters = SqlStatement["parameters"];
 export type SqlValue = Extract<SqlParameters, readonly unknown[]>[number];
 export type CommandResult = Awaited<ReturnType<SqlService["execute"]>>;
 export type StatementResult = CommandResult[number];
+export type SessionGuard = NonNullable<Parameters<SqlService["execute"]>[1]["session"]>;

@@ -1,5 +1,6 @@
 import type { Bus } from "../bus/bus.ts";
 import { ClusterSql } from "../replica/cluster-sql.ts";
+import { LeaderAccess } from "../replica/leader-access.ts";
 import { Replica, type ReplicaOptions } from "../replica/replica.ts";
 import { answerNewcomers } from "./founding.ts";
 
@@ -7,12 +8,14 @@ import { answerNewcomers } from "./founding.ts";
 export class Member {
   readonly replica: Replica;
   readonly sql: ClusterSql;
+  readonly #leader: LeaderAccess;
   readonly #stopListening: readonly (() => void)[];
 
   constructor(options: Omit<ReplicaOptions, "transport"> & { readonly bus: Bus }) {
     const { bus, clusterId, store, clock } = options;
     this.replica = new Replica({ ...options, transport: bus });
-    this.sql = new ClusterSql({ replica: this.replica, store, transport: bus, clock });
+    this.#leader = new LeaderAccess({ replica: this.replica, transport: bus, clock });
+    this.sql = new ClusterSql({ leader: this.#leader, store, clock });
     this.#stopListening = [
       answerNewcomers(bus, { id: clusterId, isMember: (memberId) => this.#isMember(memberId) }),
       bus.onPeer((event) => {
@@ -24,7 +27,7 @@ export class Member {
 
   stop(): void {
     for (const stop of this.#stopListening) stop();
-    this.sql.stop();
+    this.#leader.stop();
     this.replica.stop();
   }
 

@@ -127,6 +127,10 @@ export class Membership {
         const [member, timeoutMs] = await this.#whenMember(options.timeoutMs);
         return member.sql.query(statements, { ...options, timeoutMs });
       },
+      openSession: async (options) => {
+        const [member, timeoutMs] = await this.#whenMember(options.timeoutMs);
+        return member.sql.openSession({ timeoutMs });
+      },
     };
   }
 

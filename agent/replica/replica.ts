@@ -10,6 +10,7 @@ import { encodeCommand } from "../store/command.ts";
 import { checkStatements } from "../store/sql-check.ts";
 import type { LogPosition, SqlStatement, Store } from "../store/types.ts";
 import { Applier } from "./applier.ts";
+import { type CommandDraft, completeDraft } from "./command-draft.ts";
 import { Consensus, type ConsensusOptions } from "./consensus.ts";
 import { LogTime } from "./log-time.ts";
 import type { ReplicaLog, Transport } from "./ports.ts";
@@ -133,22 +134,28 @@ export class Replica {
    * stop every node, for good. Rejects with `not-leader` (it did not and will not happen), what `Store.rehearse` rejects with,
    * `overloaded`, `stopping` (likewise) or `outcome-unknown`. The caller keeps the deadline.
    */
-  async propose(statements: readonly SqlStatement[], transaction: boolean): Promise<Applied> {
+  async propose(draft: CommandDraft): Promise<Applied> {
     this.#assertRunning();
     if (this.#proposals.size >= WAITING_MAX) throw overloaded();
     const { raft } = this.#consensus;
     if (raft.role !== "leader") throw notLeader();
-    const timeMs = this.#logTime.next(raft);
     const seed = this.#options.random.bytes(SEED_BYTES);
-    const command = encodeCommand({ kind: "sql", timeMs, session: null, seed, transaction, statements });
-    const { store } = this.#options;
-    if (!isBounded(statements) || store.hasHiddenWork) {
-      await store.rehearse(statements, { transaction, timeoutMs: REHEARSAL_MS, timeMs, seed });
-      this.#assertRunning();
-    }
-    const proposed = this.#consensus.propose(command);
+    if (draft.kind === "sql") await this.#rehearse(draft, seed);
+    // Not before: while it was tried out others were proposed, and the time in the log never goes back.
+    const command = completeDraft(draft, this.#logTime.next(raft), seed);
+    const proposed = this.#consensus.propose(encodeCommand(command));
     if (proposed.kind === "refused") throw proposed.reason === "overloaded" ? overloaded() : notLeader();
     return this.#proposals.wait(proposed.index, proposed.term);
+  }
+
+  /** Tries out what may take for ever. */
+  async #rehearse(draft: Extract<CommandDraft, { kind: "sql" }>, seed: Uint8Array): Promise<void> {
+    const { store } = this.#options;
+    const { statements, transaction } = draft;
+    if (isBounded(statements) && !store.hasHiddenWork) return;
+    const timeMs = this.#logTime.next(this.#consensus.raft);
+    await store.rehearse(statements, { transaction, timeoutMs: REHEARSAL_MS, timeMs, seed });
+    this.#assertRunning();
   }
 
   /**

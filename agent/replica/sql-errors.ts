@@ -1,4 +1,5 @@
 import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
+import type { CommandResult } from "../store/types.ts";
 
 /** How requests end that end badly, in the words of `SqlService`; and what the bus's and the replica's codes mean there. */
 
@@ -9,8 +10,10 @@ import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 const NOTHING_DONE = ["not-leader", "no-route", "stopping", "unknown-method"];
 /** The receiver, or the way there, had too much to do; nothing was done. */
 const OVERLOADED = ["busy", "too-many-requests", "overloaded"];
-/** The request left, and no answer came. */
-const ANSWER_LOST = ["peer-down", "request-timeout", "request-aborted", "bus-closed"];
+/** The request left, and no answer came; or the leader stopped before it knew one. */
+const ANSWER_LOST = ["peer-down", "request-timeout", "request-aborted", "bus-closed", "outcome-unknown"];
+/** Results that refuse a whole command of a session, or of objects. */
+const REFUSALS = ["session-expired", "session-stale", "answer-too-large", "conflict"];
 
 /** True if the request may be sent again without doing anything twice. */
 export function isNothingDone(error: unknown): boolean {
@@ -20,6 +23,13 @@ export function isNothingDone(error: unknown): boolean {
 /** True if the request may or may not have had its effect. */
 export function isAnswerLost(error: unknown): boolean {
   return isTrivetError(error) && ANSWER_LOST.includes(error.code);
+}
+
+/** Throws what a command was answered as a whole, if that is a refusal: to its client it is an error of the request. */
+export function throwIfRefused(result: CommandResult): void {
+  const [first] = result;
+  if (first?.kind === "error" && REFUSALS.includes(first.code))
+    throw new TrivetError(first.code, first.message);
 }
 
 /** What the caller is told of an error that ends its request. */
@@ -53,7 +63,7 @@ export function overloaded(cause?: unknown): TrivetError {
 export function outcomeUnknown(cause?: unknown): TrivetError {
   return new TrivetError(
     "outcome-unknown",
-    "The leader was lost before it answered: the write may or may not have taken effect. Read before you repeat it.",
+    "The leader was lost before it answered: the write may or may not have taken effect. Read before you repeat it, or repeat it with the same session and sequence.",
     { cause },
   );
 }
@@ -61,7 +71,7 @@ export function outcomeUnknown(cause?: unknown): TrivetError {
 export function writeTimeout(): TrivetError {
   return new TrivetError(
     "timeout",
-    "The write was not acknowledged in time: it may or may not take effect. Read before you repeat it.",
+    "The write was not acknowledged in time: it may or may not take effect. Read before you repeat it, or repeat it with the same session and sequence.",
   );
 }
 

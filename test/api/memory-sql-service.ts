@@ -24,6 +24,11 @@ export class MemorySqlService implements SqlService {
     return statements.map((statement) => this.#run(statement, "rows"));
   }
 
+  async openSession(options: { readonly timeoutMs: number }): Promise<number> {
+    this.lastOptions = options;
+    return 7;
+  }
+
   close(): void {
     this.#database.close();
   }

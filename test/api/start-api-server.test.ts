@@ -106,7 +106,11 @@ t.test("the API runs SQL in rqlite's forms", async (t) => {
     inserted.text,
     /^\{"results":\[\{"last_insert_id":1,"rows_affected":1\},\{"last_insert_id":9007199254740993,"rows_affected":1\},\{"error":"no such table: nowhere","code":"sql"\}\]\}$/,
   );
-  t.same(sql.lastOptions, { transaction: true, timeoutMs: 2000 });
+  t.same(sql.lastOptions, { transaction: true, session: null, timeoutMs: 2000 });
+  t.same(await post(`${url}/db/session?timeout=3s`, "").then(({ text }) => text), '{"session":7}\n');
+  t.same(sql.lastOptions, { timeoutMs: 3000 });
+  await post(`${url}/db/execute?session=7&sequence=1`, '["SELECT 1"]');
+  t.same(sql.lastOptions, { transaction: false, session: { id: 7, sequence: 1 }, timeoutMs: 10_000 });
 
   const query = await fetch(`${url}/db/query?q=SELECT+*+FROM+foo&level=none`);
   t.equal(
@@ -133,6 +137,8 @@ t.test("the API refuses a bad request with a code, a sentence and the right stat
     ["/db/execute", '["INSERT', 400, "malformed-json", /line 1, column 9/],
     ["/db/execute", "", 400, "malformed-json", /column 1/],
     ["/db/execute", '{"a": 1}', 400, "wrong-shape", /array of statements/],
+    ["/db/execute?session=7", '["SELECT 1"]', 400, "bad-parameter", /together/],
+    ["/db/execute?session=7&sequence=0", '["SELECT 1"]', 400, "bad-parameter", /from 1 on/],
     ["/db/query?level=best", '["SELECT 1"]', 400, "bad-parameter", /none, weak, linearizable, strong/],
     ["/db/query?timeout=2h", '["SELECT 1"]', 400, "bad-parameter", /60000ms/],
     ["/db/query?level=none&freshness=1s", '["SELECT 1"]', 400, "bad-parameter", /freshness/],
@@ -172,6 +178,9 @@ t.test("the API tells what the cluster refused, and only fails where it failed",
     ["too-expensive", 422],
     ["too-large", 413],
     ["result-too-large", 422],
+    ["session-stale", 409],
+    ["session-expired", 410],
+    ["answer-too-large", 422],
     ["timeout", 504],
     ["query-timeout", 504],
     ["outcome-unknown", 504],
@@ -179,7 +188,7 @@ t.test("the API tells what the cluster refused, and only fails where it failed",
   ];
   for (const [code, status] of cases) {
     const reject = (): Promise<never> => Promise.reject(new TrivetError(code, `because of ${code}`));
-    const { url, log } = await start(t, { sql: { execute: reject, query: reject } });
+    const { url, log } = await start(t, { sql: { execute: reject, query: reject, openSession: reject } });
     for (const path of ["/db/execute", "/db/query"]) {
       const response = await post(`${url}${path}`, '["SELECT 1"]');
       t.equal(response.status, status, code);
@@ -189,7 +198,7 @@ t.test("the API tells what the cluster refused, and only fails where it failed",
     t.equal(log.length, status === 500 ? 2 : 0);
   }
   const crash = (): Promise<never> => Promise.reject(new RangeError("secret detail"));
-  const { url, log } = await start(t, { sql: { execute: crash, query: crash } });
+  const { url, log } = await start(t, { sql: { execute: crash, query: crash, openSession: crash } });
   const response = await post(`${url}/db/execute`, '["SELECT 1"]');
   t.equal(response.status, 500);
   t.notMatch(response.text, /secret/);
@@ -198,7 +207,7 @@ t.test("the API tells what the cluster refused, and only fails where it failed",
 
 t.test("the API gives up on a service that does not keep its deadline", async (t) => {
   const never = (): Promise<never> => new Promise(() => undefined);
-  const { url } = await start(t, { sql: { execute: never, query: never } });
+  const { url } = await start(t, { sql: { execute: never, query: never, openSession: never } });
   const response = await post(`${url}/db/execute?timeout=1ms`, '["SELECT 1"]');
   t.equal(response.status, 504);
   t.match(response.text, /"code":"timeout"/);
@@ -359,6 +368,7 @@ t.test("close() lets a running request end and takes no new one", async (t) => {
   const asked = new Promise<void>((resolve) => {
     ask = resolve;
   });
+  const never = (): Promise<never> => new Promise(() => undefined);
   const wait = async (): Promise<[]> => {
     ask();
     await new Promise<void>((resolve) => {
@@ -367,7 +377,7 @@ t.test("close() lets a running request end and takes no new one", async (t) => {
     return [];
   };
   const { url, close } = await start(t, {
-    sql: { execute: wait, query: wait },
+    sql: { execute: wait, query: wait, openSession: never },
   });
   const running = post(`${url}/db/execute`, '["SELECT 1"]');
   await asked;

@@ -219,7 +219,7 @@ t.test("trivet sql takes statements from standard input, and stops at the first 
 
 t.test("trivet sql goes to the next agent where nothing was done, and only there", async (t) => {
   const refuse = (): Promise<never> => Promise.reject(new TrivetError("no-leader", "There is no leader."));
-  const leaderless = await startApi(t, { execute: refuse, query: refuse });
+  const leaderless = await startApi(t, { execute: refuse, query: refuse, openSession: refuse });
   const reset = await startSilent(t, "reset");
   const url = await startApi(t);
   const apis = (...urls: string[]): string[] => urls.flatMap((api) => ["--api", api]);

@@ -3,15 +3,15 @@ import { t } from "tap";
 import { decodeCbor, encodeCbor } from "../../agent/platform/cbor.ts";
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import type { Message } from "../../agent/raft/messages.ts";
-import { memberIdOf, nodeIdOf } from "../../agent/replica/member-id.ts";
-import { decodeMessage, encodeMessage } from "../../agent/replica/message-codec.ts";
+import { decodeDraft, encodeDraft } from "../../agent/replica/command-draft.ts";
 import {
   decodeApplied,
-  decodeExecute,
   decodePosition,
   encodeApplied,
-  encodeExecute,
-} from "../../agent/replica/sql-wire.ts";
+  encodePosition,
+} from "../../agent/replica/leader-wire.ts";
+import { memberIdOf, nodeIdOf } from "../../agent/replica/member-id.ts";
+import { decodeMessage, encodeMessage } from "../../agent/replica/message-codec.ts";
 
 const A = "a".repeat(32);
 const B = "b".repeat(32);
@@ -125,18 +125,29 @@ const sqlValue = fc.oneof(
   fc.uint8Array({ maxLength: 20 }),
 );
 
-t.test("decodeExecute() gives back what encodeExecute() took", async (t) => {
+t.test("decodeDraft() gives back what encodeDraft() took", async (t) => {
   const parameters = fc.oneof(
     fc.array(sqlValue, { maxLength: 4 }),
-    fc.dictionary(fc.stringMatching(/^[a-z]{1,5}$/), sqlValue, { maxKeys: 4 }),
+    fc.dictionary(fc.stringMatching(/^[a-z]{1,5}$/), sqlValue, { minKeys: 1, maxKeys: 4 }),
   );
-  const statement = fc.record({ sql: fc.string(), parameters });
-  fc.assert(
-    fc.property(fc.array(statement, { maxLength: 3 }), fc.boolean(), (statements, transaction) => {
-      const request = { statements, transaction };
-      t.strictSame(plain(decodeExecute(encodeExecute(request))), plain(request));
+  const statements = fc.array(fc.record({ sql: fc.string(), parameters }), { maxLength: 3 });
+  const from1 = fc.integer({ min: 1 });
+  const session = fc.option(fc.record({ id: from1, sequence: from1 }));
+  const key = fc.record({ kind: fc.string(), namespace: fc.string(), name: fc.string() });
+  const writes = fc.array(
+    fc.record({
+      kind: fc.constant("put" as const),
+      key,
+      body: fc.uint8Array(),
+      revision: fc.option(fc.nat()),
     }),
   );
+  const draft = fc.oneof(
+    fc.record({ kind: fc.constant("sql" as const), session, transaction: fc.boolean(), statements }),
+    fc.record({ kind: fc.constant("open-session" as const) }),
+    fc.record({ kind: fc.constant("objects" as const), session, writes }),
+  );
+  fc.assert(fc.property(draft, (sent) => t.strictSame(plain(decodeDraft(encodeDraft(sent))), plain(sent))));
 });
 
 t.test("decodeApplied() gives back what encodeApplied() took", async (t) => {
@@ -160,19 +171,11 @@ t.test("decodeApplied() gives back what encodeApplied() took", async (t) => {
   );
 });
 
-t.test("the decoders of requests refuse what is no request", async (t) => {
-  for (const value of [
-    null,
-    1,
-    "x",
-    {},
-    [1],
-    [true, [["SELECT 1", 7]]],
-    [true, [[1, []]]],
-    [false, [["x", [true]]]],
-  ]) {
-    t.throws(() => decodeExecute(encodeCbor(value)), { code: "malformed-datagram" }, JSON.stringify(value));
+t.test("the decoders of requests and answers refuse what is none", async (t) => {
+  for (const value of [null, 1, "x", {}, [1], [1, 9, 0], [1, 3, 0, [1]]]) {
+    t.throws(() => decodeDraft(encodeCbor(value)), { code: "malformed-command" }, JSON.stringify(value));
   }
+  t.strictSame(decodePosition(encodePosition({ index: 3, term: 2 })), { index: 3, term: 2 });
   t.throws(() => decodePosition(encodeCbor([-1, 1])), { code: "malformed-datagram" });
   t.throws(() => decodeApplied(encodeCbor([1, 1, [["one"]]])), { code: "malformed-datagram" });
 });

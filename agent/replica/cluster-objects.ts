@@ -1,0 +1,98 @@
+import type { Clock } from "../platform/clock.ts";
+import { invariant } from "../platform/invariant.ts";
+import type { ObjectKey, ObjectList, ObjectStore, ObjectWrite, Store } from "../store/types.ts";
+import { assertBounded } from "./command-draft.ts";
+import { Deadline } from "./deadline.ts";
+import type { LeaderAccess } from "./leader-access.ts";
+import { ObjectFeed } from "./object-feed.ts";
+import type {
+  ObjectChange,
+  ObjectListOptions,
+  ObjectReadOptions,
+  ObjectsService,
+  ObjectWatchOptions,
+  ObjectWriteOptions,
+} from "./objects-service.ts";
+import { overloaded, stopping, throwIfRefused } from "./sql-errors.ts";
+import { watchObjects } from "./watch-objects.ts";
+
+/** A watcher costs a place and, now and then, a page of history. */
+const WATCHES_MAX = 1024;
+
+export interface ClusterObjectsOptions {
+  readonly leader: LeaderAccess;
+  readonly store: Store & ObjectStore;
+  readonly clock: Clock;
+}
+
+/**
+ * Objects from any node: writes go to the leader, reads and watches are served here; reads once this node has caught up
+ * with what the level asks for.
+ */
+export class ClusterObjects implements ObjectsService {
+  readonly #leader: LeaderAccess;
+  readonly #store: Store & ObjectStore;
+  readonly #clock: Clock;
+  readonly #feed: ObjectFeed;
+  #watches = 0;
+
+  /** To be made while the store applies nothing. */
+  constructor({ leader, store, clock }: ClusterObjectsOptions) {
+    this.#leader = leader;
+    this.#store = store;
+    this.#clock = clock;
+    this.#feed = new ObjectFeed(store, clock);
+  }
+
+  async get(key: ObjectKey, options: ObjectReadOptions): ReturnType<ObjectsService["get"]> {
+    const timeoutMs = await this.#catchUp(options);
+    return this.#store.objects.get(key, { timeoutMs });
+  }
+
+  async list(options: ObjectListOptions): Promise<ObjectList> {
+    const { level: _, ...wanted } = options;
+    const timeoutMs = await this.#catchUp(options);
+    return this.#store.objects.list({ ...wanted, timeoutMs });
+  }
+
+  async write(
+    writes: readonly ObjectWrite[],
+    options: ObjectWriteOptions,
+  ): Promise<{ readonly revision: number; readonly uids: readonly string[] }> {
+    const draft = { kind: "objects", session: options.session ?? null, writes } as const;
+    assertBounded(draft);
+    const { result } = await this.#leader.propose(draft, new Deadline(this.#clock, options.timeoutMs));
+    throwIfRefused(result);
+    const [written] = result;
+    invariant(written?.kind === "objects", "a write of objects was answered as something else");
+    return { revision: written.revision, uids: written.uids };
+  }
+
+  async *watch({ from, filter, signal }: ObjectWatchOptions): AsyncGenerator<ObjectChange, void, undefined> {
+    if (this.#watches >= WATCHES_MAX) throw overloaded();
+    this.#watches++;
+    try {
+      const parts = { feed: this.#feed, objects: this.#store.objects, clock: this.#clock };
+      yield* watchObjects(parts, { revision: from ?? this.#store.applied.index, filter, signal });
+    } finally {
+      this.#watches--;
+    }
+  }
+
+  /** A snapshot took the place of what the store held. */
+  storeReplaced(): void {
+    this.#feed.restart();
+  }
+
+  /** Ends every watch. */
+  stop(): void {
+    this.#feed.stop(stopping());
+  }
+
+  /** Resolves with what is left of the time. */
+  async #catchUp({ level, timeoutMs }: ObjectReadOptions): Promise<number> {
+    const deadline = new Deadline(this.#clock, timeoutMs);
+    await this.#leader.catchUp(level, deadline);
+    return deadline.remainingMs;
+  }
+}

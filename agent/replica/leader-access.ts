@@ -1,0 +1,197 @@
+import type { Clock } from "../platform/clock.ts";
+import { isTrivetError } from "../platform/trivet-error.ts";
+import type { MemberId } from "../raft/types.ts";
+import type { LogPosition } from "../store/types.ts";
+import { assertBounded, type CommandDraft, decodeDraft, encodeDraft } from "./command-draft.ts";
+import type { Deadline } from "./deadline.ts";
+import { Forwards } from "./forwards.ts";
+import { decodeApplied, decodePosition, encodeApplied, encodePosition } from "./leader-wire.ts";
+import { nodeIdOf } from "./member-id.ts";
+import type { Transport } from "./ports.ts";
+import type { Applied } from "./proposals.ts";
+import type { ReadLevel } from "./read-level.ts";
+import type { Replica } from "./replica.ts";
+import {
+  isAnswerLost,
+  isNothingDone,
+  notLeader,
+  outcomeUnknown,
+  readTimeout,
+  toSqlError,
+  writeTimeout,
+} from "./sql-errors.ts";
+
+/** Asks the leader to replicate a command; answers with its result. */
+const PROPOSE = "command/propose";
+/** Asks the leader for the index that a linearizable read must wait for. */
+const READ_INDEX = "command/read-index";
+/** Asks the leader for its commit index, without proof that it still leads. */
+const COMMIT_INDEX = "command/commit-index";
+
+/** How long to wait before the same leader is asked again after it refused or could not be reached. */
+const RETRY_MS = 25;
+
+/** A command without statements: what stands before it is applied once it is. */
+const BARRIER: CommandDraft = { kind: "sql", session: null, transaction: false, statements: [] };
+
+/** What may be done when an answer got lost, so that nobody knows whether the request had its effect. */
+type Repetition =
+  /** A read: ask again. */
+  | "harmless"
+  /** A write of a session: ask again, it applies once; but until an answer comes, it may have been done. */
+  | "guarded"
+  /** Any other write: the caller must decide. */
+  | "forbidden";
+
+interface Question<T> {
+  readonly repetition: Repetition;
+  readonly here: () => Promise<T>;
+  readonly there: (leaderNode: string) => Promise<T>;
+}
+
+export interface LeaderAccessOptions {
+  readonly replica: Replica;
+  readonly transport: Transport;
+  readonly clock: Clock;
+}
+
+/**
+ * Whoever leads, as every node reaches it: here or over the bus. While there is no leader, or it changes, requests wait
+ * until their deadline. Answers the same requests of other nodes.
+ */
+export class LeaderAccess {
+  readonly #replica: Replica;
+  readonly #transport: Transport;
+  readonly #forwards: Forwards;
+  readonly #stopHandling: readonly (() => void)[];
+
+  constructor({ replica, transport, clock }: LeaderAccessOptions) {
+    this.#replica = replica;
+    this.#transport = transport;
+    this.#forwards = new Forwards(clock);
+    this.#stopHandling = [
+      replica.onLeader((leader) => this.#forwards.leaderChanged(nodeIdOf(leader))),
+      transport.handle(PROPOSE, async (_from, body) => {
+        const draft = decodeDraft(body);
+        // The sender has checked this; but what is too large to be sent on would stop every leader that tries.
+        assertBounded(draft);
+        return encodeApplied(await replica.propose(draft));
+      }),
+      transport.handle(READ_INDEX, async () => encodePosition(await replica.readIndex())),
+      transport.handle(COMMIT_INDEX, async () => {
+        if (!replica.isLeader) throw notLeader();
+        return encodePosition(replica.committed);
+      }),
+    ];
+  }
+
+  /** Has a command replicated and applied; rejects as `SqlService.execute` does. */
+  propose(draft: CommandDraft, deadline: Deadline): Promise<Applied> {
+    return this.#propose(draft, deadline, repetitionOf(draft));
+  }
+
+  /** Waits until this node has applied what a read of this level must see; rejects as `SqlService.query` does. */
+  async catchUp(level: ReadLevel, deadline: Deadline): Promise<void> {
+    switch (level) {
+      case "none":
+        return;
+      case "weak":
+        return this.#catchUpWith(COMMIT_INDEX, async () => this.#replica.committed, deadline);
+      case "linearizable":
+        return this.#catchUpWith(READ_INDEX, () => this.#replica.readIndex(), deadline);
+      case "strong": {
+        const { position } = await this.#propose(BARRIER, deadline, "harmless");
+        return this.#replica.waitApplied(position, deadline.remainingMs);
+      }
+    }
+  }
+
+  /** Answers the other nodes no more. */
+  stop(): void {
+    for (const stop of this.#stopHandling) stop();
+  }
+
+  #propose(draft: CommandDraft, deadline: Deadline, repetition: Repetition): Promise<Applied> {
+    return this.#ask(deadline, {
+      repetition,
+      here: () => this.#replica.propose(draft),
+      there: async (leader) =>
+        decodeApplied(await this.#request(leader, PROPOSE, encodeDraft(draft), deadline)),
+    });
+  }
+
+  async #catchUpWith(method: string, here: () => Promise<LogPosition>, deadline: Deadline): Promise<void> {
+    const position = await this.#ask(deadline, {
+      repetition: "harmless",
+      here,
+      there: async (leader) =>
+        decodePosition(await this.#request(leader, method, new Uint8Array(0), deadline)),
+    });
+    await this.#replica.waitApplied(position, deadline.remainingMs);
+  }
+
+  /**
+   * Asks whoever leads, again and again while that can do nothing twice, until the deadline. What is not certain is told to
+   * the caller.
+   */
+  async #ask<T>(deadline: Deadline, question: Question<T>): Promise<T> {
+    const { repetition, here, there } = question;
+    const onTimeout = repetition === "harmless" ? readTimeout : writeTimeout;
+    /** Once an answer to a write got lost, no later refusal can vouch for it that nothing was done. */
+    let isInDoubt = false;
+    let refused: MemberId | null = null;
+    try {
+      for (;;) {
+        const leader = await this.#nextLeader(refused, deadline);
+        refused = leader;
+        try {
+          return await deadline.race(this.#replica.isLeader ? here() : there(nodeIdOf(leader)), onTimeout);
+        } catch (error) {
+          const isLost = isAnswerLost(error);
+          if (isLost && repetition !== "harmless") isInDoubt = true;
+          const mayRepeat = isNothingDone(error) || (isLost && repetition !== "forbidden");
+          if (isLost && deadline.hasPassed) throw onTimeout();
+          if (!mayRepeat || deadline.hasPassed) throw error;
+          if (isInDoubt) {
+            // mark: leader-access: a write whose answer got lost is asked again
+          }
+        }
+      }
+    } catch (error) {
+      if (!isInDoubt || !isTrivetError(error)) throw toSqlError(error);
+      throw deadline.hasPassed ? onTimeout() : outcomeUnknown(error);
+    }
+  }
+
+  /** Who leads. One that has just refused is given a moment in which another may take over; the refusal may have been a passing one. */
+  async #nextLeader(refused: MemberId | null, deadline: Deadline): Promise<MemberId> {
+    if (refused !== null) await this.#waitOtherLeader(refused, deadline);
+    for (;;) {
+      await this.#replica.waitLeader((leader) => leader !== null, deadline.remainingMs);
+      const { leader } = this.#replica;
+      if (leader !== null) return leader;
+    }
+  }
+
+  async #waitOtherLeader(refused: MemberId, deadline: Deadline): Promise<void> {
+    try {
+      const timeoutMs = Math.min(RETRY_MS, deadline.remainingMs);
+      await this.#replica.waitLeader((leader) => leader !== null && leader !== refused, timeoutMs);
+    } catch (error) {
+      if (!isTrivetError(error, "no-leader")) throw error;
+    }
+  }
+
+  #request(toNode: string, method: string, body: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
+    const { remainingMs: timeoutMs } = deadline;
+    return this.#forwards.follow(toNode, (signal) =>
+      this.#transport.request(toNode, method, body, { timeoutMs, signal }),
+    );
+  }
+}
+
+function repetitionOf(draft: CommandDraft): Repetition {
+  // A session that nobody knows of is forgotten after a while.
+  if (draft.kind === "open-session") return "harmless";
+  return draft.session === null ? "forbidden" : "guarded";
+}

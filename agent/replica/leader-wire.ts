@@ -1,0 +1,28 @@
+import { decodeCbor, encodeCbor } from "../platform/cbor.ts";
+import { decodeResults, encodeResults } from "../store/result-codec.ts";
+import type { LogPosition } from "../store/types.ts";
+import type { Applied } from "./proposals.ts";
+import { asArray, asBytes, asInteger } from "./wire-fields.ts";
+
+/** What the leader answers other nodes, as CBOR. Decoders throw `malformed-datagram` or what the store's codecs throw. */
+
+/** `[index, term, results]`, the results as the store encodes them. */
+export function encodeApplied({ position, result }: Applied): Uint8Array {
+  return encodeCbor([position.index, position.term, encodeResults(result)]);
+}
+
+export function decodeApplied(bytes: Uint8Array): Applied {
+  const [index, term, result] = asArray(decodeCbor(bytes));
+  const position = { index: asInteger(index), term: asInteger(term) };
+  return { position, result: decodeResults(asBytes(result)) };
+}
+
+/** `[index, term]` */
+export function encodePosition({ index, term }: LogPosition): Uint8Array {
+  return encodeCbor([index, term]);
+}
+
+export function decodePosition(bytes: Uint8Array): LogPosition {
+  const [index, term] = asArray(decodeCbor(bytes));
+  return { index: asInteger(index), term: asInteger(term) };
+}

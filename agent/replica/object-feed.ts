@@ -1,0 +1,107 @@
+import type { Clock } from "../platform/clock.ts";
+import type { TrivetError } from "../platform/trivet-error.ts";
+import type { ObjectEvent, ObjectStore, Store } from "../store/types.ts";
+import { Waiters } from "./waiters.ts";
+
+/** What is kept for watchers that are nearly up to date; the others read the history in the store. */
+const RECENT_EVENTS_MAX = 1024;
+const RECENT_BYTES_MAX = 4 * 1024 * 1024;
+
+/** All events of one log entry. */
+export interface ObjectRevision {
+  readonly revision: number;
+  readonly events: readonly ObjectEvent[];
+}
+
+/**
+ * The newest changes of objects on this node, one copy for all who watch. Whoever falls behind what is kept here holds
+ * nothing up and costs nothing: it goes on from the history, which holds the same events in the same order.
+ */
+export class ObjectFeed {
+  readonly #store: Pick<Store, "applied"> & Pick<ObjectStore, "onObjectEvents">;
+  readonly #waiters: Waiters;
+  readonly #stopListening: () => void;
+  #recent: ObjectRevision[] = [];
+  /** Every change after it, up to what this node has applied, is in `#recent`. */
+  #since: number;
+  #events = 0;
+  #bytes = 0;
+
+  /** To be made while the store applies nothing. */
+  constructor(store: Pick<Store, "applied"> & Pick<ObjectStore, "onObjectEvents">, clock: Clock) {
+    this.#store = store;
+    this.#since = store.applied.index;
+    this.#waiters = new Waiters(clock);
+    this.#stopListening = store.onObjectEvents((events) => this.#add(events));
+  }
+
+  /** Revision of the newest change that this feed has seen. */
+  get newest(): number {
+    return this.#recent.at(-1)?.revision ?? this.#since;
+  }
+
+  /** What changed after `revision`, oldest first; null if the feed does not reach back so far. */
+  after(revision: number): readonly ObjectRevision[] | null {
+    if (revision < this.#since) return null;
+    const first = this.#recent.findIndex((change) => change.revision > revision);
+    return first < 0 ? [] : this.#recent.slice(first);
+  }
+
+  /** Resolves once there is something after `revision`, or `signal` is aborted; rejects with what `onTimeout` makes, or when the feed ends. */
+  async untilAfter(
+    revision: number,
+    options: {
+      readonly signal: AbortSignal;
+      readonly timeoutMs: number;
+      readonly onTimeout: () => TrivetError;
+    },
+  ): Promise<void> {
+    const { signal, timeoutMs, onTimeout } = options;
+    const wake = (): void => this.#waiters.changed();
+    signal.addEventListener("abort", wake);
+    try {
+      const isMet = (): boolean => signal.aborted || this.newest > revision;
+      await this.#waiters.until(isMet, timeoutMs, onTimeout);
+    } finally {
+      signal.removeEventListener("abort", wake);
+    }
+  }
+
+  /** A snapshot took the place of what the store held: what changed in between is in the history only. */
+  restart(): void {
+    // mark: object-feed: starts anew behind a snapshot
+    this.#recent = [];
+    this.#events = 0;
+    this.#bytes = 0;
+    this.#since = this.#store.applied.index;
+    this.#waiters.changed();
+  }
+
+  /** Everyone who waits gets `error`. */
+  stop(error: TrivetError): void {
+    this.#stopListening();
+    this.#waiters.fail(error);
+  }
+
+  #add(events: readonly ObjectEvent[]): void {
+    const [first] = events;
+    if (first === undefined) return;
+    this.#recent.push({ revision: first.revision, events });
+    this.#events += events.length;
+    this.#bytes += bytesOf(events);
+    while (this.#events > RECENT_EVENTS_MAX || this.#bytes > RECENT_BYTES_MAX) this.#dropOldest();
+    this.#waiters.changed();
+  }
+
+  #dropOldest(): void {
+    const oldest = this.#recent.shift();
+    if (oldest === undefined) return;
+    this.#since = oldest.revision;
+    this.#events -= oldest.events.length;
+    this.#bytes -= bytesOf(oldest.events);
+  }
+}
+
+function bytesOf(events: readonly ObjectEvent[]): number {
+  return events.reduce((sum, { object }) => sum + object.body.byteLength, 0);
+}
