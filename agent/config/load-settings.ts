@@ -93,6 +93,10 @@ function findConflicts(settings: Settings, sourceOf: (key: keyof Settings) => st
     const allowed = `it must be at least 3 heartbeats (3 x ${settings.heartbeatMs} = ${electionMsMin} milliseconds)`;
     report("electionTimeoutMs", `${settings.electionTimeoutMs}`, allowed);
   }
+  if (settings.electionTimeoutMsMax < settings.electionTimeoutMs) {
+    const allowed = `it must be at least the election timeout (${settings.electionTimeoutMs} milliseconds)`;
+    report("electionTimeoutMsMax", `${settings.electionTimeoutMsMax}`, allowed);
+  }
   for (const key of ["requestTimeoutMs", "queryTimeoutMs"] as const) {
     if (settings[key] <= settings.requestTimeoutMsMax) continue;
     report(key, `${settings[key]}`, `request-timeout-max-ms allows at most ${settings.requestTimeoutMsMax}`);

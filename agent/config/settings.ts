@@ -84,6 +84,18 @@ export const SETTINGS = {
     defaultOf: () => 900,
     doc: "without a leader for this long (up to twice that), a voter campaigns; at least 3 heartbeats",
   },
+  electionTimeoutMsMax: {
+    name: "election-timeout-max-ms",
+    kind: integer({ min: 100, max: 600_000, unit: "milliseconds" }),
+    defaultOf: () => 10_000,
+    doc: "slow links and disks, as measured, raise the election timeout up to this",
+  },
+  logRetainBytes: {
+    name: "log-retain",
+    kind: integer({ min: 64 * 1024, max: 1024 * MIB, unit: "bytes" }),
+    defaultOf: () => 8 * MIB,
+    doc: "log that is kept (in memory, too) for nodes that were away; who needs more gets a snapshot",
+  },
   requestTimeoutMs: {
     name: "request-timeout-ms",
     kind: integer({ min: 100, max: 600_000, unit: "milliseconds" }),

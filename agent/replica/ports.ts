@@ -1,9 +1,18 @@
 import type { Entry, HardState } from "../raft/types.ts";
+import type { LogPosition } from "../store/types.ts";
 
 /** The durable log, as the replica uses it. */
 export interface ReplicaLog {
-  /** Resolves once the batch is durable, in the order of the calls. Rejects once and for all: the disk failed. */
+  /**
+   * Resolves once the batch is durable, in the order of the calls. Rejects with `log-full` or `log-busy`: neither this one nor
+   * those behind it were written, and they may be tried again. With anything else once and for all: the disk failed.
+   */
   append(batch: { readonly hardState: HardState; readonly entries: readonly Entry[] }): Promise<void>;
+  /**
+   * Forgets the entries up to `base`; all entries, where the log does not hold it. Takes its place among the appends; rejects as
+   * they do.
+   */
+  compact(base: LogPosition): Promise<void>;
 }
 
 /** The bus, as the replica uses it. */

@@ -39,6 +39,8 @@ t.test("loadSettings() has a default for everything", async (t) => {
     bootstrapExpect: 1,
     heartbeatMs: 150,
     electionTimeoutMs: 900,
+    electionTimeoutMsMax: 10_000,
+    logRetainBytes: 8 * 1024 * 1024,
     requestTimeoutMs: 10_000,
     requestTimeoutMsMax: 60_000,
     queryTimeoutMs: 10_000,
@@ -147,7 +149,7 @@ t.test("loadSettings() refuses a file that it cannot read as a mapping", async (
 
 t.test("loadSettings() keeps numbers within their range, whatever is written", async (t) => {
   const numbers = Object.entries(SETTINGS).filter(([, { kind }]) => kind.allowed.includes("whole number"));
-  t.equal(numbers.length, 7);
+  t.equal(numbers.length, 9);
   for (const [key, setting] of numbers as [keyof Settings, Setting<unknown>][]) {
     const [min = 0, max = 0] = setting.kind.allowed.match(/\d+/g)?.map(Number) ?? [];
     const isRead = (text: string): boolean => {
@@ -180,6 +182,13 @@ t.test(
     t.equal(load({ flags: { "heartbeat-ms": "300" } }).electionTimeoutMs, 900);
   },
 );
+
+t.test("loadSettings() refuses to raise the election timeout up to less than itself", async (t) => {
+  t.match(
+    problemsOf(() => load({ flags: { "election-timeout-ms": "20000" } })),
+    ["election-timeout-max-ms (default): 10000"],
+  );
+});
 
 t.test("loadSettings() refuses timeouts above their maximum", async (t) => {
   const flags = { "request-timeout-max-ms": "5000" };

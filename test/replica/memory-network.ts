@@ -1,14 +1,21 @@
+import { RemoteError } from "../../agent/bus/remote-error.ts";
 import type { Clock } from "../../agent/platform/clock.ts";
-import { TrivetError } from "../../agent/platform/trivet-error.ts";
+import { isTrivetError, TrivetError } from "../../agent/platform/trivet-error.ts";
 import type { Transport } from "../../agent/replica/ports.ts";
 
-/** Nodes in one process that send each other datagrams; any pair can be cut, one way too. */
+type RequestHandler = (fromNode: string, body: Uint8Array) => Promise<Uint8Array>;
+type Outcome = { readonly body: Uint8Array } | { readonly code: string; readonly message: string };
+
+/** Nodes in one process that send each other datagrams and requests; any pair can be cut, one way too. */
 export class MemoryNetwork {
   readonly #clock: Clock;
   readonly #handlers = new Map<string, (fromNode: string, body: Uint8Array) => void>();
+  readonly #requestHandlers = new Map<string, RequestHandler>();
   readonly #cuts = new Set<string>();
-  /** Datagrams that arrived, by kind. */
+  /** Datagrams that arrived, by kind; requests that arrived, by method. */
   readonly delivered = new Map<string, number>();
+  /** What an answer becomes on its way. */
+  alterAnswer: (method: string, body: Uint8Array) => Uint8Array = (_method, body) => body;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -25,11 +32,10 @@ export class MemoryNetwork {
   transportOf(nodeId: string): Transport {
     return {
       send: (toNode, kind, body) => {
-        if (this.#cuts.has(`${nodeId} ${toNode}`)) return true;
-        this.#clock.setTimer(1, () => {
+        this.#carry(nodeId, toNode, () => {
           const handler = this.#handlers.get(`${toNode} ${kind}`);
           if (handler === undefined) return;
-          this.delivered.set(kind, (this.delivered.get(kind) ?? 0) + 1);
+          this.#count(kind);
           handler(nodeId, body);
         });
         return true;
@@ -38,8 +44,66 @@ export class MemoryNetwork {
         this.#handlers.set(`${nodeId} ${kind}`, handler);
         return () => this.#handlers.delete(`${nodeId} ${kind}`);
       },
-      request: () => Promise.reject(new TrivetError("no-route", "This network carries datagrams only.")),
-      handle: () => () => undefined,
+      request: (toNode, method, body, options) => this.#request(nodeId, toNode, method, body, options),
+      handle: (method, handler) => {
+        this.#requestHandlers.set(`${nodeId} ${method}`, handler);
+        return () => this.#requestHandlers.delete(`${nodeId} ${method}`);
+      },
     };
+  }
+
+  /** Takes a millisecond, and does not arrive if the way is cut when it leaves. */
+  #carry(fromNode: string, toNode: string, arrive: () => void): void {
+    if (this.#cuts.has(`${fromNode} ${toNode}`)) return;
+    this.#clock.setTimer(1, arrive);
+  }
+
+  #request(
+    fromNode: string,
+    toNode: string,
+    method: string,
+    body: Uint8Array,
+    { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
+  ): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      const abort = (): void =>
+        end(() => reject(new TrivetError("request-aborted", `${method} is given up`)));
+      const timer = this.#clock.setTimer(timeoutMs, () =>
+        end(() => reject(new TrivetError("request-timeout", `${method} had no answer in ${timeoutMs} ms`))),
+      );
+      const end = (settle: () => void): void => {
+        timer.cancel();
+        signal.removeEventListener("abort", abort);
+        settle();
+      };
+      if (signal.aborted) return abort();
+      signal.addEventListener("abort", abort, { once: true });
+      this.#carry(fromNode, toNode, () => {
+        void this.#answer(fromNode, toNode, method, body).then((outcome) =>
+          this.#carry(toNode, fromNode, () =>
+            end(() => {
+              if ("body" in outcome) resolve(this.alterAnswer(method, outcome.body));
+              else reject(new RemoteError(toNode, outcome.code, outcome.message));
+            }),
+          ),
+        );
+      });
+    });
+  }
+
+  async #answer(fromNode: string, toNode: string, method: string, body: Uint8Array): Promise<Outcome> {
+    this.#count(method);
+    const handler = this.#requestHandlers.get(`${toNode} ${method}`);
+    if (handler === undefined) return { code: "unknown-method", message: `${toNode} knows no ${method}` };
+    try {
+      return { body: await handler(fromNode, body) };
+    } catch (error) {
+      if (isTrivetError(error)) return { code: error.code, message: error.message };
+      return { code: "internal", message: `${error}` };
+    }
+  }
+
+  #count(kind: string): void {
+    this.delivered.set(kind, (this.delivered.get(kind) ?? 0) + 1);
   }
 }

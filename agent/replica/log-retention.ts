@@ -1,0 +1,103 @@
+import { isTrivetError } from "../platform/trivet-error.ts";
+import type { Entry } from "../raft/types.ts";
+import type { LogPosition } from "../store/types.ts";
+
+/** How much more than wanted the log may hold for a snapshot that is being sent: who gets it needs what comes behind it. */
+const HELD_FACTOR = 4;
+
+/** After a run that freed nothing, the log grows by this part of what is retained before the next one. */
+const RETRY_FRACTION = 8;
+
+interface RetainedLog {
+  readonly firstIndex: number;
+  /** Weight of the retained entries. */
+  readonly logBytes: number;
+  /** Committed and durable here. */
+  readonly applicableIndex: number;
+  /** Entries `from` to `to`, as many as fit, at least one if there is one. */
+  entries(from: number, to: number, bytesMax: number): readonly Entry[];
+}
+
+/**
+ * Where the log may begin so that about `keepBytes` stay, dropping nothing behind `upTo`. Null: nothing is to be dropped.
+ */
+export function chooseBase(log: RetainedLog, keepBytes: number, upTo: number): LogPosition | null {
+  const surplusBytes = log.logBytes - keepBytes;
+  if (surplusBytes <= 0 || upTo < log.firstIndex) return null;
+  const last = log.entries(log.firstIndex, upTo, surplusBytes).at(-1);
+  return last === undefined ? null : { index: last.index, term: last.term };
+}
+
+export interface LogRetentionOptions {
+  readonly retainBytes: number;
+  readonly log: () => RetainedLog;
+  /** Makes what is applied durable; resolves with how far that goes. */
+  readonly checkpoint: () => Promise<LogPosition>;
+  /** The snapshot that is being sent, if there is one: it was durable when it was opened, and checkpoints wait for its end. */
+  readonly openSnapshot: () => LogPosition | null;
+  /** Ends it: checkpoints go on. */
+  readonly endSnapshot: () => Promise<void>;
+  /** Forgets the entries up to `base`, in memory and on disk. */
+  readonly compact: (base: LogPosition) => Promise<void>;
+  readonly onFailed: (error: unknown) => void;
+}
+
+/**
+ * Keeps the log within its bytes: once it is above, half of it is dropped, so that this is rare. Only what is durable in the
+ * database goes, and while a snapshot is being sent nothing that its receiver will need behind it, within a bound.
+ */
+export class LogRetention {
+  readonly #options: LogRetentionOptions;
+  #isRunning = false;
+  #isStopped = false;
+  #thresholdBytes: number;
+
+  constructor(options: LogRetentionOptions) {
+    this.#options = options;
+    this.#thresholdBytes = options.retainBytes;
+  }
+
+  /** To be called when the log may have grown. Starts at most one run at a time. */
+  maybeRun(): void {
+    if (this.#isRunning || this.#isStopped) return;
+    if (this.#options.log().logBytes <= this.#thresholdBytes) return;
+    this.#isRunning = true;
+    this.#run()
+      .catch((error: unknown) => {
+        // The log is full: it is retried when it has grown, or freed by someone else. Closing: nothing is to be done any more.
+        if (!this.#isStopped && !isTrivetError(error, "log-full")) this.#options.onFailed(error);
+      })
+      .finally(() => {
+        this.#isRunning = false;
+      });
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  async #run(): Promise<void> {
+    const { retainBytes, log, compact } = this.#options;
+    // Until this run has freed something, another one is worth it only when there is more to free.
+    this.#thresholdBytes = log().logBytes + retainBytes / RETRY_FRACTION;
+    const durable = await this.#durable();
+    if (this.#isStopped) return;
+    const now = log();
+    const base = chooseBase(now, retainBytes / 2, Math.min(durable.index, now.applicableIndex));
+    if (base === null) return;
+    this.#thresholdBytes = retainBytes;
+    await compact(base);
+  }
+
+  /** How far the database is durable; while a snapshot is open, as far as that goes. */
+  async #durable(): Promise<LogPosition> {
+    const { retainBytes, log, openSnapshot, endSnapshot, checkpoint } = this.#options;
+    const held = openSnapshot();
+    if (held !== null) {
+      if (log().logBytes <= HELD_FACTOR * retainBytes) return held;
+      // mark: replica: a snapshot was ended, the log behind it grew too large
+      await endSnapshot();
+    }
+    return checkpoint();
+  }
+}

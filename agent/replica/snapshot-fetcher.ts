@@ -1,0 +1,187 @@
+import { Backoff } from "../bus/backoff.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Random } from "../platform/random.ts";
+import { isTrivetError, messageOf } from "../platform/trivet-error.ts";
+import type { LogPosition, SnapshotManifest, SnapshotReceiver, SnapshotStore } from "../store/types.ts";
+import { pause } from "./pause.ts";
+import type { Transport } from "./ports.ts";
+import { SnapshotDownload } from "./snapshot-download.ts";
+import { decodeOpened, encodeClose, encodeOpen, SNAPSHOT_CLOSE, SNAPSHOT_OPEN } from "./snapshot-wire.ts";
+
+/** Opening takes a checkpoint, and one pass over the databases for their checksums; opening again takes nothing. */
+const OPEN_TIMEOUT_MS = 60_000;
+const REOPEN_TIMEOUT_MS = 3_000;
+const CLOSE_TIMEOUT_MS = 1_000;
+
+/** Waits between tries. */
+const RETRY_MIN_MS = 100;
+const RETRY_MAX_MS = 3_000;
+
+/** Of the store: what is there cannot be trusted any more, and the agent must stop. */
+const FATAL = ["store-failed", "store-damaged", "store-closed"];
+
+/** Why a snapshot is needed, and which will do. */
+export interface SnapshotWant {
+  /** An older one is of no use. */
+  readonly minIndex: number;
+  /** Nodes to ask, the best first; looked at before each try. */
+  readonly sources: () => readonly string[];
+  /** False once the log brings the store up to date after all. Looked at before each try, and before the installation. */
+  readonly isNeeded: () => boolean;
+}
+
+export interface SnapshotProgress {
+  /** Node that it comes from. */
+  readonly source: string;
+  readonly position: LogPosition;
+  readonly receivedBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface SnapshotFetcherOptions {
+  readonly clusterId: string;
+  readonly store: Pick<SnapshotStore, "receiveSnapshot">;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** All of it is here: replaces the store, or discards it if `want` needs it no more. */
+  readonly install: (
+    receiver: SnapshotReceiver,
+    manifest: SnapshotManifest,
+    want: SnapshotWant,
+  ) => Promise<void>;
+  readonly onFailed: (error: unknown) => void;
+}
+
+/**
+ * Fetches a snapshot until one is installed: from one source as long as that answers, also when it does not lead any more; then
+ * from whoever is best.
+ */
+export class SnapshotFetcher {
+  readonly #options: SnapshotFetcherOptions;
+  readonly #stopping = new AbortController();
+  readonly #backoff: Backoff;
+  #want: SnapshotWant | null = null;
+  #download: SnapshotDownload | null = null;
+  /** Sources that were tried in vain. */
+  #attempts = 0;
+  #isRunning = false;
+
+  constructor(options: SnapshotFetcherOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff(RETRY_MIN_MS, RETRY_MAX_MS, options.random);
+  }
+
+  /** Null while no snapshot is on its way. */
+  get progress(): SnapshotProgress | null {
+    const download = this.#download;
+    if (download === null) return null;
+    const { source, receivedBytes, totalBytes } = download;
+    return { source, position: download.opened.manifest.position, receivedBytes, totalBytes };
+  }
+
+  get isWanted(): boolean {
+    return this.#want !== null;
+  }
+
+  /** Idempotent while one is wanted: only the newest want counts. */
+  want(want: SnapshotWant): void {
+    this.#want = want;
+    if (!this.#isRunning && !this.#stopping.signal.aborted) void this.#run();
+  }
+
+  stop(): void {
+    this.#stopping.abort(new Error("The replica stops."));
+  }
+
+  async #run(): Promise<void> {
+    const { clock, logger, onFailed } = this.#options;
+    const { signal } = this.#stopping;
+    this.#isRunning = true;
+    try {
+      while (this.#want?.isNeeded() === true) {
+        const isDone = await this.#tryOnce(this.#want);
+        if (isDone) break;
+        await pause(clock, this.#backoff.nextMs(), signal);
+      }
+      this.#want = null;
+      await this.#discard();
+    } catch (error) {
+      if (!signal.aborted) onFailed(error);
+      else
+        await this.#discard().catch((reason: unknown) => {
+          logger.log("debug", "A snapshot on its way could not be discarded.", { reason });
+        });
+    } finally {
+      this.#isRunning = false;
+      this.#attempts = 0;
+      this.#backoff.reset();
+    }
+  }
+
+  /** True: installed, or not needed any more. False: not yet. */
+  async #tryOnce(want: SnapshotWant): Promise<boolean> {
+    const sources = want.sources();
+    const resumed = sources.find((source) => source === this.#download?.source);
+    const source = resumed ?? sources[this.#attempts % sources.length];
+    if (source === undefined) return false;
+    try {
+      await this.#fetchFrom(source, want);
+      return true;
+    } catch (error) {
+      if (this.#stopping.signal.aborted || !isTrivetError(error) || FATAL.includes(error.code)) throw error;
+      this.#options.logger.log("info", "A snapshot could not be fetched yet.", {
+        from: source,
+        reason: messageOf(error),
+      });
+      // A link that was lost may come back: then the download goes on. Anything else ends it.
+      if (resumed !== undefined || error.code === "snapshot-gone") await this.#discard();
+      this.#attempts += 1;
+      return false;
+    }
+  }
+
+  async #fetchFrom(source: string, want: SnapshotWant): Promise<void> {
+    const { clusterId, store, transport, clock, random, logger, install } = this.#options;
+    const { signal } = this.#stopping;
+    const body = encodeOpen({ clusterId, minIndex: want.minIndex });
+    let download = this.#download;
+    const timeoutMs = download?.source === source ? REOPEN_TIMEOUT_MS : OPEN_TIMEOUT_MS;
+    const opened = decodeOpened(await transport.request(source, SNAPSHOT_OPEN, body, { timeoutMs, signal }));
+    const { manifest } = opened;
+    if (download?.source === source && download.opened.id === opened.id) {
+      // mark: replica: a snapshot is fetched on from where the link was lost
+      logger.log("info", "Fetching a snapshot goes on.", { from: source, received: download.receivedBytes });
+    } else {
+      await this.#discard();
+      logger.log("info", "Fetching a snapshot.", { from: source, index: manifest.position.index });
+      const receiver = await store.receiveSnapshot(manifest);
+      download = new SnapshotDownload({ source, opened, receiver, transport, clock, random });
+      this.#download = download;
+    }
+    await download.run(signal);
+    // What it holds is the receiver's from here on: installed or discarded there.
+    this.#download = null;
+    await install(download.receiver, manifest, want);
+    this.#tellDone(source, opened.id);
+  }
+
+  async #discard(): Promise<void> {
+    const download = this.#download;
+    this.#download = null;
+    if (download === null) return;
+    this.#tellDone(download.source, download.opened.id);
+    await download.receiver.discard();
+  }
+
+  /** A courtesy: else the source finds out by itself. */
+  #tellDone(source: string, id: string): void {
+    const { transport, logger } = this.#options;
+    const options = { timeoutMs: CLOSE_TIMEOUT_MS, signal: this.#stopping.signal };
+    transport.request(source, SNAPSHOT_CLOSE, encodeClose(id), options).catch((reason: unknown) => {
+      logger.log("debug", "The source of a snapshot was not told that it is done.", { from: source, reason });
+    });
+  }
+}

@@ -1,0 +1,143 @@
+import { t } from "tap";
+import { entryBytes } from "../../agent/raft/entry-log.ts";
+import type { Entry } from "../../agent/raft/types.ts";
+import { DigestRing } from "../../agent/replica/digest-ring.ts";
+import { chooseBase, LogRetention } from "../../agent/replica/log-retention.ts";
+import {
+  decodeRecord,
+  encodeRecord,
+  type MembershipRecord,
+  nextRecord,
+  RETIRED_MAX,
+} from "../../agent/replica/membership-record.ts";
+import type { LogPosition } from "../../agent/store/types.ts";
+
+/** Entries of 132 bytes each, from `first` to `last`. */
+class SomeLog {
+  firstIndex: number;
+  readonly lastIndex: number;
+  applicableIndex: number;
+
+  constructor(first: number, last: number) {
+    this.firstIndex = first;
+    this.lastIndex = last;
+    this.applicableIndex = last;
+  }
+
+  get logBytes(): number {
+    return (this.lastIndex - this.firstIndex + 1) * 132;
+  }
+
+  entries(from: number, to: number, bytesMax: number): readonly Entry[] {
+    const entries: Entry[] = [];
+    let bytes = 0;
+    for (let index = from; index <= Math.min(to, this.lastIndex); index++) {
+      const entry: Entry = { kind: "command", index, term: 2, command: new Uint8Array(100) };
+      bytes += entryBytes(entry);
+      if (bytes > bytesMax && entries.length > 0) break;
+      entries.push(entry);
+    }
+    return entries;
+  }
+}
+
+t.test(
+  "chooseBase() keeps about the bytes that it is told, and never drops what is not durable",
+  async (t) => {
+    const log = new SomeLog(11, 110);
+    t.strictSame(chooseBase(log, 132 * 40, 1_000), { index: 70, term: 2 });
+    t.strictSame(chooseBase(log, 132 * 40, 30), { index: 30, term: 2 }, "durable up to 30");
+    t.equal(chooseBase(log, 132 * 40, 10), null, "nothing durable is in the log");
+    t.equal(chooseBase(log, 132 * 100, 1_000), null, "it fits");
+  },
+);
+
+/** A retention over a log that `compact` really shortens; `durable` is what the next checkpoint says. */
+function retentionOf(log: SomeLog, state: { durable: number; snapshot: LogPosition | null }) {
+  const compacted: number[] = [];
+  const failures: unknown[] = [];
+  let checkpoints = 0;
+  const retention = new LogRetention({
+    retainBytes: 132 * 50,
+    log: () => log,
+    checkpoint: async () => {
+      checkpoints += 1;
+      return { index: state.durable, term: 2 };
+    },
+    openSnapshot: () => state.snapshot,
+    endSnapshot: async () => {
+      state.snapshot = null;
+    },
+    compact: async (base) => {
+      compacted.push(base.index);
+      log.firstIndex = base.index + 1;
+    },
+    onFailed: (error) => failures.push(error),
+  });
+  const run = async (): Promise<void> => {
+    retention.maybeRun();
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { run, compacted, failures, checkpoints: () => checkpoints };
+}
+
+t.test("LogRetention drops down to half, so that it has rest for a while", async (t) => {
+  const log = new SomeLog(1, 51);
+  const { run, compacted, checkpoints } = retentionOf(log, { durable: 51, snapshot: null });
+  await run();
+  t.strictSame(compacted, [26]);
+  await run();
+  t.equal(checkpoints(), 1, "within its bytes: no checkpoint");
+});
+
+t.test("LogRetention does not ask for a checkpoint again and again where it frees nothing", async (t) => {
+  const { run, compacted, checkpoints } = retentionOf(new SomeLog(1, 60), { durable: 0, snapshot: null });
+  for (let time = 0; time < 5; time++) await run();
+  t.strictSame(compacted, []);
+  t.equal(checkpoints(), 1);
+});
+
+t.test("LogRetention keeps the log behind a snapshot that is being sent, but not without end", async (t) => {
+  const state = { durable: 300, snapshot: { index: 10, term: 2 } };
+  const held = retentionOf(new SomeLog(1, 150), state);
+  await held.run();
+  t.strictSame(held.compacted, [10], "what the snapshot holds may go");
+  t.equal(held.checkpoints(), 0);
+  const long = retentionOf(new SomeLog(11, 300), state);
+  await long.run();
+  t.equal(state.snapshot, null, "the snapshot was ended");
+  t.strictSame(long.compacted, [275]);
+});
+
+t.test("nextRecord() remembers who left, and forgets nobody's id too soon", async (t) => {
+  const configuration = (voters: string[], outgoing: string[] = [], learners: string[] = []) => ({
+    voters,
+    outgoing,
+    learners,
+  });
+  let record: MembershipRecord | null = null;
+  record = nextRecord(record, configuration(["a", "b"], [], ["l"]));
+  t.strictSame(record.retired, []);
+  record = nextRecord(record, configuration(["a", "c"], ["a", "b"], ["l"]));
+  t.strictSame(record.retired, [], "while it is joint, b still votes");
+  record = nextRecord(record, configuration(["a", "c"]));
+  t.strictSame(record.retired, ["b", "l"]);
+  for (let nth = 0; nth < RETIRED_MAX + 5; nth++) {
+    record = nextRecord(record, configuration(["a"], [], [`x${nth}`]));
+  }
+  t.equal(record.retired.length, RETIRED_MAX);
+  t.equal(record.retired.at(-1), `x${RETIRED_MAX + 3}`);
+  t.strictSame(decodeRecord(encodeRecord(record)), record);
+});
+
+t.test("DigestRing compares equal indexes, and says when it does not know", async (t) => {
+  const ring = new DigestRing(3);
+  const hash = (value: number): Uint8Array => new Uint8Array(32).fill(value);
+  for (let index = 1; index <= 5; index++) ring.add({ index, hash: hash(index) });
+  t.equal(ring.compare({ index: 5, hash: hash(5) }), "same");
+  t.equal(ring.compare({ index: 3, hash: hash(9) }), "differs");
+  t.equal(ring.compare({ index: 2, hash: hash(9) }), "unknown", "too long ago");
+  t.equal(ring.compare({ index: 6, hash: hash(6) }), "unknown", "not yet");
+  ring.clear();
+  t.equal(ring.compare({ index: 5, hash: hash(5) }), "unknown");
+});

@@ -1,0 +1,247 @@
+import { type Test, t } from "tap";
+import { decodeCbor, encodeCbor } from "../../agent/platform/cbor.ts";
+import { SnapshotFetcher, type SnapshotWant } from "../../agent/replica/snapshot-fetcher.ts";
+import { SnapshotServer } from "../../agent/replica/snapshot-server.ts";
+import { encodeOpen, encodeRead, PIECE_BYTES_MAX, SNAPSHOT_OPEN } from "../../agent/replica/snapshot-wire.ts";
+import { ManualClock } from "../platform/manual-clock.ts";
+import { chanceFrom } from "../raft/chance.ts";
+import { MemoryNetwork } from "./memory-network.ts";
+import { MemorySnapshots } from "./memory-snapshots.ts";
+
+const APP_BYTES = 20 * PIECE_BYTES_MAX + 77;
+
+function content(bytes: number, seed: number): Uint8Array {
+  return Uint8Array.from({ length: bytes }, (_, nth) => (nth * 31 + seed * 7 + (nth >> 8)) & 255);
+}
+
+function filesOf(seed: number): MemorySnapshots["files"] {
+  return { "app.db": content(APP_BYTES, seed), "state.db": content(100, seed + 1) };
+}
+
+/** Members `a` and `b` that have a snapshot, and `z` that needs one. Time passes only in `run`. */
+class Scene {
+  readonly clock = new ManualClock();
+  readonly network = new MemoryNetwork(this.clock);
+  readonly stores = new Map([
+    ["a", new MemorySnapshots(50, filesOf(1))],
+    ["b", new MemorySnapshots(60, filesOf(2))],
+  ]);
+  readonly servers = new Map<string, SnapshotServer>();
+  readonly receiver = new MemorySnapshots(3, { "app.db": new Uint8Array(0), "state.db": new Uint8Array(0) });
+  readonly fetcher: SnapshotFetcher;
+  readonly failures: unknown[] = [];
+  sources: readonly string[] = ["a"];
+  isNeeded = true;
+
+  constructor() {
+    const { clock, network } = this;
+    const random = { float: chanceFrom(1).float, bytes: (length: number) => new Uint8Array(length).fill(7) };
+    const common = { clusterId: "one", clock, random, logger: { log: () => undefined } };
+    for (const [node, store] of this.stores) {
+      const transport = network.transportOf(node);
+      const server = new SnapshotServer({
+        ...common,
+        store,
+        transport,
+        baseIndex: () => 0,
+        assertServing: () => undefined,
+      });
+      this.servers.set(node, server);
+    }
+    this.fetcher = new SnapshotFetcher({
+      ...common,
+      store: this.receiver,
+      transport: network.transportOf("z"),
+      install: (receiver, _manifest, want) => (want.isNeeded() ? receiver.install() : receiver.discard()),
+      onFailed: (error) => this.failures.push(error),
+    });
+  }
+
+  want(minIndex = 0): void {
+    const want: SnapshotWant = { minIndex, sources: () => this.sources, isNeeded: () => this.isNeeded };
+    this.fetcher.want(want);
+  }
+
+  pieces(): number {
+    return this.network.delivered.get("snapshot/read") ?? 0;
+  }
+
+  async run(isDone: () => boolean, msMax = 120_000): Promise<void> {
+    for (let passed = 0; passed < msMax && !isDone(); passed++) {
+      this.clock.advance(1);
+      for (let turn = 0; turn < 8; turn++) await Promise.resolve();
+    }
+  }
+
+  /** A long time in which little happens. */
+  async pass(ms: number): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 50) {
+      this.clock.advance(50);
+      for (let turn = 0; turn < 8; turn++) await Promise.resolve();
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.fetcher.stop();
+    for (const server of this.servers.values()) await server.stop();
+  }
+}
+
+function testScene(name: string, play: (t: Test, scene: Scene) => Promise<void>): void {
+  t.test(name, async (t) => {
+    const scene = new Scene();
+    await play(t, scene);
+    t.strictSame(scene.failures, []);
+    await scene.stop();
+  });
+}
+
+testScene("a snapshot arrives whole, and its source closes it at once", async (t, scene) => {
+  scene.want();
+  await scene.run(() => !scene.fetcher.isWanted);
+  t.equal(scene.receiver.index, 50);
+  t.strictSame(scene.receiver.files, scene.stores.get("a")?.files);
+  t.equal(scene.pieces(), 22, "every piece was asked for once");
+  await scene.run(() => false, 5);
+  t.equal(scene.stores.get("a")?.closed, 1);
+  t.equal(scene.servers.get("a")?.position, null, "the log need not be kept for it any more");
+});
+
+testScene("no more pieces are on their way than the window has", async (t, scene) => {
+  scene.want();
+  await scene.run(() => scene.fetcher.progress !== null);
+  scene.network.cut("a", "z");
+  await scene.run(() => false, 100);
+  t.ok(scene.pieces() <= 4, `${scene.pieces()} pieces were asked for without an answer`);
+});
+
+testScene("a piece that was damaged on its way is asked for again", async (t, scene) => {
+  let damaged = 0;
+  scene.network.alterAnswer = (method, body) => {
+    if (method !== "snapshot/read" || damaged === 3) return body;
+    damaged += 1;
+    const [checksum, bytes] = decodeCbor(body) as [number, Uint8Array];
+    return encodeCbor([checksum, Uint8Array.from(bytes, (byte, nth) => (nth === 9 ? byte ^ 1 : byte))]);
+  };
+  scene.want();
+  await scene.run(() => !scene.fetcher.isWanted);
+  t.equal(damaged, 3);
+  t.equal(scene.pieces(), 25);
+  t.strictSame(scene.receiver.files, scene.stores.get("a")?.files);
+});
+
+testScene("a link that is lost for long: the download goes on where it ended", async (t, scene) => {
+  scene.want();
+  await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > APP_BYTES / 2);
+  const before = scene.pieces();
+  scene.network.cut("a", "z");
+  await scene.pass(12_000);
+  scene.network.heal();
+  await scene.run(() => !scene.fetcher.isWanted);
+  t.strictSame(scene.receiver.files, scene.stores.get("a")?.files);
+  t.equal(scene.stores.get("a")?.opened, 1, "the source kept it open");
+  t.equal(scene.receiver.discarded, 0, "nothing was thrown away");
+  t.ok(scene.pieces() - before < 40, `${scene.pieces() - before} pieces after the cut, retries included`);
+});
+
+testScene("another leader in the middle: the old source goes on as long as it answers", async (t, scene) => {
+  scene.want();
+  await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > 0);
+  scene.sources = ["b", "a"];
+  scene.want();
+  await scene.run(() => !scene.fetcher.isWanted);
+  t.equal(scene.receiver.index, 50);
+  t.equal(scene.stores.get("b")?.opened, 0);
+});
+
+testScene("the source dies in the middle: the new leader's snapshot is fetched instead", async (t, scene) => {
+  scene.want();
+  await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > APP_BYTES / 2);
+  scene.network.cut("a", "z");
+  scene.network.cut("z", "a");
+  scene.sources = ["b", "a"];
+  await scene.run(() => !scene.fetcher.isWanted);
+  t.equal(scene.receiver.index, 60);
+  t.strictSame(scene.receiver.files, scene.stores.get("b")?.files);
+  t.equal(scene.receiver.discarded, 1);
+  await scene.pass(70_000);
+  t.equal(scene.servers.get("a")?.position, null, "the old source closes what nobody reads");
+});
+
+testScene("a source that ends its snapshot: another one is opened, from the beginning", async (t, scene) => {
+  const store = scene.stores.get("a");
+  if (store === undefined) throw new Error("a store");
+  scene.want();
+  await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > APP_BYTES / 2);
+  store.isGone = true;
+  await scene.run(() => scene.receiver.discarded > 0);
+  store.isGone = false;
+  store.index = 70;
+  store.files = filesOf(3);
+  await scene.run(() => !scene.fetcher.isWanted);
+  t.equal(scene.receiver.index, 70);
+  t.strictSame(scene.receiver.files, filesOf(3));
+});
+
+testScene("a snapshot that is too old, and one of another cluster, are refused", async (t, scene) => {
+  const signal = new AbortController().signal;
+  const ask = (clusterId: string, minIndex: number): Promise<string> =>
+    scene.network
+      .transportOf("z")
+      .request("a", SNAPSHOT_OPEN, encodeOpen({ clusterId, minIndex }), { timeoutMs: 50, signal })
+      .then(
+        () => "opened",
+        (error: { readonly code: string }) => error.code,
+      );
+  const answers = Promise.all([ask("two", 0), ask("one", 51), ask("one", 50)]);
+  await scene.run(() => false, 20);
+  t.strictSame(await answers, ["other-cluster", "snapshot-too-old", "opened"]);
+});
+
+testScene("who is too far behind for one source goes to the next", async (t, scene) => {
+  scene.sources = ["a", "b"];
+  scene.want(55);
+  await scene.run(() => !scene.fetcher.isWanted);
+  t.equal(scene.receiver.index, 60);
+});
+
+testScene("two receivers share one snapshot; it is closed after the last", async (t, scene) => {
+  const transport = scene.network.transportOf("y");
+  const { signal } = new AbortController();
+  const open = transport.request("a", SNAPSHOT_OPEN, encodeOpen({ clusterId: "one", minIndex: 0 }), {
+    timeoutMs: 50,
+    signal,
+  });
+  scene.want();
+  await scene.run(() => !scene.fetcher.isWanted);
+  await open;
+  t.equal(scene.stores.get("a")?.opened, 1);
+  t.equal(scene.servers.get("a")?.position?.index, 50, "y has not said that it is done");
+  await scene.pass(61_000);
+  t.equal(scene.servers.get("a")?.position, null, "and was forgotten");
+});
+
+testScene("a snapshot that is not needed any more is discarded, not installed", async (t, scene) => {
+  scene.want();
+  await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > 0);
+  scene.isNeeded = false;
+  await scene.run(() => !scene.fetcher.isWanted);
+  t.equal(scene.receiver.index, 3);
+  t.equal(scene.receiver.discarded, 1);
+});
+
+testScene("a node that did not open it reads nothing", async (t, scene) => {
+  scene.want();
+  await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > 0);
+  const { signal } = new AbortController();
+  const id = "07".repeat(8);
+  const read = scene.network
+    .transportOf("y")
+    .request("a", "snapshot/read", encodeRead({ id, name: "app.db", offset: 0, length: 10 }), {
+      timeoutMs: 50,
+      signal,
+    });
+  const refused = t.rejects(read, { code: "snapshot-gone" });
+  await scene.run(() => false, 5);
+  await refused;
+});
