@@ -121,6 +121,12 @@ export const SETTINGS = {
     defaultOf: () => 4 * MIB,
     doc: "largest request body",
   },
+  diskWatermarkBytes: {
+    name: "disk-watermark",
+    kind: integer({ min: 0, max: 1024 * 1024 * MIB, unit: "bytes" }),
+    defaultOf: () => 64 * MIB,
+    doc: "with less free space for the data this node gives leadership away and takes no writes; 0 never looks",
+  },
   logLevel: {
     name: "log-level",
     kind: choice(["error", "warn", "info", "debug"]),

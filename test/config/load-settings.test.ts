@@ -45,6 +45,7 @@ t.test("loadSettings() has a default for everything", async (t) => {
     requestTimeoutMsMax: 60_000,
     queryTimeoutMs: 10_000,
     bodyBytesMax: 4 * 1024 * 1024,
+    diskWatermarkBytes: 64 * 1024 * 1024,
     logLevel: "info",
   });
 });
@@ -149,7 +150,7 @@ t.test("loadSettings() refuses a file that it cannot read as a mapping", async (
 
 t.test("loadSettings() keeps numbers within their range, whatever is written", async (t) => {
   const numbers = Object.entries(SETTINGS).filter(([, { kind }]) => kind.allowed.includes("whole number"));
-  t.equal(numbers.length, 9);
+  t.equal(numbers.length, 10);
   for (const [key, setting] of numbers as [keyof Settings, Setting<unknown>][]) {
     const [min = 0, max = 0] = setting.kind.allowed.match(/\d+/g)?.map(Number) ?? [];
     const isRead = (text: string): boolean => {

@@ -1,0 +1,92 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { t } from "tap";
+import { diskSpaceAt } from "../../agent/platform/disk-space.ts";
+import { type DiskState, diskStateOf } from "../../agent/replica/disk-state.ts";
+import { DiskWatch } from "../../agent/replica/disk-watch.ts";
+import { ManualClock } from "../platform/manual-clock.ts";
+
+const WATERMARK = 64_000;
+
+t.test("diskStateOf() goes by the watermark and a quarter of it", async (t) => {
+  for (const [freeBytes, state] of [
+    [Number.MAX_SAFE_INTEGER, "ok"],
+    [64_000, "ok"],
+    [63_999, "low"],
+    [16_000, "low"],
+    [15_999, "critical"],
+    [0, "critical"],
+  ] as const) {
+    t.equal(diskStateOf(freeBytes, "ok", WATERMARK), state, `${freeBytes} bytes`);
+  }
+});
+
+t.test("diskStateOf() leaves a state only well above where it began", async (t) => {
+  t.equal(diskStateOf(64_000, "low", WATERMARK), "low");
+  t.equal(diskStateOf(72_000, "low", WATERMARK), "ok");
+  t.equal(diskStateOf(16_000, "critical", WATERMARK), "critical");
+  t.equal(diskStateOf(18_000, "critical", WATERMARK), "low");
+  t.equal(diskStateOf(64_000, "critical", WATERMARK), "low");
+  t.equal(diskStateOf(80_000, "critical", WATERMARK), "ok");
+});
+
+t.test("diskStateOf() with a watermark of 0 is always ok", async (t) => {
+  for (const before of ["ok", "low", "critical"] as const) t.equal(diskStateOf(0, before, 0), "ok");
+});
+
+t.test("diskSpaceAt() counts what this process may write", async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), "trivet-test-"));
+  t.teardown(() => rm(directory, { recursive: true, force: true }));
+  t.ok((await diskSpaceAt(directory).freeBytes()) > 0);
+  await t.rejects(diskSpaceAt(join(directory, "missing")).freeBytes(), { code: "ENOENT" });
+});
+
+t.test("DiskWatch tells each change, and keeps what it knows while it cannot look", async (t) => {
+  const clock = new ManualClock();
+  const lines: string[] = [];
+  let free: number | Error = 70_000;
+  const watch = new DiskWatch({
+    space: {
+      freeBytes: async () => {
+        if (free instanceof Error) throw free;
+        return free;
+      },
+    },
+    watermarkBytes: WATERMARK,
+    clock,
+    logger: { log: (level, message) => lines.push(`${level} ${message}`) },
+  });
+  const told: DiskState[] = [];
+  watch.onChange((state) => told.push(state));
+  /** Lets the next look end. */
+  const look = async (): Promise<void> => {
+    clock.advance(500);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  await watch.start();
+  t.equal(watch.freeBytes, 70_000);
+  free = 60_000;
+  await look();
+  free = new Error("EIO");
+  await look();
+  await look();
+  t.equal(watch.state, "low");
+  t.equal(lines.filter((line) => line.includes("cannot be read")).length, 1, "said once");
+  free = 100;
+  await look();
+  free = 90_000;
+  await look();
+  t.strictSame(told, ["low", "critical", "ok"]);
+  watch.stop();
+  t.equal(clock.timers, 0);
+});
+
+t.test("DiskWatch with a watermark of 0 never looks", async (t) => {
+  const clock = new ManualClock();
+  const space = { freeBytes: async () => t.fail("looked") as never };
+  const watch = new DiskWatch({ space, watermarkBytes: 0, clock, logger: { log: () => undefined } });
+  await watch.start();
+  t.equal(watch.state, "ok");
+  t.equal(clock.timers, 0);
+});
