@@ -1,0 +1,95 @@
+import type { MemberId } from "../raft/types.ts";
+
+/**
+ * Finds the member whose state machine went another way (design 5). Every member folds each result into a running hash;
+ * after the same entry it is the same everywhere, and once it differs it never meets again. So two members are compared by
+ * the newest index that both know their hash at.
+ */
+
+/** The running hash of a member's results after the entry at `index`. */
+export interface Digest {
+  readonly index: number;
+  readonly hash: Uint8Array;
+}
+
+export type Comparison = "same" | "differs" | "unknown";
+
+/** Enough for what a follower reports now, when the leader is some batches further. */
+const RING_MAX = 64;
+
+/** The digests that a member remembers, oldest first. */
+export class DigestRing {
+  #digests: Digest[] = [];
+
+  get digests(): readonly Digest[] {
+    return this.#digests;
+  }
+
+  record(digest: Digest): void {
+    const newest = this.#digests.at(-1);
+    if (newest?.index === digest.index) this.#digests.pop();
+    this.#digests.push(digest);
+    if (this.#digests.length > RING_MAX) this.#digests.shift();
+  }
+
+  /** What was recorded is of a state that was replaced. */
+  clear(): void {
+    this.#digests = [];
+  }
+}
+
+export function compareDigests(some: readonly Digest[], others: readonly Digest[]): Comparison {
+  for (const { index, hash } of some.toReversed()) {
+    const other = others.find((each) => each.index === index);
+    if (other !== undefined) return isEqual(hash, other.hash) ? "same" : "differs";
+  }
+  return "unknown";
+}
+
+export interface JudgementInput {
+  readonly leader: MemberId;
+  readonly voters: readonly MemberId[];
+  /** What each member, the leader too, last told of itself. */
+  readonly digests: ReadonlyMap<MemberId, readonly Digest[]>;
+  /** Members that can be expected to tell, because they answer. */
+  readonly answering: ReadonlySet<MemberId>;
+}
+
+export type Judgement =
+  /** These went another way than the leader and, as far as can be asked, than the majority. */
+  | { readonly kind: "odd-members"; readonly members: readonly MemberId[] }
+  /** A majority of the voters agrees on another state than the leader's: `successor` is one of them. */
+  | { readonly kind: "odd-leader"; readonly successor: MemberId }
+  /** Some differ, and who is right shows when the others have told. */
+  | { readonly kind: "undecided" };
+
+/**
+ * Who is to be resynced. The majority of the voters is right; where there is none (two voters, or three that all differ),
+ * the leader is: its state is what clients were answered from. A voter that does not answer is not waited for.
+ */
+export function judge({ leader, voters, digests, answering }: JudgementInput): Judgement {
+  const quorum = Math.floor(voters.length / 2) + 1;
+  const digestsOf = (member: MemberId): readonly Digest[] => digests.get(member) ?? [];
+  const versusLeader = (member: MemberId): Comparison =>
+    member === leader ? "same" : compareDigests(digestsOf(member), digestsOf(leader));
+  const odd = [...digests.keys()].filter((member) => versusLeader(member) === "differs");
+  if (odd.length === 0) return { kind: "odd-members", members: [] };
+
+  const oddVoters = voters.filter((voter) => odd.includes(voter));
+  const successor = oddVoters.find((voter) => {
+    const allies = oddVoters.filter(
+      (other) => other === voter || compareDigests(digestsOf(other), digestsOf(voter)) === "same",
+    );
+    return allies.length >= quorum;
+  });
+  if (successor !== undefined) return { kind: "odd-leader", successor };
+
+  const agreeing = voters.filter((voter) => versusLeader(voter) === "same");
+  const isOpen = voters.some((voter) => answering.has(voter) && versusLeader(voter) === "unknown");
+  if (agreeing.length < quorum && isOpen) return { kind: "undecided" };
+  return { kind: "odd-members", members: odd };
+}
+
+function isEqual(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, at) => byte === other[at]);
+}

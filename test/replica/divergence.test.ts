@@ -1,0 +1,85 @@
+import { t } from "tap";
+import {
+  compareDigests,
+  type Digest,
+  DigestRing,
+  type Judgement,
+  judge,
+} from "../../agent/replica/divergence.ts";
+
+/** `7a`: after entry 7 the hash is `a`. */
+function digestsOf(...texts: readonly string[]): readonly Digest[] {
+  return texts.map((text) => ({ index: parseInt(text, 10), hash: Buffer.from(text.replace(/\d+/, "")) }));
+}
+
+/** The first member leads; all vote and answer unless said otherwise. */
+function judgeOf(
+  told: Readonly<Record<string, string>>,
+  others: { readonly voters?: readonly string[]; readonly silent?: readonly string[] } = {},
+): Judgement {
+  const members = Object.keys(told);
+  const { voters = members, silent = [] } = others;
+  const answering = new Set(voters.filter((voter) => !silent.includes(voter)));
+  const digests = new Map(
+    members.map((member) => [member, digestsOf(...(told[member]?.split(" ") ?? []).filter(Boolean))]),
+  );
+  return judge({ leader: members[0] ?? "", voters, digests, answering });
+}
+
+t.test("compareDigests() goes by the newest index that both know", async (t) => {
+  t.equal(compareDigests(digestsOf("1a", "5b"), digestsOf("1a", "5b", "9c")), "same");
+  t.equal(compareDigests(digestsOf("1a", "5x"), digestsOf("1a", "5b")), "differs");
+  t.equal(compareDigests(digestsOf("1a", "6x"), digestsOf("1a", "5b")), "same");
+  t.equal(compareDigests(digestsOf("6x"), digestsOf("5b")), "unknown");
+  t.equal(compareDigests([], []), "unknown");
+  t.equal(compareDigests(digestsOf("5bb"), digestsOf("5b")), "differs", "a longer hash is another one");
+});
+
+t.test("DigestRing keeps the newest, one for each index", async (t) => {
+  const ring = new DigestRing();
+  for (let index = 1; index <= 100; index++) ring.record({ index, hash: Buffer.from("a") });
+  t.equal(ring.digests.length, 64);
+  t.equal(ring.digests.at(-1)?.index, 100);
+  ring.record({ index: 100, hash: Buffer.from("b") });
+  t.same(ring.digests.at(-1), { index: 100, hash: Buffer.from("b") });
+  t.equal(ring.digests.length, 64);
+  ring.clear();
+  t.same(ring.digests, []);
+});
+
+t.test("judge() finds nobody where nobody differs", async (t) => {
+  t.same(judgeOf({ A: "5a", B: "5a", C: "4z" }), { kind: "odd-members", members: [] });
+  t.same(judgeOf({ A: "5a" }), { kind: "odd-members", members: [] });
+});
+
+t.test("judge() names a follower that differs from leader and majority", async (t) => {
+  t.same(judgeOf({ A: "5a", B: "5x", C: "5a" }), { kind: "odd-members", members: ["B"] });
+  t.same(judgeOf({ A: "5a", B: "5x", C: "5a 6q", D: "5a", E: "5y" }), {
+    kind: "odd-members",
+    members: ["B", "E"],
+  });
+});
+
+t.test("judge() waits for a voter that answers and has not told yet", async (t) => {
+  t.same(judgeOf({ A: "5a", B: "5x", C: "" }), { kind: "undecided" });
+  t.same(judgeOf({ A: "5a", B: "5x", C: "" }, { silent: ["C"] }), { kind: "odd-members", members: ["B"] });
+});
+
+t.test("judge() finds the leader odd when a majority agrees on another state", async (t) => {
+  t.same(judgeOf({ A: "5a", B: "5x", C: "5x" }), { kind: "odd-leader", successor: "B" });
+  t.same(judgeOf({ A: "5a", B: "5x", C: "4z 5x", D: "5x", E: "5a" }), { kind: "odd-leader", successor: "B" });
+});
+
+t.test("judge() does not let leadership go round among members that all differ", async (t) => {
+  t.same(judgeOf({ A: "5a", B: "5x", C: "5y" }), { kind: "odd-members", members: ["B", "C"] });
+  t.same(judgeOf({ A: "5a", B: "5x" }), { kind: "odd-members", members: ["B"] }, "nor between two");
+});
+
+t.test("judge() gives learners no say, but finds them", async (t) => {
+  const voters = ["A", "B", "C"];
+  t.same(judgeOf({ A: "5a", B: "5a", C: "5a", D: "5x", E: "5x", F: "5x" }, { voters }), {
+    kind: "odd-members",
+    members: ["D", "E", "F"],
+  });
+  t.same(judgeOf({ A: "5a", B: "5x" }, { voters: ["A"] }), { kind: "odd-members", members: ["B"] });
+});
