@@ -27,8 +27,11 @@ const STATUS: Readonly<Record<string, number>> = {
   "result-too-large": 422,
   "too-expensive": 422,
   "headers-too-large": 431,
+  "disk-full": 507,
   // These say that nothing was done, so that a client may go to the next node at once.
   busy: 503,
+  damaged: 503,
+  diverged: 503,
   "no-leader": 503,
   "no-route": 503,
   "not-leader": 503,

@@ -24,6 +24,7 @@ const CONFIGURATION_CODES: readonly string[] = [
   "log-version",
   "port-in-use",
   "port-not-permitted",
+  "store-damaged",
 ];
 
 export function exitCodeOf(error: unknown): number {

@@ -1,13 +1,12 @@
 import { type ApiServer, startApiServer } from "../api/start-api-server.ts";
 import { Bus } from "../bus/bus.ts";
 import type { Settings } from "../config/settings.ts";
-import { DurableLog } from "../log/durable-log.ts";
 import { DataDirectory } from "../membership/data-directory.ts";
 import { Membership } from "../membership/membership.ts";
 import { systemClock as clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { systemRandom as random } from "../platform/random.ts";
-import { openSqliteStore } from "../store/sqlite-store.ts";
+import { NodeStorage } from "./node-storage.ts";
 import { VERSION } from "./version.ts";
 
 /**
@@ -26,9 +25,7 @@ export async function runAgent(options: {
   const opened = new OpenedParts(logger);
   try {
     const data = opened.add("data directory", await DataDirectory.open(settings.data, random, clock));
-    const { log, recovered } = await DurableLog.open({ directory: data.raft, logger });
-    opened.add("log", log);
-    const store = opened.add("store", await openSqliteStore({ directory: data.path, logger, clock }));
+    const storage = opened.add("storage", new NodeStorage({ data, logger, clock }));
     const { nodeId } = data.identity;
     const { cluster, mqtt: listen, peers: seeds } = settings;
     const bus = opened.add(
@@ -43,7 +40,8 @@ export async function runAgent(options: {
       hasSeeds: seeds.length > 0,
       timing: { heartbeatMs: settings.heartbeatMs, electionMs: settings.electionTimeoutMs },
       onFailed: (error) => failure.fail(error),
-      ...{ data, log, recovered, store, bus, clock, random, logger },
+      openStorage: () => storage.open(),
+      ...{ data, bus, clock, random, logger },
     });
     opened.add("membership", { close: async () => membership.stop() });
     api = await startApiServer({

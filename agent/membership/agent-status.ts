@@ -10,6 +10,8 @@ export interface AgentStatus {
     readonly api: string | null;
     /** URL of the embedded broker; null if off. */
     readonly broker: string | null;
+    /** What is wrong with this node and what to do, a sentence each; empty if all is well. */
+    readonly troubles: readonly string[];
   };
   readonly cluster: {
     readonly name: string;

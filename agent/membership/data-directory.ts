@@ -9,6 +9,7 @@ import { memberIdOf } from "../replica/member-id.ts";
 import { type Identity, openIdentity } from "./identity.ts";
 import { InstanceLock } from "./instance-lock.ts";
 import { type NodeRecord, readNodeRecord, writeNodeRecord } from "./node-record.ts";
+import { DATABASE_DATA, LOG_DATA, moveToQuarantine } from "./quarantine.ts";
 
 /**
  * Everything that a node keeps, under one lock:
@@ -18,12 +19,20 @@ import { type NodeRecord, readNodeRecord, writeNodeRecord } from "./node-record.
  *     lock           held by the agent that runs
  *     raft/          the log: the truth
  *     state.db, app.db   what the log made
+ *     quarantine/    what was found damaged
  */
 export class DataDirectory {
   readonly path: string;
   readonly identity: Identity;
-  /** Where the log lives. */
-  readonly raft: Directory;
+  /**
+   * Set if the log of a member is gone: whatever opens in its place must not vote (design: a member is one incarnation). Null
+   * says only that there are files.
+   */
+  get lostLog(): TrivetError | null {
+    return this.#lostLog;
+  }
+  #lostLog: TrivetError | null;
+  #raft: Directory;
   readonly #directory: Directory;
   readonly #lock: InstanceLock;
   #record: NodeRecord;
@@ -35,9 +44,11 @@ export class DataDirectory {
     readonly identity: Identity;
     readonly lock: InstanceLock;
     readonly record: NodeRecord;
+    readonly lostLog: TrivetError | null;
   }) {
     this.path = parts.directory.path;
-    this.raft = parts.raft;
+    this.#lostLog = parts.lostLog;
+    this.#raft = parts.raft;
     this.identity = parts.identity;
     this.#directory = parts.directory;
     this.#lock = parts.lock;
@@ -46,26 +57,31 @@ export class DataDirectory {
 
   /**
    * Opens or makes it, and begins a new session. Rejects with `data-unreadable`, `data-locked`, `identity-unreadable`,
-   * `identity-mismatch` or `log-lost`.
+   * `identity-mismatch`, or `log-lost` if the log has no record of its member.
    */
   static async open(path: string, random: Random, clock: Clock): Promise<DataDirectory> {
     const directory = await openReadable(path);
     const lock = await InstanceLock.take(directory.path);
     try {
-      const raft = await openReadable(join(directory.path, "raft"));
       const identity = await openIdentity(directory);
-      const record = await beginSession({
-        directory,
-        raft,
-        nodeId: identity.nodeId,
-        random,
-        wallMs: clock.wallMs(),
-      });
-      return new DataDirectory({ directory, raft, identity, lock, record });
+      const found = await readNodeRecord(directory);
+      if (found !== null && found.nodeId !== identity.nodeId) throw foreignRecord(directory.path);
+      const known = await finishEmptying(directory.path, found);
+      const raft = await openReadable(join(directory.path, "raft"));
+      const { nodeId } = identity;
+      const wallMs = clock.wallMs();
+      const lostLog = await judgeLog(directory, raft, known);
+      const record = await beginSession({ directory, known, nodeId, random, wallMs });
+      return new DataDirectory({ directory, raft, identity, lock, record, lostLog });
     } catch (error) {
       await lock.release();
       throw toReadable(error, directory.path);
     }
+  }
+
+  /** Where the log lives. */
+  get raft(): Directory {
+    return this.#raft;
   }
 
   get memberId(): string {
@@ -81,8 +97,61 @@ export class DataDirectory {
   }
 
   /** From now on, for good, the node belongs to this cluster. The log must be there already, durably. */
-  joinCluster(clusterId: string): Promise<void> {
-    return this.#write({ clusterId });
+  joinCluster(clusterId: string, hasCompanions: boolean): Promise<void> {
+    return this.#write({ clusterId, hasCompanions });
+  }
+
+  /** There are, or were when it was last known, other members that may hold what this one loses. */
+  get hasCompanions(): boolean {
+    return this.#record.hasCompanions;
+  }
+
+  async noteCompanions(hasCompanions: boolean): Promise<void> {
+    if (hasCompanions !== this.#record.hasCompanions) await this.#write({ hasCompanions });
+  }
+
+  /** True from `beginAnew` until `tookPlace`: the cluster may not know this incarnation yet. */
+  get isRejoining(): boolean {
+    return this.#record.rejoin !== null;
+  }
+
+  /** True while an empty log is not a lost one. */
+  get mayBeBlank(): boolean {
+    return this.#record.clusterId === null || this.#record.rejoin?.stage === "empty";
+  }
+
+  /**
+   * Puts the log and the databases into quarantine and begins another incarnation of the member, with nothing. To be called
+   * only where a quorum of others has confirmed that it holds the data. Resolves with where the old data is.
+   *
+   * The record comes first: from then on the old member never speaks again, and a crash in the middle is made good by the
+   * next `open`.
+   */
+  async beginAnew(random: Random): Promise<string> {
+    const slot = this.#record.session;
+    await this.#write({ incarnation: newIncarnation(random), rejoin: { slot, stage: "emptying" } });
+    // mark: data directory: a damaged log goes to quarantine
+    const path = await emptyInto(this.path, slot);
+    this.#raft = await openReadable(join(this.path, "raft"));
+    this.#lostLog = null;
+    await this.#write({ rejoin: { slot, stage: "empty" } });
+    return path;
+  }
+
+  /** The new incarnation has a log, durably, and is about to speak. */
+  async beganLog(): Promise<void> {
+    const { rejoin } = this.#record;
+    if (rejoin?.stage === "empty") await this.#write({ rejoin: { ...rejoin, stage: "begun" } });
+  }
+
+  /** The cluster has taken this incarnation. */
+  async tookPlace(): Promise<void> {
+    if (this.isRejoining) await this.#write({ rejoin: null });
+  }
+
+  /** The log stays, and so does the member. Resolves with where the databases are. */
+  quarantineDatabases(): Promise<string> {
+    return moveToQuarantine(this.path, this.#record.session, DATABASE_DATA);
   }
 
   get promisedTo(): string | null {
@@ -110,23 +179,41 @@ export class DataDirectory {
   }
 }
 
+/**
+ * Compares the files of the log with what the record says of them. Resolves with the error if the log is gone; rejects
+ * with it if nothing is known of the member that it belonged to.
+ */
+async function judgeLog(
+  directory: Directory,
+  raft: Directory,
+  known: NodeRecord | null,
+): Promise<TrivetError | null> {
+  const logFiles = await raft.list();
+  if (known === null && logFiles.length > 0)
+    throw logLost(directory.path, "there is a log in raft/ but no node.json");
+  // Consensus starts only after a cluster is joined: until then nothing in the log was ever said to anyone, and a
+  // crash may have left half of a founding there.
+  if (known?.clusterId === null) for (const name of logFiles) await raft.remove(name);
+  if (known === null || known.clusterId === null || logFiles.length > 0) return null;
+  return known.rejoin?.stage === "empty" ? null : logLost(directory.path, "the log in raft/ is gone");
+}
+
+/** After a crash in the middle of `beginAnew`. */
+async function finishEmptying(path: string, found: NodeRecord | null): Promise<NodeRecord | null> {
+  if (found?.rejoin?.stage !== "emptying") return found;
+  // mark: data directory: a move to quarantine that was cut off is finished
+  await emptyInto(path, found.rejoin.slot);
+  return { ...found, rejoin: { ...found.rejoin, stage: "empty" } };
+}
+
 async function beginSession(options: {
   readonly directory: Directory;
-  readonly raft: Directory;
+  readonly known: NodeRecord | null;
   readonly nodeId: string;
   readonly random: Random;
   readonly wallMs: number;
 }): Promise<NodeRecord> {
-  const { directory, raft, nodeId, random, wallMs } = options;
-  const known = await readNodeRecord(directory);
-  if (known !== null && known.nodeId !== nodeId) throw foreignRecord(directory.path);
-  const logFiles = await raft.list();
-  if (known === null && logFiles.length > 0)
-    throw logLost(directory.path, "there is a log in raft/ but no node.json");
-  if (known?.clusterId && logFiles.length === 0) throw logLost(directory.path, "the log in raft/ is gone");
-  // Consensus starts only after a cluster is joined: until then nothing in the log was ever said to anyone, and a
-  // crash may have left half of a founding there.
-  if (known?.clusterId === null) for (const name of logFiles) await raft.remove(name);
+  const { directory, known, nodeId, random, wallMs } = options;
   // The others take no session of this identity that is below one they have seen, and node.json may have been lost with
   // the count: so the clock counts too, where it is ahead.
   const session = Math.max((known?.session ?? 0) + 1, Math.floor(wallMs));
@@ -135,11 +222,17 @@ async function beginSession(options: {
     incarnation: newIncarnation(random),
     clusterId: null,
     promisedTo: null,
+    hasCompanions: false,
+    rejoin: null,
     ...known,
     session,
   };
   await writeNodeRecord(directory, record);
   return record;
+}
+
+function emptyInto(path: string, slot: number): Promise<string> {
+  return moveToQuarantine(path, slot, [...LOG_DATA, ...DATABASE_DATA]);
 }
 
 function newIncarnation(random: Random): string {

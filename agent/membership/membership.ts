@@ -1,6 +1,7 @@
 import type { Bus } from "../bus/bus.ts";
 import type { Peer } from "../bus/peer-table.ts";
 import type { Clock } from "../platform/clock.ts";
+import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
@@ -14,8 +15,11 @@ import type { AgentStatus } from "./agent-status.ts";
 import { type DataDirectory, logLost } from "./data-directory.ts";
 import { foundOrJoin } from "./founding.ts";
 import { Member } from "./member.ts";
+import { type Damage, type OpenStorage, openSoundStorage, type Storage } from "./open-storage.ts";
 import { presenceOf } from "./presence-body.ts";
+import { incarnationsOf, untilMember } from "./rejoin.ts";
 import { isOfAnotherCluster, statusOf } from "./status.ts";
+import type { Trouble } from "./trouble.ts";
 
 /** How often this node tells the others its state, at most; the bus sends only what has changed. */
 const ANNOUNCE_MS = 500;
@@ -45,9 +49,7 @@ export interface MembershipOptions {
   readonly hasSeeds: boolean;
   readonly timing: ReplicaOptions["timing"];
   readonly data: DataDirectory;
-  readonly log: ReplicaOptions["log"];
-  readonly recovered: ReplicaOptions["recovered"];
-  readonly store: ReplicaOptions["store"];
+  readonly openStorage: OpenStorage;
   readonly bus: Bus;
   readonly clock: Clock;
   readonly random: Random;
@@ -65,6 +67,7 @@ export class Membership {
   /** Other clusters of our name that the log has told of. */
   readonly #strangers = new Set<string>();
   #member: Member | null = null;
+  #damage: Damage | null = null;
 
   constructor(options: MembershipOptions) {
     this.#options = options;
@@ -75,45 +78,15 @@ export class Membership {
   /** Resumes, founds or joins; resolves when the node takes part. Rejects with `stopping` if `stop` comes first. */
   async start(): Promise<void> {
     this.#options.bus.onPeer(({ peer }) => this.#reportStranger(peer));
-    const { data, bus, clock, logger, recovered, hasSeeds } = this.#options;
     this.#keepAnnouncing();
-    if (data.clusterId !== null) {
-      if (isBlank(recovered)) throw logLost(data.path, "the log in raft/ is blank");
-      logger.log("info", "Resuming.", {
-        cluster: data.clusterId,
-        lastIndex: recovered.entries.at(-1)?.index ?? 0,
-      });
-      this.#takePart(data.clusterId, recovered, false);
-      return;
-    }
-    if (this.#options.store.applied.index > 0)
-      throw logLost(data.path, "there are databases but no log that made them");
-    const { nodeId } = data.identity;
-    const { memberId } = data;
+    const { openStorage: open, data, bus, clock, random, logger } = this.#options;
     const { signal } = this.#stopping;
-    const founded = await foundOrJoin({
-      bus,
-      nodeId,
-      memberId,
-      promises: data,
-      expect: this.#options.expect,
-      discoveryMs: hasSeeds ? DISCOVERY_MS : 0,
-      clock,
-      logger,
-      signal,
-    });
-    if (founded.kind === "invited") {
-      const blank = await beginLog(this.#options.log);
-      await data.joinCluster(founded.clusterId);
-      logger.log("info", "Joined a cluster.", { cluster: founded.clusterId });
-      this.#takePart(founded.clusterId, blank, false);
-      return;
-    }
-    const firstRecovered = await foundCluster(this.#options.log, founded.voters);
-    const clusterId = Buffer.from(this.#options.random.bytes(CLUSTER_ID_BYTES)).toString("hex");
-    await data.joinCluster(clusterId);
-    logger.log("info", "Founded a cluster.", { cluster: clusterId, voters: founded.voters });
-    this.#takePart(clusterId, firstRecovered, true);
+    const onDamage = (damage: Damage | null): void => {
+      this.#damage = damage;
+    };
+    const storage = await openSoundStorage({ open, data, bus, clock, random, logger, signal, onDamage });
+    if (data.clusterId === null) await this.#findCluster(storage);
+    else await this.#resume(storage, data.clusterId);
   }
 
   /** SQL; while the node has no cluster, requests wait for it until their deadline. */
@@ -144,6 +117,7 @@ export class Membership {
       clusterName,
       clusterId: data.clusterId,
       expect,
+      troubles: this.#troubles(),
       replica: this.#member?.replica.status() ?? null,
       peers: bus.peers(),
       links: bus.links(),
@@ -161,18 +135,67 @@ export class Membership {
     this.#member?.stop();
   }
 
-  #takePart(clusterId: string, recovered: ReplicaOptions["recovered"], isFounder: boolean): void {
+  async #resume(storage: Storage, clusterId: string): Promise<void> {
+    const { data, logger } = this.#options;
+    // Only a new incarnation of a member that was damaged may come with nothing.
+    const isNew = isBlank(storage.recovered);
+    invariant(!isNew || data.mayBeBlank, "the log of a member is blank");
+    const recovered = isNew ? await beginLog(storage.log) : storage.recovered;
+    await data.beganLog();
+    const lastIndex = recovered.entries.at(-1)?.index ?? recovered.base.index;
+    logger.log("info", "Resuming.", { cluster: clusterId, lastIndex });
+    this.#takePart(clusterId, { ...storage, recovered }, false);
+    if (data.isRejoining) await this.#rejoin(clusterId);
+  }
+
+  /** Until the leader has taken this member for the one that was damaged. */
+  async #rejoin(clusterId: string): Promise<void> {
+    const { data, bus, clock, logger } = this.#options;
+    const { nodeId } = data.identity;
+    const { signal } = this.#stopping;
+    const onWait = (reason: string): void => logger.log("debug", "Not a member yet.", { reason });
+    await untilMember({ bus, nodeId, clusterId, clock, signal, onWait }, data.memberId);
+    logger.log("info", "The cluster has taken this node back as a new member.", { member: data.memberId });
+  }
+
+  async #findCluster({ log, store }: Storage): Promise<void> {
+    const { data, bus, clock, logger, random, hasSeeds, expect } = this.#options;
+    if (store.applied.index > 0) throw logLost(data.path, "there are databases but no log that made them");
+    const founded = await foundOrJoin({
+      bus,
+      nodeId: data.identity.nodeId,
+      memberId: data.memberId,
+      promises: data,
+      expect,
+      discoveryMs: hasSeeds ? DISCOVERY_MS : 0,
+      clock,
+      logger,
+      signal: this.#stopping.signal,
+    });
+    if (founded.kind === "invited") {
+      const recovered = await beginLog(log);
+      await data.joinCluster(founded.clusterId, true);
+      logger.log("info", "Joined a cluster.", { cluster: founded.clusterId });
+      this.#takePart(founded.clusterId, { log, store, recovered }, false);
+      return;
+    }
+    const recovered = await foundCluster(log, founded.voters);
+    const clusterId = Buffer.from(random.bytes(CLUSTER_ID_BYTES)).toString("hex");
+    await data.joinCluster(clusterId, founded.voters.length > 1);
+    logger.log("info", "Founded a cluster.", { cluster: clusterId, voters: founded.voters });
+    this.#takePart(clusterId, { log, store, recovered }, true);
+  }
+
+  #takePart(clusterId: string, storage: Storage, isFounder: boolean): void {
     if (this.#stopping.signal.aborted) return;
-    const { data, timing, log, store, bus, clock, random, logger, onFailed } = this.#options;
+    const { data, timing, bus, clock, random, logger, onFailed } = this.#options;
     const { memberId } = data;
     this.#member = new Member({
       clusterId,
       memberId,
       timing,
-      recovered,
+      ...storage,
       isFounder,
-      log,
-      store,
       bus,
       clock,
       random,
@@ -185,6 +208,7 @@ export class Membership {
 
   /** Resolves with what is left of the time, too. */
   async #whenMember(timeoutMs: number): Promise<readonly [Member, number]> {
+    if (this.#damage !== null) throw damaged(this.#damage);
     const deadline = new Deadline(this.#options.clock, timeoutMs);
     await this.#waiters.until(
       () => this.#member !== null,
@@ -214,10 +238,43 @@ export class Membership {
   #keepAnnouncing(): void {
     if (this.#stopping.signal.aborted) return;
     this.#announce();
+    this.#noteMembers().catch((error: unknown) => this.#options.onFailed(error));
     this.#options.clock.setTimer(ANNOUNCE_MS, () => this.#keepAnnouncing());
   }
 
-  #announce(): void {
-    this.#options.bus.announce(presenceOf(this.status()));
+  /** What the next start must know if the log cannot be read then. */
+  async #noteMembers(): Promise<void> {
+    const { data } = this.#options;
+    const status = this.#member?.replica.status();
+    if (status === undefined) return;
+    const members = [...status.voters, ...status.learners];
+    if (members.length > 0) await data.noteCompanions(members.some((member) => member !== data.memberId));
+    // Once the member that was damaged is none any more, this one has its place.
+    const ours = incarnationsOf(status, data.identity.nodeId);
+    if (ours.length === 1 && ours[0] === data.memberId) await data.tookPlace();
   }
+
+  #announce(): void {
+    this.#options.bus.announce(presenceOf(this.status(), this.#troubles()));
+  }
+
+  #troubles(): readonly Trouble[] {
+    const troubles: Trouble[] = [];
+    if (this.#damage !== null) troubles.push({ code: "damaged", text: textOf(this.#damage) });
+    if (this.#damage === null && this.#options.data.isRejoining)
+      troubles.push({ code: "rejoining", text: "its log was damaged, and it fetches what the others hold" });
+    return troubles;
+  }
+}
+
+function textOf({ error, waitsFor }: Damage): string {
+  return `${error.message} It comes back by itself, with a fresh copy, once a quorum of the others confirms that it holds the data (${waitsFor}). Until then nothing is changed, and a start with the data restored works.`;
+}
+
+function damaged({ error, waitsFor }: Damage): TrivetError {
+  return new TrivetError(
+    "damaged",
+    `Nothing was done: the data of this node is damaged, and it waits for a fresh copy (${waitsFor}). Ask another node.`,
+    { cause: error },
+  );
 }

@@ -3,6 +3,7 @@ import { nodeIdOf } from "../replica/member-id.ts";
 import type { ReplicaStatus } from "../replica/replica.ts";
 import type { AgentStatus, LinkStatus, MemberStatus } from "./agent-status.ts";
 import { type Health, healthOf } from "./health.ts";
+import { TROUBLES, type Trouble, troubleCodesOf } from "./trouble.ts";
 
 /** Longer than any batch of honest writes takes. */
 const STUCK_MS = 10_000;
@@ -19,6 +20,8 @@ export interface StatusInput {
   readonly clusterName: string;
   readonly clusterId: string | null;
   readonly expect: number;
+  /** Of this node. */
+  readonly troubles: readonly Trouble[];
   /** Null until the node takes part in a cluster. */
   readonly replica: ReplicaStatus | null;
   readonly peers: ReadonlyMap<string, Peer>;
@@ -32,7 +35,14 @@ export function statusOf(input: StatusInput): AgentStatus {
   const { replica } = input;
   return {
     version,
-    node: { ...input.identity, name, uptimeMs: Math.round(input.uptimeMs), api, broker },
+    node: {
+      ...input.identity,
+      name,
+      uptimeMs: Math.round(input.uptimeMs),
+      api,
+      broker,
+      troubles: input.troubles.map(({ text }) => text),
+    },
     cluster: {
       name: input.clusterName,
       id: input.clusterId,
@@ -61,6 +71,11 @@ function withTroubles(input: StatusInput, health: Health): Health {
       `this node's database is stuck behind entry ${input.replica?.appliedIndex} for ${seconds} s`,
     );
   }
+  troubles.push(...input.troubles.map(({ code, text }) => `this node ${TROUBLES[code]}: ${text}`));
+  for (const peer of input.peers.values()) {
+    const name = peer.presence?.name || peer.nodeId.slice(0, 8);
+    troubles.push(...troubleCodesOf(peer).map((code) => `${name} ${TROUBLES[code]}`));
+  }
   const strangers = [...input.peers.values()].filter((peer) => isOfAnotherCluster(peer, input.clusterId));
   for (const { nodeId, presence } of strangers) {
     troubles.push(`${presence?.name || nodeId.slice(0, 8)} is in another cluster of this name`);
@@ -81,8 +96,10 @@ function clusterHealth(input: StatusInput, members: readonly MemberStatus[]): He
   const voters = members.filter((member) => member.role === "voter");
   if (voters.length === 0) {
     const up = [...input.peers.values()].filter((peer) => peer.up).length + 1;
-    const health =
-      input.clusterId === null
+    const isDamaged = input.troubles.some(({ code }) => code === "damaged");
+    const health = isDamaged
+      ? "damaged: this node takes no part in its cluster"
+      : input.clusterId === null
         ? `waiting: ${up} of ${input.expect} nodes are here to found a cluster`
         : "waiting: this node has joined a cluster and has not heard from its leader yet";
     return { health, voters: 0, votersReachable: 0, failuresTolerated: -1 };

@@ -4,7 +4,15 @@ import type { AgentStatus } from "../../agent/membership/agent-status.ts";
 export function sampleStatus(): AgentStatus {
   return {
     version: "0.1.0",
-    node: { id: "a1", name: "shop-1", memberId: "m1", uptimeMs: 65_000, api: null, broker: null },
+    node: {
+      id: "a1",
+      name: "shop-1",
+      memberId: "m1",
+      uptimeMs: 65_000,
+      api: null,
+      broker: null,
+      troubles: [],
+    },
     cluster: {
       name: "trivet",
       id: "c1",

@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { type Test, t } from "tap";
 import { DataDirectory } from "../../agent/membership/data-directory.ts";
+import { moveToQuarantine } from "../../agent/membership/quarantine.ts";
 import { systemClock } from "../../agent/platform/clock.ts";
 import { systemRandom } from "../../agent/platform/random.ts";
 
@@ -24,7 +25,7 @@ t.test("open() makes an identity once, and a new session each time", async (t) =
   const path = await newPath(t);
   const first = await open(path);
   await makeLog(path);
-  await first.joinCluster("c");
+  await first.joinCluster("c", true);
   await first.close();
   const second = await open(path);
   t.equal(second.identity.nodeId, first.identity.nodeId);
@@ -79,15 +80,89 @@ t.test("a member that lost its log, or its record, is not itself any more", asyn
   const path = await newPath(t);
   const first = await open(path);
   await makeLog(path);
-  await first.joinCluster("c");
+  await first.joinCluster("c", true);
+  t.equal(first.lostLog, null);
   await first.close();
   const log = join(path, "raft", "segment");
   await rm(log);
-  await t.rejects(open(path), { code: "log-lost", message: /the log in raft\/ is gone/ });
+  const second = await open(path);
+  t.match(second.lostLog, { code: "log-lost", message: /the log in raft\/ is gone/ });
+  await second.close();
+  const again = await open(path);
+  t.match(again.lostLog, { code: "log-lost" }, "and stays so");
+  await again.close();
   await makeLog(path);
   await rm(join(path, "node.json"));
   await t.rejects(open(path), { code: "log-lost", message: /no node\.json/ });
   t.equal(await readFile(log, "utf8"), "x", "the log is left alone");
+});
+
+t.test("beginAnew() keeps what was damaged and makes another member of the node", async (t) => {
+  const path = await newPath(t);
+  const first = await open(path);
+  await makeLog(path);
+  await writeFile(join(path, "app.db"), "a");
+  await writeFile(join(path, "app.db-wal"), "w");
+  await first.joinCluster("c", true);
+  const old = first.memberId;
+  const slot = await first.beginAnew(systemRandom);
+  t.not(first.memberId, old);
+  t.equal(first.memberId.slice(0, 32), old.slice(0, 32), "on the same node");
+  t.ok(first.isRejoining && first.mayBeBlank);
+  t.equal(await readFile(join(slot, "raft", "segment"), "utf8"), "x");
+  t.equal(await readFile(join(slot, "app.db"), "utf8"), "a");
+  t.equal(await readFile(join(slot, "app.db-wal"), "utf8"), "w");
+  t.strictSame(await readdir(join(path, "raft")), []);
+  const anew = first.memberId;
+  await first.close();
+
+  const second = await open(path);
+  t.equal(second.lostLog, null, "it has said nothing yet, so it may begin its log again");
+  t.equal(second.memberId, anew);
+  await makeLog(path);
+  await second.beganLog();
+  t.notOk(second.mayBeBlank);
+  await second.close();
+  await rm(join(path, "raft", "segment"));
+  const third = await open(path);
+  t.match(third.lostLog, { code: "log-lost" }, "from then on it is lost with its log");
+  t.ok(third.isRejoining);
+  await third.tookPlace();
+  t.notOk(third.isRejoining);
+  await third.close();
+});
+
+t.test("a move to quarantine that was cut off is finished at the next start", async (t) => {
+  const path = await newPath(t);
+  const first = await open(path);
+  await makeLog(path);
+  await writeFile(join(path, "app.db"), "a");
+  await first.joinCluster("c", true);
+  await first.close();
+  // As after a crash: the record is written, one of the two has moved.
+  const record = JSON.parse(await readFile(join(path, "node.json"), "utf8"));
+  const rejoin = { slot: 7, stage: "emptying" };
+  await writeFile(join(path, "node.json"), JSON.stringify({ ...record, incarnation: "00000002", rejoin }));
+  await mkdir(join(path, "quarantine", "7"), { recursive: true });
+  await rename(join(path, "raft"), join(path, "quarantine", "7", "raft"));
+  const second = await open(path);
+  t.match(second.memberId, /\.00000002$/);
+  t.equal(second.lostLog, null);
+  t.ok(second.mayBeBlank);
+  t.strictSame((await readdir(join(path, "quarantine", "7"))).sort(), ["app.db", "raft"]);
+  t.notOk((await readdir(path)).includes("app.db"));
+  await second.close();
+});
+
+t.test("the quarantine keeps the two newest", async (t) => {
+  const path = await newPath(t);
+  await mkdir(path);
+  for (const slot of [9, 10, 11]) {
+    await writeFile(join(path, "app.db"), String(slot));
+    await moveToQuarantine(path, slot, ["app.db", "state.db"]);
+  }
+  t.strictSame((await readdir(join(path, "quarantine"))).sort(), ["10", "11"]);
+  t.equal(await readFile(join(path, "quarantine", "11", "app.db"), "utf8"), "11");
 });
 
 t.test("a founding that did not end is forgotten: nothing of it was ever said", async (t) => {
@@ -125,7 +200,7 @@ t.test("joinCluster() holds, whatever else is being written", async (t) => {
   await makeLog(path);
   await Promise.all([
     first.promiseTo("a".repeat(32)),
-    first.joinCluster("c"),
+    first.joinCluster("c", true),
     first.promiseTo("b".repeat(32)),
   ]);
   await first.close();

@@ -1,5 +1,6 @@
 import { t } from "tap";
 import type { Peer } from "../../agent/bus/peer-table.ts";
+import { presenceOf } from "../../agent/membership/presence-body.ts";
 import { type StatusInput, statusOf } from "../../agent/membership/status.ts";
 import { memberIdOf } from "../../agent/replica/member-id.ts";
 
@@ -22,6 +23,7 @@ function input(peers: readonly [string, Peer][]): StatusInput {
     clusterName: "shop",
     clusterId: "one",
     expect: 3,
+    troubles: [],
     replica: {
       ...{
         memberId: a,
@@ -88,4 +90,28 @@ t.test("statusOf() says that the database is stuck, and that another cluster has
   t.notOk(statusOf({ ...rest, replica: { ...replica, applyingMs: 300 } }).raft.isStuck);
   const apart = statusOf({ ...rest, clusterId: "two", replica });
   t.match(apart.cluster.health, /name-b is in another cluster of this name; name-c is in another/);
+});
+
+t.test("statusOf() tells what is wrong with this node, and with which others", async (t) => {
+  const [, other] = peer(B, b);
+  const extra = { troubles: ["disk-low", "from-a-later-version", 7] };
+  const sick: Peer = { ...other, presence: other.presence && { ...other.presence, extra } };
+  const gone: Peer = { ...sick, up: false };
+  const troubles = [{ code: "damaged", text: "a bit flipped" }] as const;
+  const status = statusOf({ ...input([[B, sick], peer(C, c)]), troubles });
+  t.strictSame(status.node.troubles, ["a bit flipped"]);
+  t.match(status.cluster.health, /; this node is damaged: a bit flipped; name-b is short of disk space$/);
+  t.notMatch(statusOf(input([[B, gone], peer(C, c)])).cluster.health, /disk/, "nor what it said before");
+  const alone = statusOf({ ...input([]), replica: null, troubles });
+  t.match(alone.cluster.health, /^damaged: this node takes no part/);
+});
+
+t.test("presenceOf() does not speak for a member that is damaged", async (t) => {
+  const status = statusOf(input([]));
+  t.equal(presenceOf(status, []).memberId, a);
+  t.equal(presenceOf(status, []).extra, undefined);
+  const told = presenceOf(status, [{ code: "damaged", text: "" }]);
+  t.match(told, { memberId: "", clusterId: "one", extra: { troubles: ["damaged"] } });
+  const low = presenceOf(status, [{ code: "disk-low", text: "" }]);
+  t.match(low, { memberId: a, extra: { troubles: ["disk-low"] } });
 });

@@ -1,0 +1,69 @@
+import { access, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+
+/**
+ * Where damaged data goes instead of being deleted: `<data>/quarantine/<slot>/`, as it was. A person may still get
+ * something out of it, and the cluster does without.
+ */
+const QUARANTINE = "quarantine";
+/** Copies of the data may be large: the newest are kept, the one that was damaged first among them only for so long. */
+const KEPT_MAX = 2;
+const DIRECTORY_MODE = 0o700;
+
+export const LOG_DATA = ["raft"] as const;
+/** With what SQLite keeps beside each file, and what a snapshot was being received into. */
+export const DATABASE_DATA = [
+  "app.db",
+  "app.db-wal",
+  "app.db-shm",
+  "state.db",
+  "state.db-wal",
+  "state.db-shm",
+  "snapshot",
+] as const;
+
+/**
+ * Moves those of `names` that are in the data directory to the quarantine, durably. Slots are numbers, later ones larger; a
+ * call with a slot that is there goes on with it, so that a crash in the middle is mended by calling again. Resolves with
+ * the path of the slot.
+ */
+export async function moveToQuarantine(
+  dataPath: string,
+  slot: number,
+  names: readonly string[],
+): Promise<string> {
+  const parent = join(dataPath, QUARANTINE);
+  const path = join(parent, String(slot));
+  await mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
+  await syncDirectory(dataPath);
+  await syncDirectory(parent);
+  for (const name of names) {
+    if (await isThere(join(dataPath, name))) await rename(join(dataPath, name), join(path, name));
+  }
+  // First where they are now: a power cut may show them twice, never nowhere.
+  await syncDirectory(path);
+  await syncDirectory(dataPath);
+  const slots = (await readdir(parent)).filter((name) => /^\d+$/.test(name)).map(Number);
+  const old = slots.sort((a, b) => b - a).slice(KEPT_MAX);
+  for (const each of old) await rm(join(parent, String(each)), { recursive: true });
+  return path;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
+    throw error;
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,156 @@
+import type { Bus } from "../bus/bus.ts";
+import type { Peer } from "../bus/peer-table.ts";
+import { decodeCbor, encodeCbor } from "../platform/cbor.ts";
+import type { Clock } from "../platform/clock.ts";
+import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
+import { nodeIdOf } from "../replica/member-id.ts";
+import { pause } from "../replica/pause.ts";
+import { asArray, asString } from "../replica/wire-fields.ts";
+
+/**
+ * How a node whose log is damaged comes back without a person, as another member:
+ *
+ *     node                                     leader
+ *     cluster/may-rejoin [cluster, old id] ->  commits an entry: it can, without the old member's vote, only with a quorum of
+ *                                              others that hold everything up to there
+ *                                          <-  yes
+ *     puts its data into quarantine,
+ *     takes a new incarnation, an empty log
+ *     cluster/rejoin [cluster, new id]     ->  makes it a learner of the cluster
+ *                                          <-  yes, also if it is one
+ *     catches up, by snapshot                  once it has caught up, swaps it for the old member (see `nextRepair`)
+ *
+ * Until the first yes nothing of the damaged data is touched: it could be the last copy.
+ */
+const MAY_REJOIN = "cluster/may-rejoin";
+const REJOIN = "cluster/rejoin";
+
+const RETRY_MS = 1_000;
+const ASK_TIMEOUT_MS = 10_000;
+/** The leader gives up before the node does, so that the node hears why. */
+const CONFIRM_TIMEOUT_MS = 8_000;
+
+export interface Members {
+  readonly voters: readonly string[];
+  readonly learners: readonly string[];
+}
+
+/** What the leader's side needs of the replica. */
+export interface RejoinTarget {
+  readonly clusterId: string;
+  readonly isLeader: () => boolean;
+  readonly members: () => Members;
+  /** Resolves once an entry that was proposed after the call is committed; rejects after `timeoutMs`. */
+  readonly confirmQuorum: (timeoutMs: number) => Promise<void>;
+  /** Resolves when the change is committed. */
+  readonly changeMembers: (members: Members) => Promise<void>;
+}
+
+/** Answers nodes that come back. Returns what ends that. */
+export function answerReturners(bus: Pick<Bus, "handle">, target: RejoinTarget): () => void {
+  const check = (from: string, body: Uint8Array): string => {
+    const [clusterId, memberId] = asArray(decodeCbor(body)).map(asString);
+    if (clusterId !== target.clusterId)
+      throw new TrivetError("foreign-cluster", "This node belongs to another cluster of the same name.");
+    if (memberId === undefined || nodeIdOf(memberId) !== from)
+      throw new TrivetError("not-this-member", "A node can ask for itself only.");
+    if (!target.isLeader()) throw new TrivetError("not-leader", "This node does not lead: ask the leader.");
+    if (incarnationsOf(target.members(), from).length === 0) throw notMember();
+    return memberId;
+  };
+  const stops = [
+    bus.handle(MAY_REJOIN, async (from, body) => {
+      check(from, body);
+      // mark: rejoin: the leader confirms that a quorum of others holds the data
+      await target.confirmQuorum(CONFIRM_TIMEOUT_MS);
+      return encodeCbor([]);
+    }),
+    bus.handle(REJOIN, async (from, body) => {
+      const memberId = check(from, body);
+      const members = target.members();
+      if (!incarnationsOf(members, from).includes(memberId)) {
+        // mark: rejoin: a new incarnation becomes a learner
+        await target.changeMembers(withReturner(members, memberId));
+      }
+      return encodeCbor([]);
+    }),
+  ];
+  return () => {
+    for (const stop of stops) stop();
+  };
+}
+
+/** The members with one more learner. A node has one at most: an earlier one that never caught up is gone for good. */
+export function withReturner({ voters, learners }: Members, memberId: string): Members {
+  const nodeId = nodeIdOf(memberId);
+  return { voters, learners: [...learners.filter((other) => nodeIdOf(other) !== nodeId), memberId] };
+}
+
+export interface RejoinOptions {
+  readonly bus: Pick<Bus, "peers" | "request">;
+  readonly nodeId: string;
+  readonly clusterId: string;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Told why the node has to wait, each time. */
+  readonly onWait: (reason: string) => void;
+}
+
+/** Resolves once the leader has confirmed that the cluster does without the data of `oldMember`. Rejects when aborted. */
+export function untilExpendable(options: RejoinOptions, oldMember: string): Promise<void> {
+  return askUntilGranted(options, MAY_REJOIN, oldMember);
+}
+
+/** Resolves once the leader has made `newMember` a member. Rejects when aborted. */
+export function untilMember(options: RejoinOptions, newMember: string): Promise<void> {
+  return askUntilGranted(options, REJOIN, newMember);
+}
+
+async function askUntilGranted(options: RejoinOptions, method: string, memberId: string): Promise<void> {
+  const { clock, signal, onWait } = options;
+  for (;;) {
+    const refusal = await askLeaders(options, method, memberId);
+    if (refusal === null) return;
+    onWait(refusal);
+    await pause(clock, RETRY_MS, signal);
+  }
+}
+
+/** Null if one of those that lead, as others say, agrees; else why not. */
+async function askLeaders(options: RejoinOptions, method: string, memberId: string): Promise<string | null> {
+  const { bus, nodeId, clusterId, signal } = options;
+  let refusal = "no leader of the cluster is in sight";
+  for (const leader of leadersOf(bus.peers(), clusterId)) {
+    if (leader === nodeId) continue;
+    const body = encodeCbor([clusterId, memberId]);
+    try {
+      await bus.request(leader, method, body, { timeoutMs: ASK_TIMEOUT_MS, signal });
+      return null;
+    } catch (error) {
+      if (!isTrivetError(error) || signal.aborted) throw error;
+      refusal = `${leader.slice(0, 8)} does not agree yet: ${error.message}`;
+    }
+  }
+  return refusal;
+}
+
+/** Nodes that lead the cluster, as those say that are up; there may be old tales among them. */
+export function leadersOf(peers: ReadonlyMap<string, Peer>, clusterId: string): readonly string[] {
+  const leaders = [...peers.values()]
+    .filter(({ up, presence }) => up && presence?.clusterId === clusterId)
+    .map(({ presence }) => presence?.raft.leader)
+    .filter((leader) => typeof leader === "string");
+  return [...new Set(leaders)];
+}
+
+/** The ids under which a node belongs to the cluster: two while it is being replaced by itself. */
+export function incarnationsOf({ voters, learners }: Members, nodeId: string): readonly string[] {
+  return [...new Set([...voters, ...learners])].filter((member) => nodeIdOf(member) === nodeId);
+}
+
+function notMember(): TrivetError {
+  return new TrivetError(
+    "not-a-member",
+    "The cluster has no member on this node, and this version cannot add members to a living cluster.",
+  );
+}

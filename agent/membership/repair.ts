@@ -1,0 +1,44 @@
+import { nodeIdOf } from "../replica/member-id.ts";
+import type { Members } from "./rejoin.ts";
+
+/** How a leader sees another member. */
+export interface PeerProgress {
+  readonly member: string;
+  /** Last entry that it is known to hold. */
+  readonly match: number;
+  readonly isActive: boolean;
+}
+
+export interface RepairInput extends Members {
+  /** Null unless this node leads. */
+  readonly peers: readonly PeerProgress[] | null;
+  readonly commitIndex: number;
+}
+
+/** A learner this close to the leader's commit takes over without that commits wait for it. */
+const LAG_MAX = 1_000;
+
+/**
+ * The next step towards one member a node, or null. A node that comes back as another member is a learner beside the voter
+ * that it was: once the learner has caught up, it takes the voter's place in one step, so that no vote is ever missing that
+ * was there before.
+ *
+ * It goes by nothing but the present state, so that any leader can go on where the one before it stopped.
+ */
+export function nextRepair({ voters, learners, peers, commitIndex }: RepairInput): Members | null {
+  if (peers === null) return null;
+  const returner = learners.find((learner) => {
+    const peer = peers.find(({ member }) => member === learner);
+    const isCaughtUp = peer?.isActive === true && peer.match + LAG_MAX >= commitIndex;
+    return isCaughtUp && voters.some((voter) => isSameNode(voter, learner));
+  });
+  if (returner === undefined) return null;
+  return {
+    voters: voters.map((voter) => (isSameNode(voter, returner) ? returner : voter)),
+    learners: learners.filter((learner) => learner !== returner),
+  };
+}
+
+function isSameNode(one: string, other: string): boolean {
+  return nodeIdOf(one) === nodeIdOf(other);
+}
