@@ -38,7 +38,11 @@ export async function runAgent(options: {
       clusterName: cluster,
       expect: settings.bootstrapExpect,
       hasSeeds: seeds.length > 0,
-      timing: { heartbeatMs: settings.heartbeatMs, electionMs: settings.electionTimeoutMs },
+      timing: {
+        heartbeatMs: settings.heartbeatMs,
+        electionMs: settings.electionTimeoutMs,
+        electionMaxMs: Math.max(settings.electionTimeoutMs, settings.electionTimeoutMsMax),
+      },
       onFailed: (error) => failure.fail(error),
       openStorage: () => storage.open(),
       ...{ data, bus, clock, random, logger },

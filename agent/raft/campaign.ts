@@ -43,7 +43,7 @@ export class Campaign implements Role {
   tick(): void {
     if (this.#core.nowMs >= this.#endMs) {
       // Split vote or no quorum in reach: from the start, with a fresh random timeout.
-      if (this.#core.isVoter) this.#transitions.becomePreCandidate();
+      if (this.#core.mayCampaign) this.#transitions.becomePreCandidate();
       else this.#transitions.becomeFollower(null);
       return;
     }

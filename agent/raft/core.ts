@@ -3,41 +3,53 @@ import { ConfigurationHistory } from "./configuration-history.ts";
 import { EntryLog } from "./entry-log.ts";
 import type { Message } from "./messages.ts";
 import { type LogWrite, Outbox } from "./outbox.ts";
+import { Pace, type Timing } from "./pace.ts";
 import { votersOf } from "./quorum.ts";
-import type { Configuration, Entry, HardState, MemberId } from "./types.ts";
-
-/** All in milliseconds. `electionMs` is T: an election timeout is drawn from [T, 2T). */
-export interface Timing {
-  readonly heartbeatMs: number;
-  readonly electionMs: number;
-}
+import type { Configuration, Entry, HardState, LogPosition, MemberId, PlacedConfiguration } from "./types.ts";
 
 export interface RaftOptions {
   readonly id: MemberId;
+  /** As configured; what is in force follows what is measured. */
   readonly timing: Timing;
   /** A float in [0, 1): the only source of chance. */
   readonly random: () => number;
   /** What the durable log holds. */
-  readonly base: { readonly index: number; readonly term: number };
+  readonly base: LogPosition;
   readonly entries: readonly Entry[];
   readonly hardState: HardState;
+  /** The last one that the state machine has applied: the log may have forgotten its entry. */
+  readonly configuration: PlacedConfiguration;
+}
+
+/** What the state machine holds since it was replaced, durably. */
+export interface RestoredSnapshot extends LogPosition {
+  /** The last configuration up to `index`. */
+  readonly configuration: PlacedConfiguration;
+}
+
+/** A write on its way to the disk, with the position that the log ends at once it is done. */
+interface OpenWrite {
+  readonly sequence: number;
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+  readonly issuedMs: number;
 }
 
 /**
  * The state that outlives a role: term, vote, log, configuration, what waits to be sent. Every role works on the
  * same core and owns nothing that another role needs.
  *
- *     commit <= log.lastIndex           a crash of this is data loss
- *     persisted <= log.lastIndex        entries up to here are durable on this member
- *     unstable  <= log.lastIndex + 1    entries from here on have not been handed out to be written
+ *     log.base <= commit <= log.lastIndex   a crash of this is data loss
+ *     persisted <= log.lastIndex            entries up to here are durable on this member
+ *     unstable  <= log.lastIndex + 1        entries from here on have not been handed out to be written
  */
 export class Core {
   readonly id: MemberId;
   readonly log: EntryLog;
   readonly outbox = new Outbox();
-  readonly timing: Timing;
+  readonly pace: Pace;
   nowMs = 0;
-  readonly #configurations = new ConfigurationHistory();
+  readonly #configurations: ConfigurationHistory;
   readonly #random: () => number;
   #term: number;
   #vote: MemberId | null;
@@ -45,22 +57,32 @@ export class Core {
   #persisted: number;
   #unstable: number;
   /** Committed as others say, and not in the log yet. */
-  #committedAhead: { readonly index: number; readonly term: number } | null = null;
-  /** Writes on their way to the disk, oldest first, with the position they end at. */
-  readonly #inFlight: { readonly sequence: number; readonly lastIndex: number; readonly lastTerm: number }[] =
-    [];
+  #committedAhead: LogPosition | null = null;
+  /** Who told this member, since it was asked last, that it needs a snapshot. */
+  snapshotFrom: MemberId | null = null;
+  /** A snapshot that the durable log has not been told of. */
+  #restored: LogPosition | null = null;
+  /** Oldest first. */
+  readonly #openWrites: OpenWrite[] = [];
 
   constructor(options: RaftOptions) {
     this.id = options.id;
-    this.timing = options.timing;
+    this.pace = new Pace(options.timing);
     this.#random = options.random;
     this.log = new EntryLog(options.base, options.entries);
+    this.#configurations = new ConfigurationHistory(options.configuration);
     this.#configurations.append(options.entries);
     this.#term = options.hardState.term;
     this.#vote = options.hardState.vote;
+    if (options.base.term > this.#term) {
+      // mark: raft: crashed between a snapshot of a later term and the hard state
+      // Nothing was promised in that term: it would be on the disk.
+      this.enterTerm(options.base.term);
+    }
     invariant(this.#term >= this.log.lastTerm, "the hard state is older than the log");
     // A commit index is written after the entries that it speaks of are durable (`takeWrite`).
     invariant(options.hardState.commit <= this.log.lastIndex, "committed entries are missing from the log");
+    invariant(options.configuration.index <= this.log.lastIndex, "the state machine is ahead of the log");
     this.#commit = Math.max(options.hardState.commit, options.base.index);
     this.#persisted = this.log.lastIndex;
     this.#unstable = this.log.lastIndex + 1;
@@ -78,7 +100,7 @@ export class Core {
     return this.#commit;
   }
 
-  /** Up to here the entries are durable on this member. */
+  /** Up to here the entries are durable on this member, in the log or in the state machine. */
   get persisted(): number {
     return this.#persisted;
   }
@@ -87,8 +109,29 @@ export class Core {
     return this.#configurations.current;
   }
 
+  /** Where the configuration in force stands in the log. */
+  get configurationIndex(): number {
+    return this.#configurations.index;
+  }
+
   get isVoter(): boolean {
     return votersOf(this.configuration).has(this.id);
+  }
+
+  /** In force. */
+  get timing(): Timing {
+    return this.pace.timing;
+  }
+
+  /** When the disk, if it has not answered the oldest open write by then, is taken for hanging; infinity without one. */
+  get diskHangsMs(): number {
+    const issuedMs = this.#openWrites[0]?.issuedMs ?? Number.POSITIVE_INFINITY;
+    return issuedMs + 2 * this.timing.electionMs;
+  }
+
+  /** A campaign needs a vote, and a disk to write the own one to. */
+  get mayCampaign(): boolean {
+    return this.isVoter && this.nowMs < this.diskHangsMs;
   }
 
   /** A fresh election timeout, drawn from [T, 2T) (Raft 5.2). */
@@ -122,7 +165,7 @@ export class Core {
    * Takes it from anyone that an entry is committed. Entries with the same index and term are the same, and so are all
    * before them (Log Matching, Raft 5.3): if it stands in this log, everything up to it is committed here too.
    */
-  learnCommitted(position: { readonly index: number; readonly term: number }): void {
+  learnCommitted(position: LogPosition): void {
     if (this.log.term(position.index) === position.term) {
       this.commitTo(position.index);
       this.#committedAhead = null;
@@ -134,8 +177,11 @@ export class Core {
   /** Cuts off what a new leader does not have. Never touches a committed entry (Raft 5.4.3). */
   truncate(from: number): void {
     invariant(from > this.#commit, `entry ${from} is committed and cannot be replaced`);
+    if (from <= this.configurationIndex) {
+      // mark: raft: an uncommitted configuration is rolled back
+      this.#configurations.truncate(from);
+    }
     this.log.truncate(from);
-    this.#configurations.truncate(from);
     this.#persisted = Math.min(this.#persisted, from - 1);
     this.#unstable = Math.min(this.#unstable, from);
   }
@@ -150,6 +196,49 @@ export class Core {
     this.#commit = index;
   }
 
+  /** Forgets entries up to `base`, which the state machine holds durably. */
+  compact(base: LogPosition): void {
+    if (base.index <= this.log.base.index) return;
+    invariant(
+      base.index <= Math.min(this.#commit, this.#persisted),
+      `entry ${base.index} cannot be dropped: it is not applied`,
+    );
+    invariant(this.log.term(base.index) === base.term, `entry ${base.index} is not of term ${base.term}`);
+    this.log.rebase(base);
+    this.#configurations.compact(base.index);
+  }
+
+  /**
+   * The state machine was replaced by a snapshot. True if that is news to the log, which then begins behind it; the
+   * next write carries it. The term must have been entered.
+   */
+  restore({ index, term, configuration }: RestoredSnapshot): boolean {
+    if (index <= this.#commit) {
+      // Even then: this member may have lost its state machine, and the log does not reach back to the configuration.
+      this.#configurations.rebase(index, configuration);
+      return false;
+    }
+    invariant(term <= this.#term, `a snapshot of term ${term} came in term ${this.#term}`);
+    if (this.log.term(index) === term) {
+      // mark: raft: a snapshot ends within the log
+      this.#configurations.rebase(index, configuration);
+      this.#persisted = Math.max(this.#persisted, index);
+      this.#unstable = Math.max(this.#unstable, index + 1);
+    } else {
+      // mark: raft: a snapshot replaces the log
+      this.#configurations.replace(configuration);
+      this.#persisted = index;
+      this.#unstable = index + 1;
+    }
+    this.log.rebase({ index, term });
+    this.#restored = { index, term };
+    this.#commit = index;
+    const ahead = this.#committedAhead;
+    this.#committedAhead = null;
+    if (ahead !== null) this.learnCommitted(ahead);
+    return true;
+  }
+
   sendAfterEverything(message: Message): void {
     this.outbox.sendAfterEverything(message, this.#isDirty);
   }
@@ -162,17 +251,19 @@ export class Core {
     // Not of what this very write makes durable: if it is torn, the commit index must not be ahead of the log.
     const commit = Math.min(this.#commit, this.#persisted);
     const hardState = { term: this.#term, vote: this.#vote, commit };
-    const write = this.outbox.issueWrite(hardState, entries);
+    const write = this.outbox.issueWrite({ restored: this.#restored, hardState, entries });
+    this.#restored = null;
     const { lastIndex, lastTerm } = this.log;
-    this.#inFlight.push({ sequence: write.sequence, lastIndex, lastTerm });
+    this.#openWrites.push({ sequence: write.sequence, lastIndex, lastTerm, issuedMs: this.nowMs });
     return write;
   }
 
   /** Writes up to `sequence` are durable. */
   writesDurable(sequence: number): void {
-    for (let first = this.#inFlight[0]; first && first.sequence <= sequence; first = this.#inFlight[0]) {
-      this.#inFlight.shift();
-      // If the log was cut meanwhile, a later write covers what replaced it. Terms only grow, so that the
+    for (let first = this.#openWrites[0]; first && first.sequence <= sequence; first = this.#openWrites[0]) {
+      this.#openWrites.shift();
+      this.pace.wrote(this.nowMs - first.issuedMs);
+      // If the log was cut or replaced meanwhile, a later write covers what came instead. Terms only grow, so that the
       // same term at the same index means the same entries.
       if (this.log.term(first.lastIndex) !== first.lastTerm) continue;
       this.#persisted = Math.max(this.#persisted, first.lastIndex);
@@ -181,6 +272,6 @@ export class Core {
   }
 
   get #isDirty(): boolean {
-    return this.#unstable <= this.log.lastIndex || this.outbox.isHardStateDirty;
+    return this.#restored !== null || this.#unstable <= this.log.lastIndex || this.outbox.isHardStateDirty;
   }
 }

@@ -1,6 +1,6 @@
 import { invariant } from "../platform/invariant.ts";
 import type { Core } from "./core.ts";
-import type { AppendRequest, Message } from "./messages.ts";
+import type { AppendRequest, Message, SnapshotRequest } from "./messages.ts";
 import type { Role, Transitions } from "./role.ts";
 import type { Entry, MemberId } from "./types.ts";
 
@@ -37,7 +37,7 @@ export class Follower implements Role {
     this.#postpone();
     // The leader is forgotten even by those who may not campaign: they must not protect it from those who may.
     this.#leader = null;
-    if (this.#core.isVoter) this.#transitions.becomePreCandidate();
+    if (this.#core.mayCampaign) this.#transitions.becomePreCandidate();
   }
 
   flush(): void {
@@ -55,6 +55,12 @@ export class Follower implements Role {
     this.#deadlineMs = Math.min(this.#deadlineMs, this.#core.nowMs + delayMs);
   }
 
+  /** The state machine was replaced by a snapshot: the leader hears of it once the log has it too. */
+  restored(index: number): void {
+    if (this.#leader === null) return;
+    this.#acknowledge(this.#leader, index);
+  }
+
   step(message: Message): void {
     switch (message.kind) {
       case "append-request":
@@ -65,16 +71,37 @@ export class Follower implements Role {
         this.#heardFrom(message.from);
         const { id, term, outbox } = this.#core;
         this.#core.commitTo(message.commit);
-        const { from: to, readContext } = message;
-        outbox.sendAfterHardState({ kind: "heartbeat-response", from: id, to, term, readContext });
+        this.#core.pace.follow(message.electionMs);
+        const { from: to, readContext, sentMs } = message;
+        outbox.sendAfterHardState({ kind: "heartbeat-response", from: id, to, term, readContext, sentMs });
         return;
       }
+      case "snapshot-request":
+        this.#heardFrom(message.from);
+        this.#considerSnapshot(message);
+        return;
       case "timeout-now":
         if (this.#core.isVoter) this.#transitions.becomeCandidate(true);
         return;
       default:
       // Answers to an earlier role of this member: of no use any more.
     }
+  }
+
+  #considerSnapshot({ from, baseIndex, baseTerm }: SnapshotRequest): void {
+    this.#core.learnCommitted({ index: baseIndex, term: baseTerm });
+    if (this.#core.commit < baseIndex) {
+      this.#core.snapshotFrom = from;
+      return;
+    }
+    // mark: raft: asked to fetch a snapshot that is not needed any more
+    this.#acknowledge(from, this.#core.commit);
+  }
+
+  /** What is committed here equals the leader's log. */
+  #acknowledge(to: MemberId, index: number): void {
+    const { id, term } = this.#core;
+    this.#core.sendAfterEverything({ kind: "append-response", from: id, to, term, index, hint: null });
   }
 
   #heardFrom(leader: MemberId): void {

@@ -1,15 +1,14 @@
 import { invariant } from "../platform/invariant.ts";
+import { type ConfigurationTarget, isJoint, leaveJoint, planChange } from "./configuration-change.ts";
 import type { Core } from "./core.ts";
 import { entryBytes } from "./entry-log.ts";
+import { Handover } from "./handover.ts";
 import type { AppendResponse, HeartbeatResponse, Message } from "./messages.ts";
-import { Progress } from "./progress.ts";
-import { hasQuorum, membersOf, quorumWatermark, votersOf } from "./quorum.ts";
+import { type PeerStatus, Peers } from "./peers.ts";
 import type { Reads } from "./reads.ts";
+import { Replicator } from "./replicator.ts";
 import type { Role, Transitions } from "./role.ts";
-import type { Entry, MemberId } from "./types.ts";
-
-/** Entries in one append: what fits one datagram of the bus with room for its envelope. */
-const APPEND_BYTES_MAX = 48 * 1024;
+import type { Configuration, Entry, MemberId } from "./types.ts";
 
 /** Proposed but not committed: beyond it, proposals are refused rather than gathered without end. */
 const UNCOMMITTED_BYTES_MAX = 16 * 1024 * 1024;
@@ -17,10 +16,21 @@ const UNCOMMITTED_BYTES_MAX = 16 * 1024 * 1024;
 /** After a commit, followers are told within this time even when no other message carries it. */
 const COMMIT_NOTICE_MS = 20;
 
+export type ProposeRefusal = "not-leader" | "overloaded" | "transferring";
+
+/** `change-pending`: the configuration in force is not committed yet, or joint. `unchanged`: it is the one asked for. */
+export type ChangeRefusal = ProposeRefusal | "change-pending" | "invalid-configuration" | "unchanged";
+
+interface Proposed {
+  readonly kind: "proposed";
+  readonly index: number;
+  readonly term: number;
+}
+
 /** What became of a proposal. `refused` means that nothing was done. */
-export type ProposeResult =
-  | { readonly kind: "proposed"; readonly index: number; readonly term: number }
-  | { readonly kind: "refused"; readonly reason: "not-leader" | "overloaded" | "transferring" };
+export type ProposeResult<Refusal = ProposeRefusal> =
+  | Proposed
+  | { readonly kind: "refused"; readonly reason: Refusal };
 
 /** Serves the present term: replicates, commits, confirms reads, and leaves when no quorum answers. */
 export class Leader implements Role {
@@ -29,27 +39,27 @@ export class Leader implements Role {
   readonly #core: Core;
   readonly #transitions: Transitions;
   readonly #reads: Reads;
-  readonly #progress = new Map<MemberId, Progress>();
+  readonly #peers: Peers;
+  readonly #replicator: Replicator;
+  readonly #handover: Handover;
   /** The first entry of this term; once it is committed, so is all that stands before it (Raft 5.4.2). */
   readonly #firstIndex: number;
   /** Weight of the entries of this term that are not committed. */
   #uncommittedBytes = 0;
   #heartbeatMs: number;
   #checkQuorumMs: number;
-  #transfer: { readonly to: MemberId; readonly endMs: number } | null = null;
 
   constructor(core: Core, transitions: Transitions, reads: Reads) {
     this.#core = core;
     this.#transitions = transitions;
     this.#reads = reads;
+    this.#peers = new Peers(core);
+    this.#replicator = new Replicator(core, this.#peers);
+    this.#handover = new Handover(core, this.#peers);
     this.#heartbeatMs = core.nowMs;
     this.#checkQuorumMs = core.nowMs + core.timing.electionMs;
-    const next = core.log.lastIndex + 1;
-    for (const member of membersOf(core.configuration)) {
-      this.#progress.set(member, new Progress({ next, nowMs: core.nowMs }));
-    }
-    this.#firstIndex = next;
-    this.#append({ kind: "noop", index: next, term: core.term });
+    this.#firstIndex = core.log.lastIndex + 1;
+    this.#append({ kind: "noop", index: this.#firstIndex, term: core.term });
   }
 
   get leader(): MemberId {
@@ -57,65 +67,76 @@ export class Leader implements Role {
   }
 
   get deadlineMs(): number {
-    const transferMs = this.#transfer?.endMs ?? Number.POSITIVE_INFINITY;
-    return Math.min(this.#heartbeatMs, this.#checkQuorumMs, transferMs);
+    return Math.min(this.#heartbeatMs, this.#checkQuorumMs, this.#handover.deadlineMs, this.#diskHangsMs);
   }
 
   get isTransferring(): boolean {
-    return this.#transfer !== null;
+    return this.#handover.isOn;
   }
 
-  /** What it knows of each peer, for status. */
-  get progress(): ReadonlyMap<MemberId, Progress> {
-    return this.#progress;
+  get peers(): readonly PeerStatus[] {
+    return this.#peers.status();
   }
 
   propose(command: Uint8Array): ProposeResult {
-    if (this.#transfer !== null) return { kind: "refused", reason: "transferring" };
-    if (this.#uncommittedBytes > UNCOMMITTED_BYTES_MAX) return { kind: "refused", reason: "overloaded" };
+    const reason = this.#refusal;
+    if (reason !== null) return { kind: "refused", reason };
     const { term } = this.#core;
     const index = this.#core.log.lastIndex + 1;
-    this.#append({ kind: "command", index, term, command });
-    return { kind: "proposed", index, term };
+    return this.#append({ kind: "command", index, term, command });
+  }
+
+  /** One change at a time: the one before must be committed, and its joint configuration left. */
+  changeConfiguration(target: ConfigurationTarget): ProposeResult<ChangeRefusal> {
+    const { configuration, configurationIndex, commit } = this.#core;
+    const isPending = commit < configurationIndex || isJoint(configuration);
+    const reason = this.#refusal ?? (isPending ? "change-pending" : null);
+    if (reason !== null) return { kind: "refused", reason };
+    const next = planChange(configuration, target);
+    return typeof next === "string" ? { kind: "refused", reason: next } : this.#appendConfiguration(next);
   }
 
   /**
-   * Hands leadership to `to`, or to the voter that is furthest of those that answer (Raft thesis 3.10). False if there
-   * is no other voter. Proposals are refused meanwhile; after an election timeout without success they are taken again.
+   * Hands leadership to `to`, or to the voter that is furthest of those that answer. False if there is no such voter.
+   * Proposals are refused meanwhile; after an election timeout without success they are taken again.
    */
   transferTo(to: MemberId | null): boolean {
-    const others = [...votersOf(this.#core.configuration)].filter((voter) => voter !== this.#core.id);
-    others.sort((a, b) => this.#progressOf(b).match - this.#progressOf(a).match);
-    const target = to ?? others.find((voter) => this.#answers(voter)) ?? others[0];
-    if (target === undefined || !others.includes(target)) return false;
-    this.#transfer = { to: target, endMs: this.#core.nowMs + this.#core.timing.electionMs };
-    this.#maybeFinishTransfer(target);
-    return true;
+    return this.#handover.begin(to);
   }
 
   tick(): void {
     const { nowMs, timing } = this.#core;
-    if (this.#transfer !== null && nowMs >= this.#transfer.endMs) this.#transfer = null;
-    if (nowMs >= this.#checkQuorumMs) {
-      this.#checkQuorumMs = nowMs + timing.electionMs;
-      if (!this.#hearsQuorum()) {
+    if (nowMs >= this.#handover.deadlineMs) {
+      if (this.#handover.isFinal) {
+        // mark: raft: leadership ends though nobody has taken it over
         this.#transitions.becomeFollower(null);
         return;
       }
+      this.#handover.cancel();
+    }
+    if (nowMs >= this.#checkQuorumMs) {
+      this.#checkQuorumMs = nowMs + timing.electionMs;
+      if (!this.#peers.hearsQuorum()) {
+        // mark: raft: a leader that hears no quorum steps down
+        this.#transitions.becomeFollower(null);
+        return;
+      }
+    }
+    if (nowMs >= this.#diskHangsMs) {
+      // mark: raft: a leader whose disk hangs hands over
+      this.#handover.beginFinal();
     }
     if (nowMs >= this.#heartbeatMs) this.#sendHeartbeats();
   }
 
   flush(): void {
+    this.#settleConfiguration();
     // Reads wait until an entry of this term is committed: only then is the commit index known (Raft thesis 6.4).
     if (this.#core.commit >= this.#firstIndex && this.#reads.beginRound(this.#core.commit)) {
       this.#sendHeartbeats();
       this.#confirmReads();
     }
-    for (const [to, progress] of this.#progress) {
-      if (to === this.#core.id) continue;
-      while (progress.next <= this.#core.log.lastIndex && progress.canSend) this.#sendAppend(to, progress);
-    }
+    this.#replicator.sendEntries();
   }
 
   step(message: Message): void {
@@ -128,6 +149,7 @@ export class Leader implements Role {
         return;
       case "append-request":
       case "heartbeat-request":
+      case "snapshot-request":
       case "timeout-now":
         invariant(false, `two leaders in term ${message.term}: ${this.#core.id} and ${message.from}`);
         return;
@@ -138,71 +160,73 @@ export class Leader implements Role {
 
   /** The own log is durable up to `index`: the leader counts itself only now (Raft thesis 10.2.1). */
   persisted(index: number): void {
-    const own = this.#progress.get(this.#core.id);
-    if (own?.accepted(index)) this.#maybeCommit();
+    const { id, log } = this.#core;
+    if (this.#peers.of(id).accepted(index, log.base.index)) this.#maybeCommit();
   }
 
-  #stepAppendResponse(response: AppendResponse): void {
-    const progress = this.#progress.get(response.from);
+  #stepAppendResponse({ from, index, hint }: AppendResponse): void {
+    const progress = this.#peers.find(from);
     if (progress === undefined) return;
-    progress.heardMs = this.#core.nowMs;
-    if (response.hint === null) {
-      if (progress.accepted(response.index)) this.#maybeCommit();
-      this.#maybeFinishTransfer(response.from);
+    const { log, nowMs } = this.#core;
+    progress.heardMs = nowMs;
+    if (hint === null) {
+      if (progress.accepted(index, log.base.index)) this.#maybeCommit();
+      this.#handover.maybeFinish(from);
       return;
     }
     // Where our log has a higher term than the hint, the peer cannot agree: skip that term at once.
-    const hintIndex = this.#core.log.lastIndexWithin(response.hint.index, response.hint.term);
-    progress.rejected(response.index, hintIndex);
+    progress.rejected(index, log.lastIndexWithin(hint.index, hint.term));
   }
 
-  #stepHeartbeatResponse(response: HeartbeatResponse): void {
-    const progress = this.#progress.get(response.from);
+  #stepHeartbeatResponse({ from, readContext, sentMs }: HeartbeatResponse): void {
+    const progress = this.#peers.find(from);
     if (progress === undefined) return;
     progress.heardMs = this.#core.nowMs;
-    // An append that was lost behind the last one is noticed only now: ask whether the logs agree. But not with every
-    // answer: reads bring many of them, and a follower with a slow disk is not to be flooded.
-    const { log, nowMs, timing } = this.#core;
-    const isBehind = progress.match < log.lastIndex;
-    if (isBehind && progress.maybeRetry(nowMs, timing.heartbeatMs / 2))
-      this.#sendAppend(response.from, progress);
-    progress.confirmedRead(response.readContext);
+    progress.echoed(sentMs, this.#core.nowMs);
+    this.#replicator.maybeRetry(from, progress);
+    progress.confirmedRead(readContext);
     this.#confirmReads();
     // The request to campaign may have been lost.
-    this.#maybeFinishTransfer(response.from);
+    this.#handover.maybeFinish(from);
   }
 
-  #append(entry: Entry): void {
+  #append(entry: Entry): Proposed {
     this.#core.append([entry]);
     this.#uncommittedBytes += entryBytes(entry);
+    return { kind: "proposed", index: entry.index, term: entry.term };
   }
 
-  #sendAppend(to: MemberId, progress: Progress): void {
-    const { log, term, commit, id } = this.#core;
-    const previousIndex = progress.next - 1;
-    const previousTerm = log.term(previousIndex);
-    invariant(previousTerm !== undefined, `${to} needs entry ${progress.next}, which the log does not hold`);
-    const entries = progress.canSend ? log.slice(progress.next, log.lastIndex, APPEND_BYTES_MAX) : [];
-    const bytes = entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
-    progress.sent(previousIndex + entries.length, bytes);
-    const kind = "append-request";
-    this.#core.outbox.send({ kind, from: id, to, term, previousIndex, previousTerm, entries, commit });
+  /** It is in force at once, and decides over its own commit (Raft 6). */
+  #appendConfiguration(configuration: Configuration): Proposed {
+    const { term, log } = this.#core;
+    const result = this.#append({ kind: "configuration", index: log.lastIndex + 1, term, configuration });
+    this.#peers.followConfiguration();
+    return result;
   }
 
-  #sendHeartbeats(): void {
-    const { id, term, commit, outbox, nowMs, timing } = this.#core;
-    this.#heartbeatMs = nowMs + timing.heartbeatMs;
-    const { context: readContext } = this.#reads;
-    for (const [to, progress] of this.#progress) {
-      if (to === id) continue;
-      const known = Math.min(commit, progress.match);
-      outbox.send({ kind: "heartbeat-request", from: id, to, term, commit: known, readContext });
+  /** What a committed configuration asks of its leader. */
+  #settleConfiguration(): void {
+    const { configuration, configurationIndex, commit, id } = this.#core;
+    if (commit < configurationIndex) return;
+    if (isJoint(configuration)) {
+      this.#appendConfiguration(leaveJoint(configuration));
+    } else if (!configuration.voters.includes(id) && !this.#handover.isFinal) {
+      // mark: raft: a leader that is voted out hands over
+      this.#handover.beginFinal();
+      // It is the last word of this leader: what is committed.
+      this.#sendHeartbeats();
     }
   }
 
+  #sendHeartbeats(): void {
+    this.#peers.forgetDeparted();
+    this.#replicator.sendHeartbeats(this.#reads.context);
+    this.#heartbeatMs = this.#core.nowMs + this.#core.timing.heartbeatMs;
+  }
+
   #maybeCommit(): void {
-    const { configuration, log, term, commit, nowMs } = this.#core;
-    const index = quorumWatermark(configuration, (voter) => this.#progressOf(voter).match);
+    const { log, term, commit, nowMs } = this.#core;
+    const index = this.#peers.quorumMatch();
     // Entries of older terms are committed only by one of this term behind them (Raft 5.4.2, figure 8).
     if (index <= commit || log.term(index) !== term) return;
     this.#core.commitTo(index);
@@ -212,34 +236,17 @@ export class Leader implements Role {
   }
 
   #confirmReads(): void {
-    const { configuration, id } = this.#core;
-    const newest = this.#reads.context;
-    const confirmed = quorumWatermark(configuration, (voter) =>
-      voter === id ? newest : this.#progressOf(voter).readContext,
-    );
-    this.#reads.confirmed(confirmed);
+    this.#reads.confirmed(this.#peers.quorumReadContext(this.#reads.context));
   }
 
-  #maybeFinishTransfer(from: MemberId): void {
-    if (this.#transfer?.to !== from) return;
-    const { id, term, log, outbox } = this.#core;
-    if (this.#progressOf(from).match < log.lastIndex) return;
-    outbox.send({ kind: "timeout-now", from: id, to: from, term });
+  get #refusal(): "transferring" | "overloaded" | null {
+    if (this.#handover.isOn) return "transferring";
+    return this.#uncommittedBytes > UNCOMMITTED_BYTES_MAX ? "overloaded" : null;
   }
 
-  #hearsQuorum(): boolean {
-    const { configuration, id } = this.#core;
-    return hasQuorum(configuration, (voter) => voter === id || this.#answers(voter));
-  }
-
-  #answers(voter: MemberId): boolean {
-    const { nowMs, timing } = this.#core;
-    return nowMs - this.#progressOf(voter).heardMs <= timing.electionMs;
-  }
-
-  #progressOf(member: MemberId): Progress {
-    const progress = this.#progress.get(member);
-    invariant(progress !== undefined, `the leader keeps no progress of ${member}`);
-    return progress;
+  /** When to give up on the own disk: never without anyone to hand over to. */
+  get #diskHangsMs(): number {
+    const canHandOver = !this.#handover.isOn && this.#peers.successors().length > 0;
+    return canHandOver ? this.#core.diskHangsMs : Number.POSITIVE_INFINITY;
   }
 }

@@ -61,11 +61,28 @@ export interface HeartbeatRequest extends Header {
   readonly commit: number;
   /** The newest read round of the leader (Raft thesis 6.4); grows within a term. */
   readonly readContext: number;
+  /** When it was sent, in whole milliseconds of the leader's own time; comes back with the answer. */
+  readonly sentMs: number;
+  /** The election timeout that the leader's measurements ask for: followers wait no less. */
+  readonly electionMs: number;
 }
 
 export interface HeartbeatResponse extends Header {
   readonly kind: "heartbeat-response";
   readonly readContext: number;
+  /** Of the request that it answers. */
+  readonly sentMs: number;
+}
+
+/**
+ * Your log ends, or leaves mine, before mine begins: fetch a snapshot (Raft 7). The data does not travel through
+ * consensus; the follower fetches it, and tells with an `AppendResponse` how far it has come.
+ */
+export interface SnapshotRequest extends Header {
+  readonly kind: "snapshot-request";
+  /** The leader's log begins behind this position, which is committed. The snapshot must reach it. */
+  readonly baseIndex: number;
+  readonly baseTerm: number;
 }
 
 /** Campaign now, without a pre-vote: the sender hands over its leadership (Raft thesis 3.10). */
@@ -82,13 +99,17 @@ export type Message =
   | AppendResponse
   | HeartbeatRequest
   | HeartbeatResponse
+  | SnapshotRequest
   | TimeoutNow;
 
 /** Only the leader of `message.term` sends these. */
-export function isFromLeader(message: Message): message is AppendRequest | HeartbeatRequest | TimeoutNow {
+export function isFromLeader(
+  message: Message,
+): message is AppendRequest | HeartbeatRequest | SnapshotRequest | TimeoutNow {
   return (
     message.kind === "append-request" ||
     message.kind === "heartbeat-request" ||
+    message.kind === "snapshot-request" ||
     message.kind === "timeout-now"
   );
 }

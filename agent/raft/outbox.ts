@@ -1,11 +1,16 @@
 import { invariant } from "../platform/invariant.ts";
 import type { Message } from "./messages.ts";
-import type { Entry, HardState } from "./types.ts";
+import type { Entry, HardState, LogPosition } from "./types.ts";
 
 /** One batch for the durable log. Its entries replace everything from the first one's index on. */
 export interface LogWrite {
   /** Grows by one a batch; to be given back to `Raft.persisted` once this batch is durable. */
   readonly sequence: number;
+  /**
+   * The state machine was replaced by a snapshot of this position. Before all else, the log is to forget everything up to
+   * it; where it does not hold this very position, everything.
+   */
+  readonly restored: LogPosition | null;
   readonly hardState: HardState;
   readonly entries: readonly Entry[];
 }
@@ -55,9 +60,9 @@ export class Outbox {
   }
 
   /** Numbers a new write. */
-  issueWrite(hardState: HardState, entries: readonly Entry[]): LogWrite {
+  issueWrite(write: Omit<LogWrite, "sequence">): LogWrite {
     this.#issued++;
-    return { sequence: this.#issued, hardState, entries };
+    return { sequence: this.#issued, ...write };
   }
 
   /** Writes up to `sequence` are durable: lets go what waited for them. */
@@ -111,7 +116,8 @@ function covers(message: Message, other: Message): boolean {
     return (message.hint === null) === (other.hint === null) && message.index >= other.index;
   }
   if (message.kind === "heartbeat-response" && other.kind === "heartbeat-response") {
-    return message.readContext >= other.readContext;
+    if (message.readContext !== other.readContext) return message.readContext > other.readContext;
+    return message.sentMs >= other.sentMs;
   }
   return true;
 }

@@ -4,6 +4,11 @@ import { invariant } from "../platform/invariant.ts";
 export const IN_FLIGHT_MESSAGES_MAX = 128;
 export const IN_FLIGHT_BYTES_MAX = 1024 * 1024;
 
+/** What one more round trip weighs in the smoothed one, as in TCP (RFC 6298). */
+const RTT_GAIN = 1 / 8;
+
+export type ProgressState = "probe" | "replicate" | "snapshot";
+
 /**
  * What a leader knows of one peer's log.
  *
@@ -11,11 +16,12 @@ export const IN_FLIGHT_BYTES_MAX = 1024 * 1024;
  *
  * probe: it is not known where the logs agree. One append at a time, until one is accepted.
  * replicate: they agree up to next - 1 unless a datagram was lost. Appends are pipelined within the window.
+ * snapshot: what the peer needs is not in the log any more. No appends, until it has fetched a snapshot that reaches the log.
  */
 export class Progress {
   #match = 0;
   #next: number;
-  #state: "probe" | "replicate" = "probe";
+  #state: ProgressState = "probe";
   /** In probe: an append is out and has not been answered. */
   #isProbeOut = false;
   /** In replicate: the last index and weight of each append that has not been answered, oldest first. */
@@ -23,6 +29,9 @@ export class Progress {
   #inFlightBytes = 0;
   #readContext = 0;
   #retriedMs: number;
+  #rttMs: number | null = null;
+  /** When the newest heartbeat that was answered had been sent. */
+  #echoedMs = 0;
   heardMs: number;
 
   constructor(options: { readonly next: number; readonly nowMs: number }) {
@@ -40,7 +49,7 @@ export class Progress {
     return this.#next;
   }
 
-  get state(): "probe" | "replicate" {
+  get state(): ProgressState {
     return this.#state;
   }
 
@@ -49,7 +58,13 @@ export class Progress {
     return this.#readContext;
   }
 
+  /** The smoothed round trip of heartbeats; null before the first. */
+  get rttMs(): number | null {
+    return this.#rttMs;
+  }
+
   get canSend(): boolean {
+    if (this.#state === "snapshot") return false;
     if (this.#state === "probe") return !this.#isProbeOut;
     return this.#inFlight.length < IN_FLIGHT_MESSAGES_MAX && this.#inFlightBytes < IN_FLIGHT_BYTES_MAX;
   }
@@ -57,6 +72,7 @@ export class Progress {
   /** An append with entries from `next` to `lastIndex` leaves. */
   sent(lastIndex: number, bytes: number): void {
     invariant(lastIndex >= this.#next - 1, `sent up to ${lastIndex}, before next ${this.#next}`);
+    invariant(this.#state !== "snapshot", "an append was sent to a peer that needs a snapshot");
     if (this.#state === "probe") {
       this.#isProbeOut = true;
       return;
@@ -67,15 +83,20 @@ export class Progress {
     this.#inFlightBytes += bytes;
   }
 
-  /** The peer holds everything up to `index`, durably. True if that is news. Late and doubled answers are not. */
-  accepted(index: number): boolean {
+  /**
+   * The peer holds everything up to `index`, durably; the log begins behind `baseIndex`. True if that is news. Late and
+   * doubled answers are not.
+   */
+  accepted(index: number, baseIndex: number): boolean {
     const isNews = index > this.#match;
     if (isNews) this.#match = index;
     this.#next = Math.max(this.#next, index + 1);
     while (this.#inFlight[0] !== undefined && this.#inFlight[0].lastIndex <= index) {
       this.#inFlightBytes -= this.#inFlight.shift()?.bytes ?? 0;
     }
-    if (this.#state === "probe" && index >= this.#next - 1) {
+    const isProbed = this.#state === "probe" && index >= this.#next - 1;
+    const isReached = this.#state === "snapshot" && index >= baseIndex;
+    if (isProbed || isReached) {
       this.#state = "replicate";
       this.#isProbeOut = false;
     }
@@ -87,15 +108,24 @@ export class Progress {
    * news and the peer must be probed from there.
    */
   rejected(rejectedIndex: number, hintIndex: number): boolean {
-    if (this.#state === "replicate") {
-      // What is durable there is never refused: this answer has been overtaken.
-      if (rejectedIndex <= this.#match) return false;
-      this.#becomeProbe(this.#match + 1);
-      return true;
+    switch (this.#state) {
+      case "replicate":
+        // What is durable there is never refused: this answer has been overtaken.
+        if (rejectedIndex <= this.#match) return false;
+        this.#restart("probe", this.#match + 1);
+        return true;
+      case "probe":
+        if (rejectedIndex !== this.#next - 1) return false;
+        this.#restart("probe", Math.max(Math.min(rejectedIndex, hintIndex + 1), this.#match + 1));
+        return true;
+      case "snapshot":
+        return false;
     }
-    if (rejectedIndex !== this.#next - 1) return false;
-    this.#becomeProbe(Math.max(Math.min(rejectedIndex, hintIndex + 1), this.#match + 1));
-    return true;
+  }
+
+  /** The next entry to send is gone. */
+  becomeSnapshot(): void {
+    this.#restart("snapshot", this.#match + 1);
   }
 
   /**
@@ -114,8 +144,16 @@ export class Progress {
     this.#readContext = Math.max(this.#readContext, context);
   }
 
-  #becomeProbe(next: number): void {
-    this.#state = "probe";
+  /** A heartbeat that left at `sentMs` is answered. Each counts once, and none that a newer one has overtaken. */
+  echoed(sentMs: number, nowMs: number): void {
+    if (sentMs <= this.#echoedMs || sentMs > nowMs) return;
+    this.#echoedMs = sentMs;
+    const rttMs = nowMs - sentMs;
+    this.#rttMs = this.#rttMs === null ? rttMs : this.#rttMs + RTT_GAIN * (rttMs - this.#rttMs);
+  }
+
+  #restart(state: ProgressState, next: number): void {
+    this.#state = state;
     this.#next = next;
     this.#isProbeOut = false;
     this.#inFlight = [];

@@ -1,14 +1,18 @@
 import { invariant } from "../platform/invariant.ts";
+import { answerLowerTerm, answerVoteRequest } from "./answers.ts";
 import { Campaign } from "./campaign.ts";
-import { Core, type RaftOptions } from "./core.ts";
+import type { ConfigurationTarget } from "./configuration-change.ts";
+import { Core, type RaftOptions, type RestoredSnapshot } from "./core.ts";
 import { Follower } from "./follower.ts";
-import { Leader, type ProposeResult } from "./leader.ts";
-import type { Message, PreVoteRequest, VoteRequest } from "./messages.ts";
+import { type ChangeRefusal, Leader, type ProposeResult } from "./leader.ts";
+import type { Message } from "./messages.ts";
 import { isFromLeader } from "./messages.ts";
 import type { LogWrite } from "./outbox.ts";
+import type { Timing } from "./pace.ts";
+import type { PeerStatus } from "./peers.ts";
 import { type ReadResult, Reads } from "./reads.ts";
 import type { Role, Transitions } from "./role.ts";
-import type { Configuration, Entry, MemberId } from "./types.ts";
+import type { Configuration, Entry, LogPosition, MemberId } from "./types.ts";
 
 /** What the owner must do now. Nothing here may be skipped; the order between the fields is free. */
 export interface Effects {
@@ -17,6 +21,11 @@ export interface Effects {
   /** To be sent. Those that wait for a write come with a later call, after `persisted`. */
   readonly messages: readonly Message[];
   readonly reads: readonly ReadResult[];
+  /**
+   * The leader says that this member needs a snapshot: one is to be fetched from it, then `restore`. It is said again with every
+   * heartbeat, so it may come while that is under way.
+   */
+  readonly snapshotFrom: MemberId | null;
 }
 
 /**
@@ -66,6 +75,21 @@ export class Raft {
     return this.#core.log.lastIndex;
   }
 
+  /** The first entry that is retained; `lastIndex + 1` if none is. */
+  get firstIndex(): number {
+    return this.#core.log.firstIndex;
+  }
+
+  /** The position before it: the state machine holds everything up to there. */
+  get base(): LogPosition {
+    return this.#core.log.base;
+  }
+
+  /** What the retained entries weigh. */
+  get logBytes(): number {
+    return this.#core.log.bytes;
+  }
+
   get commitIndex(): number {
     return this.#core.commit;
   }
@@ -82,12 +106,27 @@ export class Raft {
     return this.#core.configuration;
   }
 
+  /** Where it stands in the log; 0 if no configuration is known. */
+  get configurationIndex(): number {
+    return this.#core.configurationIndex;
+  }
+
   get isVoter(): boolean {
     return this.#core.isVoter;
   }
 
   get isTransferring(): boolean {
     return this.#role instanceof Leader && this.#role.isTransferring;
+  }
+
+  /** Everyone else who gets the log, learners included; null unless this member leads. */
+  get peers(): readonly PeerStatus[] | null {
+    return this.#role instanceof Leader ? this.#role.peers : null;
+  }
+
+  /** In force: as configured, or as slow as was measured. */
+  get timing(): Timing {
+    return this.#core.timing;
   }
 
   /** When `tick` is due at the latest, in the owner's milliseconds. */
@@ -117,13 +156,15 @@ export class Raft {
     invariant(message.to === this.#core.id, `a message for ${message.to} came to ${this.#core.id}`);
     if (message.term > this.#core.term && !this.#meetHigherTerm(message)) return;
     if (message.term < this.#core.term) {
-      this.#answerLowerTerm(message);
+      answerLowerTerm(this.#core, message);
       return;
     }
     switch (message.kind) {
       case "pre-vote-request":
       case "vote-request":
-        this.#answerVoteRequest(message);
+        if (answerVoteRequest(this.#core, message, this.#role.leader !== null)) {
+          if (this.#role instanceof Follower) this.#role.voteGranted();
+        }
         return;
       default:
         if (isFromLeader(message) && this.#isCampaigning) this.#transitions.becomeFollower(message.from);
@@ -135,6 +176,17 @@ export class Raft {
   propose(command: Uint8Array): ProposeResult {
     if (!(this.#role instanceof Leader)) return { kind: "refused", reason: "not-leader" };
     return this.#role.propose(command);
+  }
+
+  /**
+   * Makes `target` the members, if this member leads. It is in force at once, and done when the entry of the result, and
+   * the one that leaves the joint configuration, if there is one, are committed; see `configuration`.
+   *
+   * A new voter counts from the first moment: it should have caught up as a learner before.
+   */
+  changeConfiguration(target: ConfigurationTarget): ProposeResult<ChangeRefusal> {
+    if (!(this.#role instanceof Leader)) return { kind: "refused", reason: "not-leader" };
+    return this.#role.changeConfiguration(target);
   }
 
   /** Asks for the index that a linearizable read must wait for; it comes with the effects. False: not the leader. */
@@ -167,6 +219,31 @@ export class Raft {
     this.#core.learnCommitted(position);
   }
 
+  /** Forgets the entries up to `base`, which are applied and durable in the state machine. Never goes back. */
+  compact(base: LogPosition): void {
+    this.#core.compact(base);
+  }
+
+  /**
+   * The state machine was replaced by a snapshot and holds it durably. False: the log has come as far already, and goes on as it
+   * is. Else it begins behind the snapshot; what it holds beyond stays if it holds the snapshot's position.
+   */
+  restore(snapshot: RestoredSnapshot): boolean {
+    const core = this.#core;
+    const isNews = snapshot.index > core.commit;
+    if (isNews && snapshot.term > core.term) {
+      // mark: raft: a snapshot of a later term
+      core.enterTerm(snapshot.term);
+      this.#transitions.becomeFollower(null);
+    } else if (isNews && this.#isCampaigning) {
+      // mark: raft: a snapshot ends a campaign
+      this.#transitions.becomeFollower(null);
+    }
+    if (!core.restore(snapshot)) return false;
+    if (this.#role instanceof Follower) this.#role.restored(snapshot.index);
+    return true;
+  }
+
   /** The term of an entry, undefined where the log does not know it. */
   termAt(index: number): number | undefined {
     return this.#core.log.term(index);
@@ -192,7 +269,9 @@ export class Raft {
         }
       }
     }
-    return { write: this.#core.takeWrite(), messages, reads: this.#reads.takeResults() };
+    const { snapshotFrom } = this.#core;
+    this.#core.snapshotFrom = null;
+    return { write: this.#core.takeWrite(), messages, reads: this.#reads.takeResults(), snapshotFrom };
   }
 
   get #isCampaigning(): boolean {
@@ -231,50 +310,5 @@ export class Raft {
     this.#core.enterTerm(message.term);
     this.#transitions.becomeFollower(isFromLeader(message) ? message.from : null);
     return true;
-  }
-
-  /** The sender is behind. It hears of the present term if it would go on in vain otherwise. */
-  #answerLowerTerm(message: Message): void {
-    const { id, term, outbox } = this.#core;
-    const answer = { from: id, to: message.from, term } as const;
-    switch (message.kind) {
-      case "append-request":
-        // A leader that was cut off must learn that it is deposed, or it would never let this member follow.
-        outbox.sendAfterHardState({
-          ...answer,
-          kind: "append-response",
-          index: 0,
-          hint: { index: 0, term: 0 },
-        });
-        return;
-      case "heartbeat-request":
-        outbox.sendAfterHardState({ ...answer, kind: "heartbeat-response", readContext: 0 });
-        return;
-      case "pre-vote-request":
-        outbox.sendAfterHardState({ ...answer, kind: "pre-vote-response", granted: false });
-        return;
-      default:
-    }
-  }
-
-  /** Raft 5.2 and 5.4.1. Also given by members that do not know yet that they, or the candidate, may vote. */
-  #answerVoteRequest(request: PreVoteRequest | VoteRequest): void {
-    const core = this.#core;
-    const { from: to } = request;
-    const isFree = core.vote === to || (core.vote === null && this.#role.leader === null);
-    const isComplete = core.log.isCoveredBy(request.lastTerm, request.lastIndex);
-    if (request.kind === "pre-vote-request") {
-      // No promise: a later, real request is judged anew. A refusal carries the own term.
-      const granted = (request.term > core.term || isFree) && isComplete;
-      const term = granted ? request.term : core.term;
-      core.outbox.sendAfterHardState({ kind: "pre-vote-response", from: core.id, to, term, granted });
-      return;
-    }
-    const granted = isFree && isComplete;
-    if (granted) {
-      core.voteFor(to);
-      if (this.#role instanceof Follower) this.#role.voteGranted();
-    }
-    core.outbox.sendAfterHardState({ kind: "vote-response", from: core.id, to, term: core.term, granted });
   }
 }

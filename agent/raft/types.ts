@@ -21,6 +21,20 @@ export interface Configuration {
 /** The configuration of a member that has not heard from a cluster yet: it may grant votes, never ask for one. */
 export const EMPTY_CONFIGURATION: Configuration = { voters: [], outgoing: [], learners: [] };
 
+/** A configuration and the index of the entry that it came with. */
+export interface PlacedConfiguration {
+  readonly index: number;
+  readonly configuration: Configuration;
+}
+
+export const NO_CONFIGURATION: PlacedConfiguration = { index: 0, configuration: EMPTY_CONFIGURATION };
+
+/** A place in the log: the entry at `index` was made in `term`. (0, 0) is the place before the first entry. */
+export interface LogPosition {
+  readonly index: number;
+  readonly term: number;
+}
+
 interface EntryPosition {
   /** From 1, without a gap. */
   readonly index: number;

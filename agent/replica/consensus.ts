@@ -2,12 +2,14 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { isTrivetError } from "../platform/trivet-error.ts";
-import type { Timing } from "../raft/core.ts";
-import type { ProposeResult } from "../raft/leader.ts";
+import type { ConfigurationTarget } from "../raft/configuration-change.ts";
+import type { RestoredSnapshot } from "../raft/core.ts";
+import type { ChangeRefusal, ProposeResult } from "../raft/leader.ts";
 import type { LogWrite } from "../raft/outbox.ts";
+import type { Timing } from "../raft/pace.ts";
 import { votersOf } from "../raft/quorum.ts";
 import { Raft } from "../raft/raft.ts";
-import type { Entry, HardState, MemberId } from "../raft/types.ts";
+import type { Entry, HardState, MemberId, PlacedConfiguration } from "../raft/types.ts";
 import type { LogPosition } from "../store/types.ts";
 import { nodeIdOf } from "./member-id.ts";
 import { decodeMessage, encodeMessage } from "./message-codec.ts";
@@ -36,6 +38,8 @@ export interface ConsensusOptions {
     readonly entries: readonly Entry[];
     readonly hardState: HardState;
   };
+  /** The last one that the store has applied. */
+  readonly configuration: PlacedConfiguration;
   /** This member has just founded the cluster: nobody else can lead it. */
   readonly isFounder: boolean;
   readonly log: ReplicaLog;
@@ -45,6 +49,8 @@ export interface ConsensusOptions {
   readonly logger: Logger;
   /** Called after every batch of inputs: role, leader, term or the indexes may have changed. */
   readonly onProgress: () => void;
+  /** The leader says that this member needs a snapshot. Comes again until it has one. */
+  readonly onSnapshotNeeded: (leader: MemberId) => void;
   readonly onRead: (id: number, index: number | null) => void;
   /** The disk failed or an invariant broke: the agent must stop. */
   readonly onFailed: (error: unknown) => void;
@@ -68,15 +74,18 @@ export class Consensus {
   #timer: { readonly dueMs: number; readonly timer: Timer } | null = null;
 
   constructor(options: ConsensusOptions) {
-    const { memberId, timing, recovered, clock, random, transport } = options;
+    const { memberId, timing, recovered, configuration, clock, random, transport } = options;
     this.#options = options;
     this.#nodeId = nodeIdOf(memberId);
     this.#datagramKind = datagramKindOf(options.clusterId);
     this.#time = new RaftTime({ nowMs: clock.nowMs(), slackMs: timing.heartbeatMs });
-    this.#raft = new Raft({ id: memberId, timing, random: () => random.float(), ...recovered });
+    this.#raft = new Raft({
+      ...{ id: memberId, timing, random: () => random.float(), configuration },
+      ...recovered,
+    });
     this.#stopListening = transport.onDatagram(this.#datagramKind, (from, body) => this.#receive(from, body));
-    const { voters } = this.#raft.configuration;
-    if (options.isFounder || (voters.length === 1 && voters[0] === memberId)) this.#raft.campaignAtOnce();
+    const voters = votersOf(this.#raft.configuration);
+    if (options.isFounder || (voters.size === 1 && voters.has(memberId))) this.#raft.campaignAtOnce();
     this.#schedulePump();
   }
 
@@ -95,6 +104,12 @@ export class Consensus {
     | "isTransferring"
     | "entries"
     | "termAt"
+    | "base"
+    | "firstIndex"
+    | "logBytes"
+    | "configurationIndex"
+    | "peers"
+    | "timing"
   > {
     return this.#raft;
   }
@@ -111,6 +126,20 @@ export class Consensus {
   /** The position of an entry that the leader says is committed. */
   learnCommitted(position: LogPosition): void {
     this.#input(() => this.#raft.learnCommitted(position));
+  }
+
+  changeConfiguration(target: ConfigurationTarget): ProposeResult<ChangeRefusal> {
+    return this.#input(() => this.#raft.changeConfiguration(target));
+  }
+
+  /** Forgets entries in memory; those on the disk are the caller's to drop. See `Raft.compact`. */
+  compact(base: LogPosition): void {
+    this.#input(() => this.#raft.compact(base));
+  }
+
+  /** See `Raft.restore`. */
+  restore(snapshot: RestoredSnapshot): boolean {
+    return this.#input(() => this.#raft.restore(snapshot));
   }
 
   transferLeadership(): boolean {
@@ -181,12 +210,13 @@ export class Consensus {
     try {
       const nowMs = this.#advance();
       this.#raft.tick(nowMs);
-      const { messages, write, reads } = this.#raft.takeEffects();
+      const { messages, write, reads, snapshotFrom } = this.#raft.takeEffects();
       for (const message of messages) {
         this.#options.transport.send(nodeIdOf(message.to), this.#datagramKind, encodeMessage(message));
       }
       if (write !== null) this.#persist(write);
       for (const { id, index } of reads) this.#options.onRead(id, index);
+      if (snapshotFrom !== null) this.#options.onSnapshotNeeded(snapshotFrom);
       this.#options.onProgress();
       this.#setTimer(nowMs);
     } catch (error) {
@@ -194,9 +224,11 @@ export class Consensus {
     }
   }
 
-  #persist({ sequence, hardState, entries }: LogWrite): void {
-    this.#options.log
-      .append({ hardState, entries })
+  #persist({ sequence, restored, hardState, entries }: LogWrite): void {
+    const { log } = this.#options;
+    // Called one after the other and at once: the log keeps the order.
+    const compacted = restored === null ? Promise.resolve() : log.compact(restored);
+    Promise.all([compacted, log.append({ hardState, entries })])
       .then(() => {
         if (!this.#isStopped) this.#input(() => this.#raft.persisted(sequence));
       })

@@ -19,6 +19,7 @@ const KINDS = [
   "heartbeat-request",
   "heartbeat-response",
   "timeout-now",
+  "snapshot-request",
 ] as const satisfies readonly Message["kind"][];
 
 export function encodeMessage(message: Message): Uint8Array {
@@ -48,9 +49,11 @@ function fieldsOf(message: Message): readonly unknown[] {
     case "append-response":
       return message.hint === null ? [message.index] : [message.index, message.hint.index, message.hint.term];
     case "heartbeat-request":
-      return [message.commit, message.readContext];
+      return [message.commit, message.readContext, message.sentMs, message.electionMs];
     case "heartbeat-response":
-      return [message.readContext];
+      return [message.readContext, message.sentMs];
+    case "snapshot-request":
+      return [message.baseIndex, message.baseTerm];
     case "timeout-now":
       return [];
   }
@@ -81,9 +84,18 @@ export function decodeMessage(bytes: Uint8Array, fromNode: string, toNode: strin
       return { kind, ...header, index: asInteger(a), hint };
     }
     case "heartbeat-request":
-      return { kind, ...header, commit: asInteger(a), readContext: asInteger(b) };
+      return {
+        kind,
+        ...header,
+        commit: asInteger(a),
+        readContext: asInteger(b),
+        sentMs: asInteger(c),
+        electionMs: asInteger(d),
+      };
     case "heartbeat-response":
-      return { kind, ...header, readContext: asInteger(a) };
+      return { kind, ...header, readContext: asInteger(a), sentMs: asInteger(b) };
+    case "snapshot-request":
+      return { kind, ...header, baseIndex: asInteger(a), baseTerm: asInteger(b) };
     case "timeout-now":
       return { kind, ...header };
     default:

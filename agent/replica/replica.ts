@@ -3,9 +3,9 @@ import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
-import type { Timing } from "../raft/core.ts";
+import type { Timing } from "../raft/pace.ts";
 import { votersOf } from "../raft/quorum.ts";
-import type { MemberId } from "../raft/types.ts";
+import { type MemberId, NO_CONFIGURATION } from "../raft/types.ts";
 import { encodeCommand } from "../store/command.ts";
 import { checkStatements } from "../store/sql-check.ts";
 import type { LogPosition, SqlStatement, Store } from "../store/types.ts";
@@ -89,7 +89,10 @@ export class Replica {
     this.#consensus = new Consensus({
       ...options,
       recovered: { ...recovered, hardState: { ...recovered.hardState, commit } },
+      configuration: NO_CONFIGURATION,
       onProgress: () => this.#onProgress(),
+      onSnapshotNeeded: (leader) =>
+        options.logger.log("warn", "This node is too far behind the leader's log.", { leader }),
       onRead: (id, index) => this.#onRead(id, index),
       onFailed: (error) => this.#fail(error),
     });

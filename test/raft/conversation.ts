@@ -50,7 +50,7 @@ export class Conversation {
     const disks = disksOf(options.members);
     for (const [at, [id, disk]] of disks.entries()) {
       const chance = options.chance?.[id] ?? at / disks.length;
-      const timing = { heartbeatMs: HEARTBEAT_MS, electionMs: ELECTION_MS };
+      const timing = { heartbeatMs: HEARTBEAT_MS, electionMs: ELECTION_MS, electionMaxMs: 10 * ELECTION_MS };
       const member = new Member({ id, disk, timing, random: () => chance });
       this.#members.set(id, member);
       member.start(0);

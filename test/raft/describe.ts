@@ -26,14 +26,17 @@ export function describeMessage(message: Message): string {
       return `${head}, commit ${message.commit}, round ${message.readContext}`;
     case "heartbeat-response":
       return `${head}, round ${message.readContext}`;
+    case "snapshot-request":
+      return `${head}, log begins behind ${message.baseIndex}/${message.baseTerm}`;
     case "timeout-now":
       return head;
   }
 }
 
-export function describeWrite({ hardState, entries }: LogWrite): string {
+export function describeWrite({ restored, hardState, entries }: LogWrite): string {
   const { term, vote } = hardState;
-  return `term ${term}, vote ${vote ?? "none"}, ${describeEntries(entries)}`;
+  const snapshot = restored === null ? "" : `snapshot ${restored.index}/${restored.term}, `;
+  return `${snapshot}term ${term}, vote ${vote ?? "none"}, ${describeEntries(entries)}`;
 }
 
 function describeEntries(entries: readonly Entry[]): string {

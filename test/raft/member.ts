@@ -1,6 +1,6 @@
-import type { Timing } from "../../agent/raft/core.ts";
 import type { Message } from "../../agent/raft/messages.ts";
 import type { LogWrite } from "../../agent/raft/outbox.ts";
+import type { Timing } from "../../agent/raft/pace.ts";
 import { Raft } from "../../agent/raft/raft.ts";
 import type { ReadResult } from "../../agent/raft/reads.ts";
 import {
@@ -9,6 +9,7 @@ import {
   type HardState,
   INITIAL_HARD_STATE,
   type MemberId,
+  NO_CONFIGURATION,
 } from "../../agent/raft/types.ts";
 
 /** What survives a crash. */
@@ -96,6 +97,7 @@ export class Member {
       timing: this.#options.timing,
       random: this.#options.random,
       base: { index: 0, term: 0 },
+      configuration: NO_CONFIGURATION,
       entries: [...this.disk.entries],
       hardState: { ...hardState, commit: Math.max(hardState.commit, appliedIndex) },
     });

@@ -3,7 +3,12 @@ import { ConfigurationHistory } from "../../agent/raft/configuration-history.ts"
 import { EntryLog } from "../../agent/raft/entry-log.ts";
 import { Progress } from "../../agent/raft/progress.ts";
 import { blocksQuorum, hasQuorum, membersOf, quorumWatermark, votersOf } from "../../agent/raft/quorum.ts";
-import { type Configuration, EMPTY_CONFIGURATION, type Entry } from "../../agent/raft/types.ts";
+import {
+  type Configuration,
+  EMPTY_CONFIGURATION,
+  type Entry,
+  NO_CONFIGURATION,
+} from "../../agent/raft/types.ts";
 import { chanceFrom } from "./chance.ts";
 import { Conversation } from "./conversation.ts";
 import { bootstrapDisk, diskOfTerms, votersOnly } from "./member.ts";
@@ -71,7 +76,7 @@ t.test("votersOf() and membersOf() name each once", async (t) => {
 });
 
 t.test("ConfigurationHistory falls back to what stands before the cut", async (t) => {
-  const history = new ConfigurationHistory();
+  const history = new ConfigurationHistory(NO_CONFIGURATION);
   const entry = (index: number, configuration: Configuration): Entry => ({
     kind: "configuration",
     index,
@@ -160,12 +165,12 @@ t.test(
     t.notOk(progress.rejected(5, 3), "that is not the probe that is out");
     t.ok(progress.rejected(9, 4));
     t.match(progress, { next: 5, state: "probe", canSend: true });
-    t.ok(progress.accepted(7));
+    t.ok(progress.accepted(7, 0));
     t.match(progress, { match: 7, next: 8, state: "replicate" });
     progress.sent(9, 100);
     t.equal(progress.next, 10);
     t.notOk(progress.rejected(7, 3), "durable entries are never refused");
-    t.notOk(progress.accepted(6));
+    t.notOk(progress.accepted(6, 0));
     t.equal(progress.match, 7);
     t.ok(progress.rejected(9, 8));
     t.match(progress, { next: 8, state: "probe" });
@@ -174,7 +179,7 @@ t.test(
 
 t.test("Progress: a hint never leads below what is known, nor stands still", async (t) => {
   const progress = new Progress({ next: 10, nowMs: 0 });
-  progress.accepted(4);
+  progress.accepted(4, 0);
   progress.rejected(9, 1);
   t.equal(progress.next, 5);
   const other = new Progress({ next: 10, nowMs: 0 });

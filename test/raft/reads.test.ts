@@ -71,12 +71,12 @@ t.test("a doubled answer to an old round does not release a newer read", async (
   conversation.cutOff("b", "c");
   conversation.read("a", 2);
   conversation.takeTranscript();
-  conversation.inject({ kind: "heartbeat-response", from: "b", to: "a", term: 2, readContext: 1 });
-  conversation.inject({ kind: "heartbeat-response", from: "b", to: "a", term: 2, readContext: 1 });
+  conversation.inject({ kind: "heartbeat-response", from: "b", to: "a", term: 2, readContext: 1, sentMs: 0 });
+  conversation.inject({ kind: "heartbeat-response", from: "b", to: "a", term: 2, readContext: 1, sentMs: 0 });
   says(`
     b late a, a  heartbeat-response 2, round 1
   `);
-  conversation.inject({ kind: "heartbeat-response", from: "b", to: "a", term: 2, readContext: 2 });
+  conversation.inject({ kind: "heartbeat-response", from: "b", to: "a", term: 2, readContext: 2, sentMs: 0 });
   says(`
     b late a  heartbeat-response 2, round 2
     a: read 2 is good at 2
@@ -95,7 +95,7 @@ t.test("an old answer does not take back what a newer one has confirmed", async 
     ["b", 1],
     ["c", 2],
   ] as const) {
-    conversation.inject({ kind: "heartbeat-response", from, to: "a", term: 2, readContext });
+    conversation.inject({ kind: "heartbeat-response", from, to: "a", term: 2, readContext, sentMs: 0 });
   }
   t.match(conversation.takeTranscript(), /read 2 is good/);
 });

@@ -1,6 +1,7 @@
 import { type Test, t } from "tap";
 import { DurableLog } from "../../agent/log/durable-log.ts";
 import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
+import { NO_CONFIGURATION } from "../../agent/raft/types.ts";
 import { Consensus } from "../../agent/replica/consensus.ts";
 import { foundCluster } from "../../agent/replica/found-cluster.ts";
 import { memberIdOf } from "../../agent/replica/member-id.ts";
@@ -8,7 +9,7 @@ import { ManualClock } from "../platform/manual-clock.ts";
 import { chanceFrom } from "../raft/chance.ts";
 import { MemoryNetwork } from "./memory-network.ts";
 
-const TIMING = { heartbeatMs: 150, electionMs: 900 };
+const TIMING = { heartbeatMs: 150, electionMs: 900, electionMaxMs: 900 };
 const NODES = ["a", "b", "c"].map((letter) => letter.repeat(32));
 
 /** Three members on disks and a network in memory. Time passes only in `run`. */
@@ -31,6 +32,7 @@ class Trio {
           memberId,
           timing: TIMING,
           recovered: isFounder ? await foundCluster(log, memberIds) : recovered,
+          configuration: NO_CONFIGURATION,
           isFounder,
           log,
           transport: this.network.transportOf(NODES[nth] ?? ""),
@@ -38,6 +40,7 @@ class Trio {
           random: { float: chanceFrom(nth).float, bytes: (length) => new Uint8Array(length) },
           logger,
           onProgress: () => undefined,
+          onSnapshotNeeded: () => undefined,
           onRead: () => undefined,
           onFailed: (error) => this.failures.push(error),
         }),

@@ -66,8 +66,21 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     ...header,
     commit: integer,
     readContext: integer,
+    sentMs: integer,
+    electionMs: integer,
   }),
-  fc.record({ kind: fc.constant("heartbeat-response" as const), ...header, readContext: integer }),
+  fc.record({
+    kind: fc.constant("heartbeat-response" as const),
+    ...header,
+    readContext: integer,
+    sentMs: integer,
+  }),
+  fc.record({
+    kind: fc.constant("snapshot-request" as const),
+    ...header,
+    baseIndex: integer,
+    baseTerm: integer,
+  }),
   fc.record({ kind: fc.constant("timeout-now" as const), ...header }),
 );
 
