@@ -41,7 +41,7 @@ export async function runAgent(options: {
       timing: {
         heartbeatMs: settings.heartbeatMs,
         electionMs: settings.electionTimeoutMs,
-        electionMaxMs: Math.max(settings.electionTimeoutMs, settings.electionTimeoutMsMax),
+        electionMaxMs: settings.electionTimeoutMsMax,
       },
       onFailed: (error) => failure.fail(error),
       openStorage: () => storage.open(),
