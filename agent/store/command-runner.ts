@@ -23,12 +23,6 @@ export class TransactionLostError extends Error {
   }
 }
 
-export interface RanCommand {
-  readonly results: CommandResult;
-  /** What the results take in memory, about. */
-  readonly bytes: number;
-}
-
 /** Results that are known before: of statements that lost the transaction when they were tried. By position. */
 export type ForegoneResults = ReadonlyMap<number, StatementResult>;
 
@@ -57,17 +51,16 @@ export class CommandRunner {
    * In the file's open transaction. One result per statement; a `transaction` that fails ends with its error, and
    * nothing of it remains. Throws what is not a result: the environment's failures and `TransactionLostError`.
    */
-  run(command: SqlCommand, foregone: ForegoneResults): RanCommand {
+  run(command: SqlCommand, foregone: ForegoneResults): CommandResult {
     const systemNow = Date.now;
     Date.now = () => command.timeMs;
     this.#entropy = createSeededEntropy(command.seed);
     try {
       this.#resetConnection();
       const budget = new ResultBudget(COMMAND_RESULT_LIMITS);
-      const results = command.transaction
+      return command.transaction
         ? this.#runTransaction(command.statements, foregone, budget)
         : this.#runEach(command.statements, foregone, budget);
-      return { results, bytes: budget.spentBytes };
     } finally {
       Date.now = systemNow;
       this.#entropy = systemEntropy;

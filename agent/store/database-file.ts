@@ -1,15 +1,17 @@
 import { existsSync, rmdirSync } from "node:fs";
 import { invariant } from "../platform/invariant.ts";
+import { DigestChain } from "./digest-chain.ts";
 import type { EngineInternals } from "./engine-internals.ts";
 import { WAL_FRAMES_MAX } from "./limits.ts";
+import type { PreparedStatement } from "./prepared-statement.ts";
 import { SqliteConnection } from "./sqlite-connection.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
 import { StatementCache } from "./statement-cache.ts";
-import type { LogPosition } from "./types.ts";
+import type { LogPosition, SqlValue } from "./types.ts";
 
 /** Kept in the reserved table of every file, so that each is complete in itself. */
 const META_SCHEMA =
-  "CREATE TABLE IF NOT EXISTS _trivet_meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID";
+  "CREATE TABLE IF NOT EXISTS _trivet_meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID";
 
 /**
  * `locking_mode` must come before the first access, or WAL stays off without a word. NORMAL: a commit is not synced,
@@ -28,17 +30,19 @@ const SETUP = [
   "PRAGMA foreign_keys = ON",
   META_SCHEMA,
   // All rows that there ever are, from the start: ANALYZE counts them, and must find the same number on every node.
-  "INSERT INTO _trivet_meta VALUES ('applied_index', 0), ('applied_term', 0) ON CONFLICT DO NOTHING",
-  "INSERT INTO _trivet_meta VALUES ('opened', 1) ON CONFLICT DO UPDATE SET value = value + 1",
+  "INSERT INTO _trivet_meta VALUES ('applied_index', 0), ('applied_term', 0), ('digest', zeroblob(32)) ON CONFLICT DO NOTHING",
 ] as const;
+const OPENED = "INSERT INTO _trivet_meta VALUES ('opened', 1) ON CONFLICT DO UPDATE SET value = value + 1";
 
 /**
  * One of the two databases: its connection, and the one SQLite transaction that holds all entries since the last
- * commit. The position is written in that transaction.
+ * commit. The position and the running hash of the results are written in that transaction.
  */
 export class DatabaseFile {
   readonly connection: SqliteConnection;
   readonly statements: StatementCache;
+  /** As of the last entry that was applied to the file; the transaction saves it when it ends. */
+  readonly digest: DigestChain;
   /** The last entry in the file's committed transactions. */
   get committed(): LogPosition {
     return this.#committed;
@@ -47,22 +51,28 @@ export class DatabaseFile {
 
   /**
    * Opens or creates the file. The caller holds the lock of the data directory: a lock left by a process that was
-   * killed (the build's lock is a directory) is taken away.
+   * killed (the build's lock is a directory) is taken away. `schema` creates what is missing of the reserved tables.
    */
   constructor(
     wasm: SqliteWasm,
     internals: EngineInternals,
-    file: { readonly path: string; readonly cacheKib: number },
+    file: { readonly path: string; readonly cacheKib: number; readonly schema: readonly string[] },
   ) {
     const lock = `${file.path}.lock`;
     if (existsSync(lock)) rmdirSync(lock);
     this.connection = new SqliteConnection(wasm, file.path);
     internals.setLimits(this.connection);
-    for (const sql of SETUP) this.connection.run(sql);
+    for (const sql of [...SETUP, ...file.schema, OPENED]) this.connection.run(sql);
     this.connection.run(`PRAGMA cache_size = ${-file.cacheKib}`);
     invariant(this.connection.readValue("PRAGMA journal_mode") === "wal", `${file.path} is not in WAL mode`);
     this.statements = new StatementCache(this.connection);
-    this.#committed = { index: this.#readMeta("applied_index"), term: this.#readMeta("applied_term") };
+    this.#committed = {
+      index: Number(this.readMeta("applied_index")),
+      term: Number(this.readMeta("applied_term")),
+    };
+    const hash = this.readMeta("digest");
+    invariant(hash instanceof Uint8Array, "the running hash is missing");
+    this.digest = new DigestChain(hash);
   }
 
   /** Begins a transaction if none is open. */
@@ -74,12 +84,9 @@ export class DatabaseFile {
   commit(position: LogPosition): void {
     invariant(position.index > this.#committed.index, "a commit moves the position forward");
     this.begin();
-    this.statements.use(
-      "INSERT OR REPLACE INTO _trivet_meta VALUES ('applied_index', ?), ('applied_term', ?)",
-      (write) => {
-        write?.prepared.bind([position.index, position.term]);
-        write?.prepared.runToEnd();
-      },
+    this.run(
+      "INSERT OR REPLACE INTO _trivet_meta VALUES ('applied_index', ?), ('applied_term', ?), ('digest', ?)",
+      [position.index, position.term, this.digest.hash],
     );
     this.run("COMMIT");
     this.#committed = position;
@@ -105,15 +112,35 @@ export class DatabaseFile {
     this.connection.close();
   }
 
-  /** One of our own statements, without parameters. */
-  run(sql: string): void {
-    this.statements.use(sql, (statement) => statement?.prepared.runToEnd());
+  /** One of our own statements, whose rows do not matter. */
+  run(sql: string, parameters: readonly SqlValue[] = []): void {
+    this.statements.use(sql, (statement) => {
+      statement?.prepared.bind(parameters);
+      statement?.prepared.runToEnd();
+    });
   }
 
-  #readMeta(key: string): number {
-    const value = this.connection.readValue(`SELECT value FROM _trivet_meta WHERE key = '${key}'`) ?? 0;
-    invariant(typeof value === "number", `_trivet_meta.${key} is not a number`);
+  /** One of our own queries: row by row, until `onRow` answers false. */
+  read(sql: string, parameters: readonly SqlValue[], onRow: (row: PreparedStatement) => boolean): void {
+    this.statements.use(sql, (statement) => {
+      statement?.prepared.bind(parameters);
+      while (statement?.prepared.step() === true && onRow(statement.prepared));
+    });
+  }
+
+  /** A value that the file keeps beside its data; undefined if there is none. */
+  readMeta(key: string): SqlValue | undefined {
+    let value: SqlValue | undefined;
+    this.read("SELECT value FROM _trivet_meta WHERE key = ?", [key], (row) => {
+      value = row.readColumn(0);
+      return false;
+    });
     return value;
+  }
+
+  /** In the open transaction. In the user's file every key is there from the start: ANALYZE counts them. */
+  writeMeta(key: string, value: SqlValue): void {
+    this.run("INSERT OR REPLACE INTO _trivet_meta VALUES (?, ?)", [key, value]);
   }
 
   #walFrames(): number {

@@ -12,6 +12,24 @@ export const OBJECT_NAME_BYTES_MAX = 256;
 export const OBJECT_BODY_BYTES_MAX = 1024 * 1024;
 
 /**
+ * Client sessions in one file. One more takes the place of the least recently used. These and the two below decide results,
+ * so they are the same on all nodes for ever.
+ */
+export const SESSIONS_MAX = 4096;
+/** From the last use of a session, in the time of the log: a box that was cut off for a day can still repeat itself. */
+export const SESSION_TTL_MS = 24 * 3_600_000;
+/** A session's last answer beyond this is not kept. */
+export const SESSION_ANSWER_BYTES_MAX = 4096;
+
+/** Changes of objects that can be read again; beyond either of these the oldest go. They decide what is kept on all nodes. */
+export const HISTORY_EVENTS_MAX = 10_000;
+export const HISTORY_BYTES_MAX = 16 * 1024 * 1024;
+/** Objects or events in one answer. */
+export const OBJECTS_READ_MAX = 10_000;
+/** Bytes of bodies in one answer: more than one body may have. */
+export const OBJECTS_READ_BYTES_MAX = 4 * 1024 * 1024;
+
+/**
  * The longest text, blob or row. SQLite's own limit is 1 GB, which a small box does not have: one statement
  * could then end every replica. The same on all nodes for ever: it decides results.
  */

@@ -1,3 +1,4 @@
+import { entryBytes } from "./slice-entries.ts";
 import type { StoreEntry } from "./types.ts";
 
 /**
@@ -5,36 +6,48 @@ import type { StoreEntry } from "./types.ts";
  * whole buffer under it along, and that of an entry may be a segment of the log.)
  */
 export interface PackedEntries {
-  /** Index, term, and length of the command (-1 for null) of each entry. */
+  /** Index, term, and length of the command and of the configuration (-1 for none) of each entry. */
   readonly positions: Float64Array<ArrayBuffer>;
-  /** The commands, one after another. */
-  readonly commands: Uint8Array<ArrayBuffer>;
+  /** The command and the configuration of each entry, one after another. */
+  readonly contents: Uint8Array<ArrayBuffer>;
 }
 
-const FIELDS = 3;
+const FIELDS = 4;
+const NONE = -1;
 
 export function packEntries(entries: readonly StoreEntry[]): PackedEntries {
   const positions = new Float64Array(entries.length * FIELDS);
-  const commands = new Uint8Array(entries.reduce((sum, { command }) => sum + (command?.byteLength ?? 0), 0));
+  const contents = new Uint8Array(entryBytes(entries));
   let end = 0;
-  for (const [nth, { index, term, command }] of entries.entries()) {
-    positions.set([index, term, command?.byteLength ?? -1], nth * FIELDS);
-    if (command === null) continue;
-    commands.set(command, end);
-    end += command.byteLength;
+  for (const [nth, { index, term, command, configuration }] of entries.entries()) {
+    const lengths = [command?.byteLength ?? NONE, configuration?.byteLength ?? NONE];
+    positions.set([index, term, ...lengths], nth * FIELDS);
+    for (const part of [command, configuration]) {
+      if (part === null || part === undefined) continue;
+      contents.set(part, end);
+      end += part.byteLength;
+    }
   }
-  return { positions, commands };
+  return { positions, contents };
 }
 
 export function* unpackEntries({
   positions,
-  commands,
+  contents,
 }: PackedEntries): Generator<StoreEntry, void, undefined> {
   let start = 0;
-  for (let at = 0; at < positions.length; at += FIELDS) {
-    const [index = 0, term = 0, length = -1] = positions.subarray(at, at + FIELDS);
-    const end = start + Math.max(length, 0);
-    yield { index, term, command: length < 0 ? null : commands.subarray(start, end) };
+  const take = (length: number) => {
+    const end = start + length;
+    const part = contents.subarray(start, end);
     start = end;
+    return part;
+  };
+  for (let at = 0; at < positions.length; at += FIELDS) {
+    const [index = 0, term = 0, ofCommand = NONE, ofConfiguration = NONE] = positions.subarray(
+      at,
+      at + FIELDS,
+    );
+    const command = ofCommand === NONE ? null : take(ofCommand);
+    yield { index, term, command, ...(ofConfiguration !== NONE && { configuration: take(ofConfiguration) }) };
   }
 }

@@ -6,7 +6,7 @@ import type { Question } from "./worker-protocol.ts";
 /** It was running when its time had passed. */
 export function ranTooLong({ kind }: Question, timeoutMs: number): TrivetError {
   const limit = `${Math.round(timeoutMs)} ms`;
-  return kind === "query"
+  return kind !== "rehearse"
     ? new TrivetError(
         "query-timeout",
         `The query ran for longer than its ${limit} and was ended. Make it cheaper, or give it more time.`,
@@ -20,7 +20,7 @@ export function ranTooLong({ kind }: Question, timeoutMs: number): TrivetError {
 /** It had not begun when its time had passed. */
 export function waitedTooLong({ kind }: Question, timeoutMs: number): TrivetError {
   const limit = `${Math.round(timeoutMs)} ms`;
-  return kind === "query"
+  return kind !== "rehearse"
     ? new TrivetError(
         "query-timeout",
         `The query waited its ${limit} behind other work. Try again, or give it more time.`,
@@ -34,7 +34,7 @@ export function waitedTooLong({ kind }: Question, timeoutMs: number): TrivetErro
 /** It was running when writes had waited for `patienceMs` behind it. */
 export function heldUpWrites({ kind }: Question, patienceMs: number): TrivetError {
   const reason = `was ended because other writes had waited ${patienceMs} ms for it`;
-  return kind === "query"
+  return kind !== "rehearse"
     ? new TrivetError("query-timeout", `The query ${reason}. Make it cheaper, or ask when less is written.`)
     : new TrivetError(
         "too-expensive",
@@ -44,7 +44,7 @@ export function heldUpWrites({ kind }: Question, patienceMs: number): TrivetErro
 
 /** SQLite, or its thread, could not carry it out. */
 export function couldNotRun({ kind }: Question, reason: string): TrivetError {
-  const subject = kind === "query" ? "query" : "write, which was tried out first,";
+  const subject = kind !== "rehearse" ? "query" : "write, which was tried out first,";
   return new TrivetError(
     "query-failed",
     `The ${subject} could not be carried out: ${reason}. Make it cheaper, or look at this node's memory and disk.`,

@@ -13,10 +13,6 @@ export class ResultBudget {
     this.#limits = limits;
   }
 
-  get spentBytes(): number {
-    return this.#bytes;
-  }
-
   get isExceeded(): boolean {
     return this.#rows > this.#limits.rows || this.#bytes > this.#limits.bytes;
   }

@@ -7,7 +7,7 @@ export function sliceEntries(entries: readonly StoreEntry[]): readonly (readonly
   let slice: StoreEntry[] = [];
   let bytes = 0;
   for (const entry of entries) {
-    const size = entry.command?.byteLength ?? 0;
+    const size = entryBytes([entry]);
     if (slice.length > 0 && (slice.length === SLICE_ENTRIES_MAX || bytes + size > SLICE_BYTES_MAX)) {
       slices.push(slice);
       slice = [];
@@ -20,7 +20,11 @@ export function sliceEntries(entries: readonly StoreEntry[]): readonly (readonly
   return slices;
 }
 
-/** Bytes of their commands together. */
-export function commandBytes(entries: readonly StoreEntry[]): number {
-  return entries.reduce((sum, { command }) => sum + (command?.byteLength ?? 0), 0);
+/** Bytes of their commands and configurations together. */
+export function entryBytes(entries: readonly StoreEntry[]): number {
+  let bytes = 0;
+  for (const { command, configuration } of entries) {
+    bytes += (command?.byteLength ?? 0) + (configuration?.byteLength ?? 0);
+  }
+  return bytes;
 }

@@ -5,19 +5,24 @@ import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import { APPLY_BYTES_MAX, APPLY_ENTRIES_MAX, QUERIES_MAX } from "./limits.ts";
+import { createObjectReads } from "./object-reads.ts";
 import { planQuery } from "./query-plan.ts";
-import { commandBytes, sliceEntries } from "./slice-entries.ts";
+import { entryBytes, sliceEntries } from "./slice-entries.ts";
 import { checkStatement, checkStatements } from "./sql-check.ts";
+import type { ObjectEventListener } from "./store-view.ts";
 import { openStoreWorker, type StoreWorkerProxy } from "./store-worker-proxy.ts";
 import type {
   CommandResult,
   LogPosition,
+  ObjectReads,
   RehearsalOptions,
+  ResultDigest,
   SqlStatement,
   Store,
+  StoredConfiguration,
   StoreEntry,
 } from "./types.ts";
-import type { Question } from "./worker-protocol.ts";
+import type { Answer, Question } from "./worker-protocol.ts";
 
 /** For a rehearsal whose caller has none: what is drawn does not matter, only that it is drawn as for an entry. */
 const SOME_SEED = new Uint8Array(16);
@@ -43,6 +48,7 @@ function defaultWorkerUrl(): URL {
 
 /** The state machine on SQLite: what a caller may ask, within its bounds. The work is done by the worker. */
 class SqliteStore implements Store {
+  readonly objects: ObjectReads;
   readonly #worker: StoreWorkerProxy;
   /** Index of the last entry that was taken. */
   #lastTaken: number;
@@ -53,20 +59,33 @@ class SqliteStore implements Store {
 
   constructor(worker: StoreWorkerProxy) {
     this.#worker = worker;
-    this.#lastTaken = worker.applied.index;
+    this.objects = createObjectReads((question, timeoutMs) => this.#ask(question, timeoutMs));
+    this.#lastTaken = worker.view.applied.index;
   }
 
   get applied(): LogPosition {
-    return this.#worker.applied;
+    return this.#worker.view.applied;
   }
 
   get hasHiddenWork(): boolean {
-    return this.#worker.hasHiddenWork;
+    return this.#worker.view.hasHiddenWork;
+  }
+
+  get configuration(): StoredConfiguration | null {
+    return this.#worker.view.configuration;
+  }
+
+  get digest(): ResultDigest {
+    return this.#worker.view.digest;
+  }
+
+  onObjectEvents(listener: ObjectEventListener): () => void {
+    return this.#worker.view.onObjectEvents(listener);
   }
 
   async apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]> {
     this.#requireOpen();
-    const bytes = commandBytes(entries);
+    const bytes = entryBytes(entries);
     this.#requireRoom(entries.length, bytes);
     for (const { index } of entries) {
       invariant(index === this.#lastTaken + 1, `entry ${index} follows entry ${this.#lastTaken}`);
@@ -90,7 +109,9 @@ class SqliteStore implements Store {
     this.#requireOpen();
     const plan = planQuery(statements);
     if (plan.asked.length === 0) return plan.complete([]);
-    return plan.complete(await this.#ask({ kind: "query", statements: plan.asked }, options.timeoutMs));
+    const answer = await this.#ask({ kind: "query", statements: plan.asked }, options.timeoutMs);
+    invariant(answer.kind === "query", "a query is answered as one");
+    return plan.complete(answer.results);
   }
 
   async rehearse(statements: readonly SqlStatement[], options: RehearsalOptions): Promise<void> {
@@ -114,7 +135,8 @@ class SqliteStore implements Store {
     return this.#closed;
   }
 
-  async #ask(question: Question, timeoutMs: number): Promise<CommandResult> {
+  async #ask(question: Question, timeoutMs: number): Promise<Answer> {
+    this.#requireOpen();
     if (this.#queries >= QUERIES_MAX) {
       throw new TrivetError("store-busy", `${QUERIES_MAX} queries wait already. Try again later.`);
     }

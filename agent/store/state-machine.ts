@@ -1,26 +1,31 @@
 import { join } from "node:path";
 import { invariant } from "../platform/invariant.ts";
 import { decodeCommand } from "./command.ts";
-import {
-  CommandRunner,
-  type ForegoneResults,
-  type RanCommand,
-  TransactionLostError,
-} from "./command-runner.ts";
+import { CommandRunner, type ForegoneResults, TransactionLostError } from "./command-runner.ts";
 import { DatabaseFile } from "./database-file.ts";
+import { combineChains, EMPTY_CHAIN } from "./digest-chain.ts";
 import { findEngineInternals } from "./engine-internals.ts";
+import { GuardedFile } from "./guarded-file.ts";
 import { hasHiddenWork } from "./hidden-work.ts";
 import { COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX, QUERY_MEMORY_MAX, QUERY_RESULT_LIMITS } from "./limits.ts";
+import type { ObjectAnswer, ObjectQuestion } from "./object-question.ts";
+import { NOTHING_RAN, type RanCommand } from "./ran-command.ts";
 import { ResultBudget } from "./result-budget.ts";
 import { runStatement } from "./run-statement.ts";
+import { SESSION_SCHEMA } from "./session-table.ts";
+import { entryBytes } from "./slice-entries.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
+import { STATE_SCHEMA, StateFile } from "./state-file.ts";
 import { toErrorResult } from "./statement-error.ts";
 import type {
+  Command,
   CommandResult,
   LogPosition,
+  ResultDigest,
   SqlCommand,
   SqlStatement,
   StatementResult,
+  StoredConfiguration,
   StoreEntry,
 } from "./types.ts";
 import type { ForegoneResult } from "./worker-protocol.ts";
@@ -37,8 +42,8 @@ const STATE_CACHE_KIB = 512;
  */
 export class StateMachine {
   readonly #wasm: SqliteWasm;
-  readonly #app: DatabaseFile;
-  readonly #state: DatabaseFile;
+  readonly #app: GuardedFile;
+  readonly #state: StateFile;
   readonly #runner: CommandRunner;
   /** Statements whose answer is known, by index of their entry. */
   readonly #foregone = new Map<number, Map<number, ForegoneResult["result"]>>();
@@ -54,11 +59,13 @@ export class StateMachine {
     this.#wasm = wasm;
     const internals = findEngineInternals(wasm);
     const path = (name: string) => join(options.directory, name);
-    this.#app = new DatabaseFile(wasm, internals, { path: path("app.db"), cacheKib: APP_CACHE_KIB });
-    this.#state = new DatabaseFile(wasm, internals, { path: path("state.db"), cacheKib: STATE_CACHE_KIB });
-    this.#runner = new CommandRunner(this.#app, internals);
-    this.#applied = earlier(this.#app.committed, this.#state.committed);
-    this.#hasHiddenWork = hasHiddenWork(this.#app);
+    const app = { path: path("app.db"), cacheKib: APP_CACHE_KIB, schema: SESSION_SCHEMA };
+    const state = { path: path("state.db"), cacheKib: STATE_CACHE_KIB, schema: STATE_SCHEMA };
+    this.#app = new GuardedFile(new DatabaseFile(wasm, internals, app));
+    this.#state = new StateFile(new DatabaseFile(wasm, internals, state));
+    this.#runner = new CommandRunner(this.#app.file, internals);
+    this.#applied = earlier(this.#app.file.committed, this.#state.file.committed);
+    this.#hasHiddenWork = hasHiddenWork(this.#app.file);
     for (const { index, statement, result } of options.foregone) {
       const ofEntry = this.#foregone.get(index) ?? new Map<number, ForegoneResult["result"]>();
       this.#foregone.set(index, ofEntry.set(statement, result));
@@ -68,6 +75,20 @@ export class StateMachine {
   /** The last entry applied to both files. */
   get applied(): LogPosition {
     return this.#applied;
+  }
+
+  /** See `Store.configuration`. */
+  get configuration(): StoredConfiguration | null {
+    return this.#state.configuration;
+  }
+
+  /** See `Store.digest`. */
+  get digest(): ResultDigest {
+    const files = [this.#app.file, this.#state.file];
+    const { index } = this.#applied;
+    const areLevel = files.every(({ committed }) => committed.index <= index);
+    const [app = EMPTY_CHAIN, state = EMPTY_CHAIN] = areLevel ? files.map(({ digest }) => digest.hash) : [];
+    return { index: areLevel ? index : 0, hash: combineChains(app, state) };
   }
 
   /** See `Store.hasHiddenWork`. */
@@ -98,18 +119,25 @@ export class StateMachine {
       entry.index === this.#applied.index + 1,
       `entry ${entry.index} applied after ${this.#applied.index}`,
     );
-    const isInApp = entry.index <= this.#app.committed.index;
-    const ran = entry.command === null || isInApp ? NOTHING_RAN : this.#run(entry.index, entry.command);
-    if (this.#runner.hasChangedSchema) this.#hasHiddenWork = hasHiddenWork(this.#app);
+    const ran = entry.command === null ? NOTHING_RAN : this.#run(entry.index, decodeCommand(entry.command));
+    if (entry.configuration !== undefined) {
+      this.#state.saveConfiguration(entry.index, entry.configuration);
+    }
+    if (this.#runner.hasChangedSchema) this.#hasHiddenWork = hasHiddenWork(this.#app.file);
     this.#applied = { index: entry.index, term: entry.term };
     this.#uncommittedEntries += 1;
-    this.#uncommittedBytes += entry.command?.byteLength ?? 0;
+    this.#uncommittedBytes += entryBytes([entry]);
     return ran;
   }
 
   /** Statements that have been found to be read-only. Errors are results, but a result too large is thrown. */
   query(statements: readonly SqlStatement[]): CommandResult {
     return this.#withinMemory(() => this.#query(statements));
+  }
+
+  /** Of the objects as they are after everything that was applied. */
+  answer(question: ObjectQuestion): ObjectAnswer {
+    return this.#withinMemory(() => this.#state.answer(question, this.#applied.index));
   }
 
   /**
@@ -119,13 +147,13 @@ export class StateMachine {
    * this object is of no use any more.
    */
   rehearse(command: SqlCommand): void {
-    invariant(!this.#app.connection.inTransaction, "a rehearsal has a transaction of its own");
+    invariant(!this.#app.file.connection.inTransaction, "a rehearsal has a transaction of its own");
     this.#withinMemory(() => this.#rehearse(command));
   }
 
   /** Ends the SQLite transactions. Not durable before `checkpoint`. */
   commit(): void {
-    for (const file of [this.#state, this.#app]) {
+    for (const { file } of [this.#state, this.#app]) {
       if (file.committed.index < this.#applied.index) file.commit(this.#applied);
     }
     this.#uncommittedEntries = 0;
@@ -136,16 +164,16 @@ export class StateMachine {
   /** Commits, and makes it durable in both files. */
   checkpoint(): LogPosition {
     this.commit();
-    this.#state.checkpoint();
-    this.#app.checkpoint();
-    return earlier(this.#app.committed, this.#state.committed);
+    this.#state.file.checkpoint();
+    this.#app.file.checkpoint();
+    return earlier(this.#app.file.committed, this.#state.file.committed);
   }
 
   /** Commits and closes the files. */
   close(): void {
     this.checkpoint();
-    this.#state.close();
-    this.#app.close();
+    this.#state.file.close();
+    this.#app.file.close();
   }
 
   #withinMemory<Answer>(ask: () => Answer): Answer {
@@ -161,7 +189,7 @@ export class StateMachine {
   #rehearse(command: SqlCommand): void {
     const foregone = new Map<number, StatementResult>();
     for (let isDone = false; !isDone; ) {
-      this.#app.begin();
+      this.#app.file.begin();
       try {
         this.#runner.run(command, foregone);
         isDone = true;
@@ -169,37 +197,50 @@ export class StateMachine {
         if (!(error instanceof TransactionLostError)) throw error;
         foregone.set(error.statement, error.result);
       }
-      if (this.#app.connection.inTransaction) this.#app.run("ROLLBACK");
+      if (this.#app.file.connection.inTransaction) this.#app.file.run("ROLLBACK");
       if (this.#runner.hasChangedSchema) this.#runner.reloadSchema();
     }
   }
 
   #query(statements: readonly SqlStatement[]): CommandResult {
+    const { connection } = this.#app.file;
+    const isInTransaction = connection.inTransaction;
     const budget = new ResultBudget(QUERY_RESULT_LIMITS);
     const results = statements.map((statement) => {
       try {
-        return runStatement(this.#app, statement, budget).result;
+        return runStatement(this.#app.file, statement, budget).result;
       } catch (error) {
         if (budget.isExceeded) throw error;
         return toErrorResult(error);
       }
     });
     invariant(
-      this.#app.connection.inTransaction || !this.hasUncommitted,
+      connection.inTransaction === isInTransaction,
       "a query has ended the transaction of the applied entries",
     );
     return results;
   }
 
-  #run(index: number, bytes: Uint8Array): RanCommand {
-    const command = decodeCommand(bytes);
-    invariant(command.kind === "sql", "nothing else is proposed");
-    this.#app.begin();
-    return this.#runner.run(command, this.#foregone.get(index) ?? NONE_FOREGONE);
+  #run(index: number, command: Command): RanCommand {
+    switch (command.kind) {
+      case "sql":
+        return this.#app.has(index) ? NOTHING_RAN : this.#runSql(index, command);
+      case "open-session": {
+        const files = [this.#app, this.#state].filter((file) => !file.has(index));
+        return files.reduce((_, file) => file.openSession(index, command.timeMs), NOTHING_RAN);
+      }
+      case "objects":
+        return this.#state.write(index, command);
+    }
+  }
+
+  #runSql(index: number, command: SqlCommand): RanCommand {
+    return this.#app.carryOut(index, command, () => ({
+      results: this.#runner.run(command, this.#foregone.get(index) ?? NONE_FOREGONE),
+    }));
   }
 }
 
-const NOTHING_RAN: RanCommand = { results: [], bytes: 0 };
 const NONE_FOREGONE: ForegoneResults = new Map();
 
 function earlier(a: LogPosition, b: LogPosition): LogPosition {

@@ -2,7 +2,7 @@ import type { Timer } from "../platform/clock.ts";
 import { packEntries } from "./packed-entries.ts";
 import type { CommandResult, LogPosition, StoreEntry } from "./types.ts";
 import type { WorkerLink } from "./worker-link.ts";
-import type { Question } from "./worker-protocol.ts";
+import type { Answer, Question } from "./worker-protocol.ts";
 
 /** Work for the worker, as the proxy keeps it until it is answered. */
 export type StoreJob = ApplyJob | QuestionJob | CheckpointJob | CloseJob;
@@ -22,7 +22,7 @@ export interface ApplyJob extends Settling<readonly CommandResult[]> {
   readonly isReplay: boolean;
 }
 
-export interface QuestionJob extends Settling<CommandResult> {
+export interface QuestionJob extends Settling<Answer> {
   readonly kind: "question";
   readonly question: Question;
   readonly deadline: Timer;
@@ -45,7 +45,7 @@ export function sendJob(link: WorkerLink, id: number, job: StoreJob): void {
   switch (job.kind) {
     case "apply": {
       const entries = packEntries(job.entries.slice(job.results.length));
-      link.send({ kind: "apply", job: id, entries }, [entries.positions.buffer, entries.commands.buffer]);
+      link.send({ kind: "apply", job: id, entries }, [entries.positions.buffer, entries.contents.buffer]);
       break;
     }
     case "question":

@@ -13,10 +13,11 @@ import { couldNotRun, heldUpWrites, ranTooLong, waitedTooLong } from "./question
 import { RestartBudget } from "./restart-budget.ts";
 import { sliceEntries } from "./slice-entries.ts";
 import { type ApplyJob, type QuestionJob, type StoreJob, sendJob } from "./store-jobs.ts";
+import { StoreView } from "./store-view.ts";
 import type { CommandResult, LogPosition, StoreEntry } from "./types.ts";
 import { UncommittedEntries } from "./uncommitted-entries.ts";
 import { WorkerLink } from "./worker-link.ts";
-import type { ForegoneResult, Question, WorkerReport } from "./worker-protocol.ts";
+import type { Answer, ForegoneResult, Question, WorkerReport } from "./worker-protocol.ts";
 
 export interface StoreWorkerProxyOptions {
   readonly directory: string;
@@ -24,6 +25,8 @@ export interface StoreWorkerProxyOptions {
   readonly logger: Logger;
   readonly clock: Clock;
 }
+
+type Report<Kind extends WorkerReport["kind"]> = Extract<WorkerReport, { readonly kind: Kind }>;
 
 interface OpenListener {
   onOpened(): void;
@@ -58,8 +61,7 @@ export class StoreWorkerProxy {
   #isReady = false;
   #hasClosed = false;
   #failure: TrivetError | undefined;
-  #applied: LogPosition | undefined;
-  #hasHiddenWork = true;
+  #view: StoreView | undefined;
   #waiting: StoreJob[] = [];
   /** By number, in order. */
   readonly #inFlight = new Map<number, StoreJob>();
@@ -72,15 +74,10 @@ export class StoreWorkerProxy {
     this.#link = this.#startWorker();
   }
 
-  /** The last entry that was answered; known once the store is open. */
-  get applied(): LogPosition {
-    invariant(this.#applied !== undefined, "the store is not open yet");
-    return this.#applied;
-  }
-
-  /** As of the last report: see `Store.hasHiddenWork`. */
-  get hasHiddenWork(): boolean {
-    return this.#hasHiddenWork;
+  /** What the store is, as of the last entry that was answered; known once the store is open. */
+  get view(): StoreView {
+    invariant(this.#view !== undefined, "the store is not open yet");
+    return this.#view;
   }
 
   async apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]> {
@@ -98,8 +95,8 @@ export class StoreWorkerProxy {
     }
   }
 
-  /** Rejects as `question-error.ts` says; a rehearsal is answered without results. */
-  ask(question: Question, timeoutMs: number): Promise<CommandResult> {
+  /** Rejects as `question-error.ts` says. */
+  ask(question: Question, timeoutMs: number): Promise<Answer> {
     return this.#enqueue((settling) => {
       const deadline = this.#options.clock.setTimer(timeoutMs, () => this.#onDeadline(job, timeoutMs));
       const job: QuestionJob = {
@@ -178,16 +175,14 @@ export class StoreWorkerProxy {
     if (this.#hasClosed) return;
     switch (report.kind) {
       case "opened":
-        this.#hasHiddenWork = report.hasHiddenWork;
-        this.#onOpened(report.applied);
+        this.#onOpened(report);
         break;
       case "applied":
-        this.#hasHiddenWork = report.hasHiddenWork;
-        this.#onApplied(report.job, report.results);
+        this.#onApplied(report);
         break;
       case "answered": {
         const job = this.#take(report.job, "question");
-        settleQuestion(job, () => job.resolve(report.result));
+        settleQuestion(job, () => job.resolve(report.answer));
         break;
       }
       case "declined": {
@@ -220,23 +215,23 @@ export class StoreWorkerProxy {
     this.#pump();
   }
 
-  #onOpened(inFiles: LogPosition): void {
-    if (this.#applied === undefined) {
-      this.#applied = inFiles;
+  #onOpened({ applied, state }: Report<"opened">): void {
+    if (this.#view === undefined) {
+      this.#view = new StoreView(applied, state);
       this.#onFirst.onOpened();
     } else {
-      const entries = this.#uncommitted.between(inFiles.index, this.#applied.index);
+      const entries = this.#uncommitted.between(applied.index, this.#view.applied.index);
       this.#waiting.unshift(...sliceEntries(entries).map(createReplay));
     }
     this.#isReady = true;
   }
 
-  #onApplied(id: number, results: readonly CommandResult[]): void {
+  #onApplied({ job: id, results, events, state }: Report<"applied">): void {
     const job = this.#inFlight.get(id);
     invariant(job?.kind === "apply", `report of entries for job ${id}`);
     job.results.push(...results);
     const last = job.entries[job.results.length - 1];
-    if (last !== undefined && !job.isReplay) this.#applied = { index: last.index, term: last.term };
+    if (last !== undefined && !job.isReplay) this.view.advance(last, state, events);
     if (job.results.length < job.entries.length) return;
     this.#inFlight.delete(id);
     job.resolve(job.results);
@@ -253,7 +248,7 @@ export class StoreWorkerProxy {
   #onCloseDeadline(): void {
     this.#options.logger.log("warn", "the database worker was ended in the middle of its work to close", {
       closeTimeoutMs: CLOSE_TIMEOUT_MS,
-      applied: this.#applied?.index,
+      applied: this.#view?.applied.index,
     });
     this.#hasClosed = true;
     this.#endWorker();
@@ -313,7 +308,7 @@ export class StoreWorkerProxy {
       rejectBroken(job, reason);
       return true;
     }
-    const mayRestart = this.#applied !== undefined && this.#restarts.take(this.#options.clock.nowMs());
+    const mayRestart = this.#view !== undefined && this.#restarts.take(this.#options.clock.nowMs());
     if (!mayRestart) this.#fail(`its worker ended: ${reason}`);
     return mayRestart;
   }

@@ -5,12 +5,14 @@ import { messageOf } from "../platform/trivet-error.ts";
 import { TransactionLostError } from "./command-runner.ts";
 import { COMMIT_DELAY_MS, RESULT_MESSAGE_BYTES_MAX } from "./limits.ts";
 import { unpackEntries } from "./packed-entries.ts";
+import type { RanCommand } from "./ran-command.ts";
 import { loadSqliteWasm } from "./sqlite-wasm.ts";
 import { StateMachine } from "./state-machine.ts";
 import { StatementError } from "./statement-error.ts";
-import type { CommandResult } from "./types.ts";
 import { useUtc } from "./utc.ts";
 import {
+  type Answer,
+  type StoreState,
   WorkerControl,
   type WorkerOptions,
   type WorkerReport,
@@ -39,7 +41,7 @@ class StoreWorker {
     this.#report({
       kind: "opened",
       applied: this.#machine.applied,
-      hasHiddenWork: this.#machine.hasHiddenWork,
+      state: this.#stateOfMachine(),
     });
     this.#port.on("message", (request: WorkerRequest) => this.#handle(request));
   }
@@ -62,15 +64,23 @@ class StoreWorker {
         this.#apply(request);
         break;
       case "query":
-        this.#answer(request.job, () => this.#machine.query(request.statements));
+        this.#answer(request.job, () => ({
+          kind: "query",
+          results: this.#machine.query(request.statements),
+        }));
         break;
       case "rehearse":
         // First, so that what is rolled back is the rehearsal's and nothing else.
         this.#commit();
         this.#answer(request.job, () => {
           this.#machine.rehearse(request.command);
-          return [];
+          return { kind: "rehearse" };
         });
+        break;
+      case "get-object":
+      case "list-objects":
+      case "object-history":
+        this.#answer(request.job, () => this.#machine.answer(request));
         break;
       case "checkpoint": {
         const position = this.#machine.checkpoint();
@@ -87,34 +97,45 @@ class StoreWorker {
   }
 
   #apply({ job, entries }: Extract<WorkerRequest, { readonly kind: "apply" }>): void {
-    let results: CommandResult[] = [];
+    let ran: RanCommand[] = [];
     let bytes = 0;
     for (const entry of unpackEntries(entries)) {
-      const ran = this.#machine.apply(entry);
-      results.push(ran.results);
-      bytes += ran.bytes;
+      const one = this.#machine.apply(entry);
+      ran.push(one);
+      bytes += one.bytes;
       if (!this.#machine.shouldCommit && bytes < RESULT_MESSAGE_BYTES_MAX) continue;
-      this.#reportApplied(job, results);
-      results = [];
+      this.#reportApplied(job, ran);
+      ran = [];
       bytes = 0;
       if (this.#machine.shouldCommit) this.#commit();
     }
-    if (results.length > 0) this.#reportApplied(job, results);
+    if (ran.length > 0) this.#reportApplied(job, ran);
     if (!this.#machine.hasUncommitted) return;
     this.#commitTimer ??= setTimeout(() => this.#commitInTime(), COMMIT_DELAY_MS);
   }
 
-  #reportApplied(job: number, results: readonly CommandResult[]): void {
-    this.#report({ kind: "applied", job, results, hasHiddenWork: this.#machine.hasHiddenWork });
+  #reportApplied(job: number, ran: readonly RanCommand[]): void {
+    this.#report({
+      kind: "applied",
+      job,
+      results: ran.map(({ results }) => results),
+      events: ran.flatMap(({ events }) => events),
+      state: this.#stateOfMachine(),
+    });
   }
 
-  #answer(job: number, ask: () => CommandResult): void {
+  #stateOfMachine(): StoreState {
+    const { hasHiddenWork, digest, configuration } = this.#machine;
+    return { hasHiddenWork, digest, configuration };
+  }
+
+  #answer(job: number, ask: () => Answer): void {
     if (this.#control.isCancelled(job)) {
       this.#report({ kind: "declined", job, code: "query-timeout", message: "It waited too long." });
       return;
     }
     try {
-      this.#report({ kind: "answered", job, result: ask() });
+      this.#report({ kind: "answered", job, answer: ask() });
     } catch (error) {
       if (error instanceof StatementError) {
         this.#report({ kind: "declined", job, code: error.code, message: error.message });

@@ -151,7 +151,7 @@ export interface RehearsalOptions {
  * code `store-failed` means that the environment failed (disk, memory): nothing after it may be applied, the
  * agent must stop.
  */
-export interface Store {
+export interface Store extends ReplicatedState, ObjectStore {
   /** The last entry that has been applied. */
   readonly applied: LogPosition;
   /**
@@ -204,7 +204,7 @@ export interface StoredConfiguration {
   readonly bytes: Uint8Array;
 }
 
-/** Joins `Store`: what it keeps besides the user's data. */
+/** A part of `Store`: what it keeps besides the user's data. */
 export interface ReplicatedState {
   /** Of the last entry that had one; null if none had. */
   readonly configuration: StoredConfiguration | null;
@@ -215,7 +215,7 @@ export interface ReplicatedState {
   readonly digest: ResultDigest;
 }
 
-/** Joins `Store`: the cluster's objects. */
+/** A part of `Store`: the cluster's objects. */
 export interface ObjectStore {
   readonly objects: ObjectReads;
   /**
@@ -234,7 +234,7 @@ export interface ObjectList {
   readonly isComplete: boolean;
 }
 
-export interface ObjectHistory {
+export interface ObjectHistoryPage {
   readonly revision: number;
   /** Oldest first. Events of one revision stay together, so that the last one's revision is where to go on. */
   readonly events: readonly ObjectEvent[];
@@ -264,7 +264,7 @@ export interface ObjectReads {
   history(
     afterRevision: number,
     options: { readonly limit: number; readonly timeoutMs: number },
-  ): Promise<ObjectHistory>;
+  ): Promise<ObjectHistoryPage>;
 }
 
 export const SNAPSHOT_FILES = ["app.db", "state.db"] as const;

@@ -1,12 +1,36 @@
 import { JOBS_IN_FLIGHT_MAX } from "./limits.ts";
+import type { ObjectAnswer, ObjectQuestion } from "./object-question.ts";
 import type { PackedEntries } from "./packed-entries.ts";
-import type { CommandResult, LogPosition, SqlCommand, SqlStatement, StatementResult } from "./types.ts";
+import type {
+  CommandResult,
+  LogPosition,
+  ObjectEvent,
+  ResultDigest,
+  SqlCommand,
+  SqlStatement,
+  StatementResult,
+  StoredConfiguration,
+} from "./types.ts";
 
 /** What is asked of the database and leaves nothing in it, so that it may be cut and forgotten. */
 export type Question =
+  | ObjectQuestion
   | { readonly kind: "query"; readonly statements: readonly SqlStatement[] }
-  /** Carried out as an entry would be, and undone. Answered without results. */
+  /** Carried out as an entry would be, and undone. */
   | { readonly kind: "rehearse"; readonly command: SqlCommand };
+
+/** Its `kind` is that of the question. */
+export type Answer =
+  | ObjectAnswer
+  | { readonly kind: "query"; readonly results: CommandResult }
+  | { readonly kind: "rehearse" };
+
+/** What the store says of itself, as of the last entry of the report that brings it. */
+export interface StoreState {
+  readonly hasHiddenWork: boolean;
+  readonly digest: ResultDigest;
+  readonly configuration: StoredConfiguration | null;
+}
 
 /**
  * What the store's proxy (main thread) and its worker say to each other. Jobs have consecutive numbers from 1, are
@@ -20,15 +44,16 @@ export type WorkerRequest =
 
 export type WorkerReport =
   /** Both files are open; `applied` stands in both. */
-  | { readonly kind: "opened"; readonly applied: LogPosition; readonly hasHiddenWork: boolean }
+  | { readonly kind: "opened"; readonly applied: LogPosition; readonly state: StoreState }
   /** The next entries of the job; a job may have several of these. They go out before a commit that has them. */
   | {
       readonly kind: "applied";
       readonly job: number;
       readonly results: readonly CommandResult[];
-      readonly hasHiddenWork: boolean;
+      readonly events: readonly ObjectEvent[];
+      readonly state: StoreState;
     }
-  | { readonly kind: "answered"; readonly job: number; readonly result: CommandResult }
+  | { readonly kind: "answered"; readonly job: number; readonly answer: Answer }
   /** The question was not carried out: it asked for too much, or was cancelled. */
   | { readonly kind: "declined"; readonly job: number; readonly code: string; readonly message: string }
   /** Both files have committed everything up to `index`: it need not be kept for a new worker. */

@@ -1,0 +1,116 @@
+import type { DatabaseFile } from "./database-file.ts";
+import { HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, OBJECTS_READ_BYTES_MAX, OBJECTS_READ_MAX } from "./limits.ts";
+import { AFTER_OBJECT_COLUMNS, OBJECT_COLUMNS, readObject } from "./object-row.ts";
+import type { PreparedStatement } from "./prepared-statement.ts";
+import type { ObjectEvent } from "./types.ts";
+
+export const HISTORY_SCHEMA = [
+  "CREATE TABLE IF NOT EXISTS _trivet_history (revision INTEGER, nth INTEGER, is_delete INTEGER NOT NULL, kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, uid TEXT NOT NULL, created INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (revision, nth)) STRICT, WITHOUT ROWID",
+] as const;
+
+const COMPACTED = "compacted_revision";
+
+/**
+ * The changes of objects, oldest first, so that a watcher that was away can go on where it was. Bounded: the oldest
+ * revisions go, as a command tells or as the bounds ask, and whole ones only.
+ */
+export class ObjectHistory {
+  readonly #file: DatabaseFile;
+  #compacted: number;
+  #events = 0;
+  #bytes = 0;
+
+  constructor(file: DatabaseFile) {
+    this.#file = file;
+    this.#compacted = Number(file.readMeta(COMPACTED) ?? 0);
+    file.read("SELECT count(*), ifnull(sum(length(body)), 0) FROM _trivet_history", [], (row) => {
+      this.#events = Number(row.readColumn(0));
+      this.#bytes = Number(row.readColumn(1));
+      return false;
+    });
+  }
+
+  /** Changes up to this one are gone. */
+  get compactedRevision(): number {
+    return this.#compacted;
+  }
+
+  /** The changes of one entry, the newest. */
+  append(events: readonly ObjectEvent[]): void {
+    for (const [nth, { revision, type, object }] of events.entries()) {
+      const { kind, namespace, name, uid, createdRevision, body } = object;
+      this.#file.run("INSERT INTO _trivet_history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [
+        ...[revision, nth, type === "delete" ? 1 : 0],
+        ...[kind, namespace, name, uid, createdRevision, body],
+      ]);
+      this.#events += 1;
+      this.#bytes += body.byteLength;
+    }
+    while (this.#events > HISTORY_EVENTS_MAX || this.#bytes > HISTORY_BYTES_MAX) this.#dropOldest();
+  }
+
+  /** Drops everything up to `revision`. */
+  compact(revision: number): void {
+    if (revision <= this.#compacted) return;
+    // mark: store: history compacted by a command
+    this.#drop(revision);
+  }
+
+  /** Those of one revision: none if it is compacted. */
+  at(revision: number): readonly ObjectEvent[] {
+    const events: ObjectEvent[] = [];
+    this.#file.read(`${SELECT} WHERE revision = ? ORDER BY nth`, [revision], (row) => {
+      events.push(readEvent(row));
+      return true;
+    });
+    return events;
+  }
+
+  /**
+   * Those after `revision`, about `limit`: the last revision is not cut. `isComplete` is false if there may be more.
+   */
+  readAfter(
+    revision: number,
+    limit: number,
+  ): { readonly events: readonly ObjectEvent[]; readonly isComplete: boolean } {
+    const events: ObjectEvent[] = [];
+    let bytes = 0;
+    let isComplete = true;
+    this.#file.read(`${SELECT} WHERE revision > ? ORDER BY revision, nth`, [revision], (row) => {
+      const event = readEvent(row);
+      const isFull = events.length >= Math.min(limit, OBJECTS_READ_MAX) || bytes >= OBJECTS_READ_BYTES_MAX;
+      isComplete = !isFull || events.at(-1)?.revision === event.revision;
+      if (!isComplete) return false;
+      events.push(event);
+      bytes += event.object.body.byteLength;
+      return true;
+    });
+    return { events, isComplete };
+  }
+
+  #dropOldest(): void {
+    // mark: store: history dropped at its bound
+    const oldest = this.#file.connection.readValue("SELECT min(revision) FROM _trivet_history");
+    this.#drop(Number(oldest));
+  }
+
+  #drop(revision: number): void {
+    const dropped = "SELECT count(*), ifnull(sum(length(body)), 0) FROM _trivet_history WHERE revision <= ?";
+    this.#file.read(dropped, [revision], (row) => {
+      this.#events -= Number(row.readColumn(0));
+      this.#bytes -= Number(row.readColumn(1));
+      return false;
+    });
+    this.#file.run("DELETE FROM _trivet_history WHERE revision <= ?", [revision]);
+    this.#compacted = revision;
+    this.#file.writeMeta(COMPACTED, revision);
+  }
+}
+
+const SELECT = `SELECT ${OBJECT_COLUMNS}, is_delete FROM _trivet_history`;
+
+function readEvent(row: PreparedStatement): ObjectEvent {
+  const object = readObject(row);
+  const type = row.readColumn(AFTER_OBJECT_COLUMNS) === 1 ? "delete" : "put";
+  return { revision: object.revision, type, object };
+}

@@ -1,0 +1,22 @@
+import { invariant } from "../platform/invariant.ts";
+import type { PreparedStatement } from "./prepared-statement.ts";
+import type { StoredObject } from "./types.ts";
+
+/** What the tables of objects and of their history share, in the order in which `readObject` takes it. */
+export const OBJECT_COLUMNS = "kind, namespace, name, uid, revision, created, body";
+/** Where a query that asks for more finds it. */
+export const AFTER_OBJECT_COLUMNS = 7;
+
+export function readObject(row: PreparedStatement): StoredObject {
+  const body = row.readColumn(6);
+  invariant(body instanceof Uint8Array, "the body of an object is a blob");
+  return {
+    kind: String(row.readColumn(0)),
+    namespace: String(row.readColumn(1)),
+    name: String(row.readColumn(2)),
+    uid: String(row.readColumn(3)),
+    revision: Number(row.readColumn(4)),
+    createdRevision: Number(row.readColumn(5)),
+    body,
+  };
+}

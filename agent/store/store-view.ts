@@ -1,0 +1,49 @@
+import type { LogPosition, ObjectEvent, ResultDigest, StoredConfiguration } from "./types.ts";
+import type { StoreState } from "./worker-protocol.ts";
+
+export type ObjectEventListener = (events: readonly ObjectEvent[]) => void;
+
+/**
+ * The store as the main thread knows it: as of the last entry that was answered, whatever a worker may have applied beyond
+ * or applies again. So nobody hears of an event twice.
+ */
+export class StoreView {
+  #applied: LogPosition;
+  #state: StoreState;
+  readonly #listeners = new Set<ObjectEventListener>();
+
+  constructor(applied: LogPosition, state: StoreState) {
+    this.#applied = applied;
+    this.#state = state;
+  }
+
+  get applied(): LogPosition {
+    return this.#applied;
+  }
+
+  /** See `Store.hasHiddenWork`. */
+  get hasHiddenWork(): boolean {
+    return this.#state.hasHiddenWork;
+  }
+
+  get digest(): ResultDigest {
+    return this.#state.digest;
+  }
+
+  get configuration(): StoredConfiguration | null {
+    return this.#state.configuration;
+  }
+
+  onObjectEvents(listener: ObjectEventListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Entries up to `applied` are answered; `events` are theirs. */
+  advance({ index, term }: LogPosition, state: StoreState, events: readonly ObjectEvent[]): void {
+    this.#applied = { index, term };
+    this.#state = state;
+    if (events.length === 0) return;
+    for (const listener of this.#listeners) listener(events);
+  }
+}
