@@ -43,7 +43,7 @@ async function rehearse(node: StoreNode, next: readonly StoreEntry[]): Promise<v
 }
 
 /** A query at its deadline takes its thread along, with all that SQLite has not committed. */
-async function killWorker(node: StoreNode): Promise<void> {
+export async function killWorker(node: StoreNode): Promise<void> {
   try {
     await node.store.query([ENDLESS], { timeoutMs: 1 });
   } catch (error) {

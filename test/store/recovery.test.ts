@@ -9,7 +9,7 @@ import t from "tap";
 import { systemClock } from "../../agent/platform/clock.ts";
 import { CLOSE_TIMEOUT_MS, QUERIES_MAX, WORKER_RESTARTS_MAX } from "../../agent/store/limits.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
-import { crashEntry } from "./crash-log.ts";
+import { addsRow, crashEntry } from "./crash-log.ts";
 import { ENDLESS, ENDLESS_WRITE, entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
 
 // Every restart starts a thread, and the last test starts processes.
@@ -275,12 +275,23 @@ t.test("a killed process has every entry once, wherever it was killed", async (t
   await store.apply(missing);
   const last = store.applied.index;
   const rows = "SELECT * FROM log ORDER BY rowid";
+  const objects = { kind: "crash", limit: 10, timeoutMs: PATIENT_MS };
   const after = await store.query([statement(rows)], { timeoutMs: PATIENT_MS });
+  const { digest, configuration } = store;
+  const objectsAfter = await store.objects.list(objects);
   await store.close();
 
   const never = await StoreNode.create();
   t.teardown(() => never.remove());
   await never.store.apply(Array.from({ length: last }, (_, nth) => crashEntry(nth + 1)));
   t.same(after, [await never.queryOne(rows)]);
-  t.match(after, [{ values: { length: last - 1 } }]);
+  const added = Array.from({ length: last }, (_, nth) => nth + 1).filter(addsRow);
+  t.match(after, [{ values: { length: added.length } }], "what came twice is there once");
+  t.match(after, [{ values: added.map((index) => [index]) }]);
+  t.same(objectsAfter, await never.store.objects.list(objects));
+  t.equal(objectsAfter.objects.length, 5);
+  t.same(digest, never.store.digest);
+  t.equal(digest.index, last);
+  t.same(configuration, never.store.configuration);
+  t.equal(configuration?.index, last - ((last - 6) % 7));
 });

@@ -6,7 +6,10 @@ import type { Logger } from "../../agent/platform/logger.ts";
 import { encodeCommand } from "../../agent/store/command.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
 import type {
+  Command,
   CommandResult,
+  ObjectWrite,
+  SessionGuard,
   SqlStatement,
   SqlValue,
   StatementResult,
@@ -38,16 +41,42 @@ export function entry(
   index: number,
   statements: readonly (string | SqlStatement)[],
   transaction = false,
+  session: SessionGuard | null = null,
 ): StoreEntry {
-  const command = encodeCommand({
+  return commandEntry(index, {
     kind: "sql",
-    timeMs: 1_700_000_000_000 + 1_234 * index,
-    session: null,
+    timeMs: timeOf(index),
+    session,
     seed: Uint8Array.from({ length: 16 }, (_, at) => (index * 31 + at * 7) & 0xff),
     transaction,
     statements: statements.map((each) => (typeof each === "string" ? statement(each) : each)),
   });
-  return { index, term: 1, command };
+}
+
+export function sessionEntry(index: number): StoreEntry {
+  return commandEntry(index, { kind: "open-session", timeMs: timeOf(index) });
+}
+
+export function objectsEntry(
+  index: number,
+  writes: readonly ObjectWrite[],
+  session: SessionGuard | null = null,
+): StoreEntry {
+  return commandEntry(index, { kind: "objects", timeMs: timeOf(index), session, writes });
+}
+
+/** An entry that changes the membership to what the text says. */
+export function configurationEntry(index: number, text: string): StoreEntry {
+  return { index, term: 1, command: null, configuration: Buffer.from(text) };
+}
+
+export function commandEntry(index: number, command: Command): StoreEntry {
+  return { index, term: 1, command: encodeCommand(command) };
+}
+
+/** Of the leader's clock at an entry. */
+export function timeOf(index: number): number {
+  return 1_700_000_000_000 + 1_234 * index;
 }
 
 /** One entry for each element, from index 1. */
@@ -100,6 +129,12 @@ export class StoreNode {
     const [result = []] = await this.store.apply([
       entry(this.store.applied.index + 1, statements, transaction),
     ]);
+    return result;
+  }
+
+  /** Applies what `create` makes of the next index. */
+  async applyNext(create: (index: number) => StoreEntry): Promise<CommandResult> {
+    const [result = []] = await this.store.apply([create(this.store.applied.index + 1)]);
     return result;
   }
 
