@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { AgentStatus } from "../../agent/membership/agent-status.ts";
+import { type AgentPlace, HERE } from "./agent-place.ts";
 import { until } from "./until.ts";
 
 /** The bundle that `npm run build` made: `dist/` stands beside the folder that the tests are compiled to. */
@@ -30,29 +31,35 @@ export interface Answer {
   readonly results?: readonly QueryResult[];
 }
 
+export interface AgentProcessOptions {
+  readonly name: string;
+  readonly directory: string;
+  readonly http: number;
+  /** Port of its broker; null: it has none. */
+  readonly mqtt: number | null;
+  readonly args: readonly string[];
+  readonly place?: AgentPlace;
+}
+
 /** One real agent: `trivet agent` as a process of its own, with its data and its ports. */
 export class AgentProcess {
   readonly name: string;
   readonly directory: string;
   readonly url: string;
+  readonly #place: AgentPlace;
   readonly #args: readonly string[];
   readonly #lines: string[] = [];
   #child: ChildProcess | null = null;
 
-  constructor(options: {
-    readonly name: string;
-    readonly directory: string;
-    readonly http: number;
-    readonly mqtt: number;
-    readonly args: readonly string[];
-  }) {
-    const { name, directory, http, mqtt, args } = options;
+  constructor(options: AgentProcessOptions) {
+    const { name, directory, http, mqtt, args, place = HERE } = options;
     this.name = name;
     this.directory = directory;
     this.url = `http://127.0.0.1:${http}`;
+    this.#place = place;
     this.#args = [
       ...["--name", name, "--data", directory],
-      ...["--http", `127.0.0.1:${http}`, "--mqtt", `127.0.0.1:${mqtt}`],
+      ...["--http", `127.0.0.1:${http}`, "--mqtt", mqtt === null ? "off" : `${place.address}:${mqtt}`],
       ...args,
     ];
   }
@@ -74,7 +81,8 @@ export class AgentProcess {
   }
 
   start(): void {
-    const child = spawn(process.execPath, [BUNDLE, "agent", ...this.#args], {
+    const [program = "", ...args] = [...this.#place.enter, process.execPath, BUNDLE, "agent", ...this.#args];
+    const child = spawn(program, args, {
       stdio: ["ignore", "ignore", "pipe"],
     });
     this.#child = child;
@@ -114,8 +122,11 @@ export class AgentProcess {
   }
 
   async status(): Promise<AgentStatus> {
-    const response = await fetch(`${this.url}/status`, { signal: AbortSignal.timeout(REQUEST_MS) });
-    return (await response.json()) as AgentStatus;
+    const { body } = await this.#place.request(`${this.url}/status`, {
+      method: "GET",
+      deadlineMs: REQUEST_MS,
+    });
+    return JSON.parse(body) as AgentStatus;
   }
 
   /** Resolves with the first status that `isMet` accepts; a node that does not answer (yet) counts as not met. */
@@ -135,13 +146,9 @@ export class AgentProcess {
   }
 
   async post(path: string, body: string): Promise<Answer> {
-    const response = await fetch(`${this.url}${path}`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body,
-      signal: AbortSignal.timeout(REQUEST_MS),
-    });
-    return { status: response.status, ...((await response.json()) as object) };
+    const request = { method: "POST", body, deadlineMs: REQUEST_MS } as const;
+    const answer = await this.#place.request(`${this.url}${path}`, request);
+    return { status: answer.status, ...(JSON.parse(answer.body) as object) };
   }
 
   /** The rows of a query on this node's own copy. */

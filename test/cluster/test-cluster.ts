@@ -33,6 +33,11 @@ export class TestCluster {
         args: ["--bootstrap-expect", String(size), ...peers.flatMap((peer) => ["--peer", peer]), ...args],
       });
     });
+    return TestCluster.startAll(directory, agents);
+  }
+
+  /** Starts these agents, which own `directory`; resolves when they have a leader that all of them follow. */
+  static async startAll(directory: string, agents: readonly AgentProcess[]): Promise<TestCluster> {
     const cluster = new TestCluster(directory, agents);
     try {
       for (const agent of agents) agent.start();

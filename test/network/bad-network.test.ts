@@ -1,0 +1,154 @@
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { t } from "tap";
+import type { AgentStatus } from "../../agent/membership/agent-status.ts";
+import { AgentProcess } from "../cluster/agent-process.ts";
+import { TestCluster } from "../cluster/test-cluster.ts";
+import { checkKept } from "./check-kept.ts";
+import { HostClient } from "./host-client.ts";
+import { RecordedClients } from "./recorded-clients.ts";
+import { type Faults, VirtualNetwork } from "./virtual-network.ts";
+
+const SIZE = 3;
+const HTTP_PORT = 4001;
+const MQTT_PORT = 1883;
+/** `npm run test:network` asks for more. */
+const LONG_ROUNDS = Number(process.env["TRIVET_NETWORK_ROUNDS"] ?? 0);
+const SEED = Number(process.env["TRIVET_NETWORK_SEED"] ?? 1);
+/** A fault lasts until so many writes have been acknowledged through each node that a quorum can reach. */
+const WRITES_PER_FAULT = 10;
+/** Design 9: a leader cut off by dropped packets. */
+const CUT_OFF_MS_GOAL = 3_000;
+
+interface Trouble {
+  readonly name: string;
+  /** Hosts are numbered. */
+  readonly faults: (leader: number, followers: readonly [number, number]) => Faults;
+  /** The leader cannot keep a quorum: another one has to take its place. */
+  readonly isLeaderOut: boolean;
+  /** Left to the long form. */
+  readonly isLong?: true;
+}
+
+const TROUBLES: readonly Trouble[] = [
+  { name: "20 % of all packets lost", faults: () => ({ lossPercent: 20 }), isLeaderOut: false },
+  {
+    name: "a follower does not hear the leader",
+    faults: (leader, [follower]) => ({ cuts: [[leader, follower]] }),
+    isLeaderOut: false,
+  },
+  {
+    name: "the leader does not hear a follower",
+    faults: (leader, [follower]) => ({ cuts: [[follower, leader]] }),
+    isLeaderOut: false,
+    isLong: true,
+  },
+  {
+    name: "leader and one follower are cut off from one another, the other one sees both",
+    faults: (leader, [follower]) => ({ cuts: bothWays(leader, follower) }),
+    isLeaderOut: false,
+    isLong: true,
+  },
+  {
+    name: "the followers are cut off from one another",
+    faults: (_, [one, other]) => ({ cuts: bothWays(one, other) }),
+    isLeaderOut: false,
+    isLong: true,
+  },
+  {
+    name: "the leader is heard by nobody",
+    faults: (leader, followers) => ({ cuts: followers.map((follower) => [leader, follower]) }),
+    isLeaderOut: true,
+    isLong: true,
+  },
+  {
+    name: "the leader hears nobody",
+    faults: (leader, followers) => ({ cuts: followers.map((follower) => [follower, leader]) }),
+    isLeaderOut: true,
+  },
+  {
+    name: "the leader is cut off",
+    faults: (leader, followers) => ({ cuts: followers.flatMap((follower) => bothWays(leader, follower)) }),
+    isLeaderOut: true,
+  },
+];
+
+const obstacle = await VirtualNetwork.obstacle();
+
+t.test(
+  "three agents on a network that loses packets and cuts links stay linearizable",
+  { skip: obstacle ?? false, timeout: 180_000 + 240_000 * LONG_ROUNDS },
+  async (t) => {
+    const network = await VirtualNetwork.create(SIZE);
+    t.teardown(() => network.remove());
+    const clients = network.hosts.map((host) => new HostClient(host));
+    t.teardown(() => Promise.all(clients.map((client) => client.end())));
+    const directory = await mkdtemp(join(tmpdir(), "trivet-test-"));
+    const peers = network.hosts.map(({ address }) => `mqtt://${address}:${MQTT_PORT}`);
+    const agents = clients.map(
+      (place, nth) =>
+        new AgentProcess({
+          name: `n${nth + 1}`,
+          directory: join(directory, `n${nth + 1}`),
+          http: HTTP_PORT,
+          mqtt: MQTT_PORT,
+          place,
+          args: [
+            ...["--bootstrap-expect", String(SIZE)],
+            ...peers.filter((_, other) => other !== nth).flatMap((peer) => ["--peer", peer]),
+          ],
+        }),
+    );
+    const cluster = await TestCluster.startAll(directory, agents);
+    t.teardown(() => cluster.end());
+    const workload = await RecordedClients.start(cluster, { perAgent: 3, seed: SEED });
+    t.teardown(() => workload.stop());
+
+    const cutOffMs: number[] = [];
+    const plan = Array.from({ length: LONG_ROUNDS }, () => TROUBLES).flat();
+    for (const trouble of plan.length > 0 ? plan : TROUBLES.filter(({ isLong }) => isLong !== true)) {
+      const leader = agents.indexOf(await cluster.untilLed());
+      const [one = 0, other = 0] = agents.map((_, nth) => nth).filter((nth) => nth !== leader);
+      const reached = trouble.isLeaderOut ? agents.filter((_, nth) => nth !== leader) : agents;
+      await network.setFaults(trouble.faults(leader, [one, other]));
+      const startMs = performance.now();
+      const nextMs = (await workload.firstWriteAfter(startMs, reached)) - startMs;
+      await workload.writesThroughEach(reached, WRITES_PER_FAULT, startMs);
+      const heldMs = performance.now() - startMs;
+      await network.setFaults({});
+      const healedMs = performance.now();
+      await cluster.untilLed();
+      const ledMs = performance.now() - healedMs;
+      await Promise.all(agents.map((agent) => agent.untilStatus("all links up", isLinked)));
+      const linkedMs = performance.now() - healedMs;
+      if (trouble.isLeaderOut) cutOffMs.push(nextMs);
+      t.comment(
+        `${trouble.name}: next write acknowledged after ${ms(nextMs)}, ${WRITES_PER_FAULT} through each of ${reached.length} nodes after ${ms(heldMs)}; ` +
+          `healed, one leader for all after ${ms(ledMs)}, all links up after ${ms(linkedMs)}`,
+      );
+    }
+    await checkKept(t, cluster, workload);
+    const worstMs = Math.max(...cutOffMs);
+    t.ok(
+      worstMs < CUT_OFF_MS_GOAL,
+      `a leader that is cut off is replaced: worst of ${cutOffMs.length} ${ms(worstMs)}`,
+    );
+  },
+);
+
+/** A node is linked to the brokers of all others. */
+function isLinked({ links }: AgentStatus): boolean {
+  return links.filter(({ up }) => up).length === SIZE - 1;
+}
+
+function bothWays(one: number, other: number): readonly (readonly [number, number])[] {
+  return [
+    [one, other],
+    [other, one],
+  ];
+}
+
+function ms(value: number): string {
+  return `${value.toFixed(0)} ms`;
+}
