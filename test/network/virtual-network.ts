@@ -1,6 +1,7 @@
 import { execFile, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { promisify } from "node:util";
+import { LEASH } from "../cluster/agent-place.ts";
 import { needPrograms } from "./need-programs.ts";
 
 const run = promisify(execFile);
@@ -15,14 +16,15 @@ export interface Faults {
 /** A machine of its own as far as the network goes. */
 export interface VirtualHost {
   readonly address: string;
-  /** The command that starts another one there. It dies with this process, however that ends. */
+  /** The command that starts another one there, on a leash. */
   readonly enter: readonly string[];
 }
 
 /** The interface of a host. */
 const LINK = "eth0";
 const PREFIX = "trivet-test";
-const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+/** What ends a test process; SIGALRM is how tap tells it that its time is up. */
+const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP", "SIGALRM"] as const;
 
 /**
  * Hosts, each a network namespace, on one bridge: real packets over real interfaces. Needs root, `ip` and `nft`.
@@ -38,12 +40,15 @@ export class VirtualNetwork {
   readonly hosts: readonly VirtualHost[];
   readonly #namespaces: readonly string[];
   readonly #removeNow = (): void => {
-    for (const name of [this.#bridge, ...this.#namespaces]) spawnSync("ip", ["netns", "delete", name]);
+    const names = [this.#bridge, ...this.#namespaces];
+    const input = names.map((name) => `netns delete ${name}\n`).join("");
+    spawnSync("ip", ["-force", "-batch", "-"], { input });
   };
   readonly #removeAndDie = (signal: NodeJS.Signals): void => {
     this.#removeNow();
     this.#forgetHooks();
-    process.kill(process.pid, signal);
+    // Unless somebody else has a hand in it (tap reports what hangs), it ends this process as it would have without us.
+    if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
   };
 
   /** Why there can be none here, with what to do about it; null if there can. */
@@ -81,7 +86,7 @@ export class VirtualNetwork {
     this.#namespaces = numbers.map((number) => nameOf(String(number)));
     this.hosts = this.#namespaces.map((namespace, nth) => ({
       address: addressOf(nth),
-      enter: ["ip", "netns", "exec", namespace, "setpriv", "--pdeathsig", "KILL"],
+      enter: ["ip", "netns", "exec", namespace, ...LEASH],
     }));
     process.once("exit", this.#removeNow);
     for (const signal of SIGNALS) process.once(signal, this.#removeAndDie);
