@@ -1,7 +1,15 @@
 import fc from "fast-check";
 import t from "tap";
+import type { CommandResult, ResultDigest } from "../../agent/store/types.ts";
 import { applyInBatches, INCIDENTS } from "./incidents.ts";
-import { entry, StoreNode } from "./store-node.ts";
+import {
+  configurationEntry,
+  entry,
+  objectsEntry,
+  PATIENT_MS,
+  StoreNode,
+  sessionEntry,
+} from "./store-node.ts";
 
 // Every run starts threads, which takes its time on a busy machine.
 t.setTimeout(120_000);
@@ -38,10 +46,50 @@ const anyStatement = fc.oneof(
   fc.constant("ANALYZE"),
   fc.constant("NONSENSE"),
 );
-const anyCommand = fc.record({
-  statements: fc.array(anyStatement, { minLength: 1, maxLength: 4 }),
-  transaction: fc.boolean(),
+/** Of any of the first sessions, if they are there, and now and then again. */
+const anySession = fc.option(
+  fc.record({ id: fc.integer({ min: 1, max: 4 }), sequence: fc.integer({ min: 1, max: 6 }) }),
+);
+const anySql = fc
+  .record({
+    statements: fc.array(anyStatement, { minLength: 1, maxLength: 4 }),
+    transaction: fc.boolean(),
+    session: anySession,
+  })
+  .map(
+    ({ statements, transaction, session }) =>
+      (index: number) =>
+        entry(index, statements, transaction, session),
+  );
+const anyKey = fc.record({
+  kind: fc.constant("kind"),
+  namespace: fc.constantFrom("", "n"),
+  name: fc.constantFrom("a", "b"),
 });
+const anyRevision = fc.option(fc.nat(6), { freq: 2 });
+const anyWrite = fc.oneof(
+  fc.record({
+    kind: fc.constant("put" as const),
+    key: anyKey,
+    body: fc.uint8Array({ maxLength: 3 }),
+    revision: anyRevision,
+  }),
+  fc.record({ kind: fc.constant("delete" as const), key: anyKey, revision: anyRevision }),
+  fc.record({ kind: fc.constant("compact" as const), revision: fc.nat(30) }),
+);
+const anyObjects = fc
+  .record({ writes: fc.array(anyWrite, { minLength: 1, maxLength: 3 }), session: anySession })
+  .map(
+    ({ writes, session }) =>
+      (index: number) =>
+        objectsEntry(index, writes, session),
+  );
+const anyEntry = fc.oneof(
+  { weight: 6, arbitrary: anySql },
+  { weight: 3, arbitrary: anyObjects },
+  { weight: 1, arbitrary: fc.constant(sessionEntry) },
+  { weight: 1, arbitrary: fc.string().map((text) => (index: number) => configurationEntry(index, text)) },
+);
 const anyBatches = fc.array(fc.tuple(fc.integer({ min: 1, max: 12 }), fc.constantFrom(...INCIDENTS)), {
   maxLength: 5,
 });
@@ -49,19 +97,31 @@ const anyBatches = fc.array(fc.tuple(fc.integer({ min: 1, max: 12 }), fc.constan
 t.test("apply() of any commands is the same for any batches and restarts", async (t) => {
   await fc.assert(
     fc.asyncProperty(
-      fc.array(anyCommand, { minLength: 1, maxLength: 40 }),
+      fc.array(anyEntry, { minLength: 1, maxLength: 40 }),
       anyBatches,
       async (commands, batches) => {
-        const entries = commands.map(({ statements, transaction }, nth) =>
-          entry(nth + 1, statements, transaction),
-        );
+        // A session at the beginning, or few commands would have one.
+        const entries = [sessionEntry, ...commands].map((create, nth) => create(nth + 1));
         const [one, other] = await Promise.all([StoreNode.create(), StoreNode.create()]);
-        const expected = await one.store.apply(entries);
-        t.same(await applyInBatches(other, entries, batches), expected);
+        const expected: CommandResult[] = [];
+        const digests = new Map<number, ResultDigest>();
+        for (const each of entries) {
+          expected.push(...(await one.store.apply([each])));
+          digests.set(each.index, one.store.digest);
+        }
+        const compareDigests = () => t.same(other.store.digest, digests.get(other.store.applied.index));
+        t.same(await applyInBatches(other, entries, batches, compareDigests), expected);
         t.same(await other.dump(), await one.dump());
+        t.same(await objectsOf(other), await objectsOf(one));
+        t.same(other.store.configuration, one.store.configuration);
         await Promise.all([one.remove(), other.remove()]);
       },
     ),
     { numRuns: 12 },
   );
 });
+
+async function objectsOf({ store }: StoreNode): Promise<unknown> {
+  const options = { limit: 100, timeoutMs: PATIENT_MS };
+  return [await store.objects.list({ kind: "kind", ...options }), await store.objects.history(0, options)];
+}

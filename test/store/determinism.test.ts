@@ -75,6 +75,8 @@ t.test("apply() gives the same results and data, however the entries arrive", as
   const reference = await StoreNode.create();
   const expected = await reference.store.apply(LOG);
   const dump = await reference.dump();
+  const { digest } = reference.store;
+  t.equal(digest.index, LOG.length);
   await reference.remove();
 
   const errors = expected.flat().filter((result) => result.kind === "error");
@@ -96,6 +98,7 @@ t.test("apply() gives the same results and data, however the entries arrive", as
       );
       t.same(results, expected);
       t.same(await node.dump(), dump);
+      t.same(node.store.digest, digest);
     });
   }
 });

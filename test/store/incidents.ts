@@ -13,21 +13,24 @@ export const INCIDENTS = [
   "rehearse",
 ] as const satisfies readonly Incident[];
 
-/** Applies `entries` in batches of the given lengths, each followed by its incident. */
+/** Applies `entries` in batches of the given lengths, each followed by `onBatch` and its incident, and then the rest. */
 export async function applyInBatches(
   node: StoreNode,
   entries: readonly StoreEntry[],
   batches: readonly (readonly [length: number, incident: Incident])[],
+  onBatch: () => void = () => undefined,
 ): Promise<CommandResult[]> {
   const results: CommandResult[] = [];
   for (const [length, incident] of batches) {
     results.push(...(await node.store.apply(entries.slice(results.length, results.length + length))));
+    onBatch();
     if (incident === "reopen") await node.reopen();
     if (incident === "checkpoint") await node.store.checkpoint();
     if (incident === "kill") await killWorker(node);
     if (incident === "rehearse") await rehearse(node, entries.slice(results.length, results.length + 3));
   }
   results.push(...(await node.store.apply(entries.slice(results.length))));
+  onBatch();
   return results;
 }
 
