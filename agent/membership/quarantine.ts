@@ -19,7 +19,9 @@ export const DATABASE_DATA = [
   "state.db",
   "state.db-wal",
   "state.db-shm",
-  "snapshot",
+  "snapshot-install.json",
+  "snapshot-app.db",
+  "snapshot-state.db",
 ] as const;
 
 /**

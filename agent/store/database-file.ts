@@ -1,8 +1,9 @@
 import { existsSync, rmdirSync } from "node:fs";
 import { invariant } from "../platform/invariant.ts";
+import { isCheckedAtOpen, requireSound } from "./database-check.ts";
 import { DigestChain } from "./digest-chain.ts";
 import type { EngineInternals } from "./engine-internals.ts";
-import { WAL_FRAMES_MAX } from "./limits.ts";
+import { PINNED_WAL_FRAMES_MAX, WAL_FRAMES_MAX } from "./limits.ts";
 import type { PreparedStatement } from "./prepared-statement.ts";
 import { SqliteConnection } from "./sqlite-connection.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
@@ -13,15 +14,17 @@ import type { LogPosition, SqlValue } from "./types.ts";
 const META_SCHEMA =
   "CREATE TABLE IF NOT EXISTS _trivet_meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID";
 
+/** Must come before the first access, or WAL stays off without a word. */
+const EXCLUSIVE = "PRAGMA locking_mode = EXCLUSIVE";
+
 /**
- * `locking_mode` must come before the first access, or WAL stays off without a word. NORMAL: a commit is not synced,
+ * NORMAL: a commit is not synced,
  * because the Raft log can repeat it; a checkpoint syncs the write-ahead log before and the file after it has copied
  * (SQLite's documentation of PRAGMA synchronous). Checkpoints are ours alone, because SQLite's automatic ones keep
  * their errors to themselves. The write at the end begins the write-ahead log, whose first frame alone draws 8 bytes
  * from SQLite's random generator: no entry may be suspected of it (see `EngineInternals`).
  */
 const SETUP = [
-  "PRAGMA locking_mode = EXCLUSIVE",
   "PRAGMA journal_mode = WAL",
   "PRAGMA synchronous = NORMAL",
   "PRAGMA wal_autocheckpoint = 0",
@@ -48,6 +51,8 @@ export class DatabaseFile {
     return this.#committed;
   }
   #committed: LogPosition;
+  /** While true, no checkpoint changes the file. */
+  isPinned = false;
 
   /**
    * Opens or creates the file. The caller holds the lock of the data directory: a lock left by a process that was
@@ -56,12 +61,20 @@ export class DatabaseFile {
   constructor(
     wasm: SqliteWasm,
     internals: EngineInternals,
-    file: { readonly path: string; readonly cacheKib: number; readonly schema: readonly string[] },
+    file: {
+      readonly path: string;
+      readonly cacheKib: number;
+      readonly schema: readonly string[];
+      readonly mayBeDamaged: boolean;
+    },
   ) {
+    const mustCheck = file.mayBeDamaged && isCheckedAtOpen(file.path);
     const lock = `${file.path}.lock`;
     if (existsSync(lock)) rmdirSync(lock);
     this.connection = new SqliteConnection(wasm, file.path);
     internals.setLimits(this.connection);
+    this.connection.run(EXCLUSIVE);
+    if (mustCheck) requireSound(this.connection);
     for (const sql of [...SETUP, ...file.schema, OPENED]) this.connection.run(sql);
     this.connection.run(`PRAGMA cache_size = ${-file.cacheKib}`);
     invariant(this.connection.readValue("PRAGMA journal_mode") === "wal", `${file.path} is not in WAL mode`);
@@ -90,13 +103,19 @@ export class DatabaseFile {
     );
     this.run("COMMIT");
     this.#committed = position;
-    if (this.#walFrames() > WAL_FRAMES_MAX) this.checkpoint();
+    if (!this.isPinned && this.#walFrames() > WAL_FRAMES_MAX) this.checkpoint();
+  }
+
+  /** True if the write-ahead log has become too long to let the file wait for its next checkpoint. */
+  get hasOutgrownPin(): boolean {
+    return this.isPinned && this.#walFrames() > PINNED_WAL_FRAMES_MAX;
   }
 
   /**
    * Moves what is committed from the write-ahead log into the file, durably. No transaction may be open.
    */
   checkpoint(): void {
+    invariant(!this.isPinned, "the file is pinned: a checkpoint would change it");
     const checkpoint = this.connection.prepare("PRAGMA wal_checkpoint(TRUNCATE)");
     try {
       invariant(checkpoint?.step() === true, "a checkpoint answers with a row");

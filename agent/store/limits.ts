@@ -68,6 +68,15 @@ export const COMMIT_DELAY_MS = 1000;
 
 /** Frames in a write-ahead log after which a commit is followed by a checkpoint: 4 MiB of 4 KiB pages. */
 export const WAL_FRAMES_MAX = 1024;
+/** The same while a snapshot is read, when checkpoints wait: 64 MiB. Then the snapshot is ended. */
+export const PINNED_WAL_FRAMES_MAX = 16_384;
+
+/** A database up to here is checked as a whole when the last process was cut off: some tenths of a second. */
+export const CHECKED_AT_OPEN_BYTES_MAX = 64 * 1024 * 1024;
+/** For the check of a snapshot that was received, whatever its size: it only waits for the disk. */
+export const SNAPSHOT_CHECK_TIMEOUT_MS = 10 * 60_000;
+/** From the moment a snapshot is to take the place of the databases until the thread that has them open is ended anyway. */
+export const REPLACE_PATIENCE_MS = 5_000;
 
 /** Entries and command bytes in one message to the worker. */
 export const SLICE_ENTRIES_MAX = 256;

@@ -1,10 +1,13 @@
+import { pathToFileURL } from "node:url";
 import { PreparedStatement } from "./prepared-statement.ts";
 import { SQLITE_NOMEM, SQLITE_OK, SqliteError } from "./sqlite-error.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
 
+/** From sqlite3.h; the last one asks for extended result codes. */
+const OPEN_READONLY = 0x1;
 const OPEN_READWRITE = 0x2;
 const OPEN_CREATE = 0x4;
-/** Extended result codes, from sqlite3.h. */
+const OPEN_URI = 0x40;
 const OPEN_EXRESCODE = 0x02000000;
 /** sqlite3_create_function_v2: UTF-8, and harmless enough for defaults and triggers. */
 const UTF8_INNOCUOUS = 0x1 | 0x200000;
@@ -18,12 +21,15 @@ export class SqliteConnection {
   readonly #out: number;
   #thrownInFunction: unknown;
 
-  constructor(wasm: SqliteWasm, path: string) {
+  /** `read-only`: of a file that nobody writes; takes no lock, leaves nothing beside it and does not look there. */
+  constructor(wasm: SqliteWasm, path: string, mode: "read-write" | "read-only" = "read-write") {
     this.wasm = wasm;
     const { api } = wasm;
     this.#out = api._malloc(8);
-    const name = this.#allocateText(path);
-    const code = api._sqlite3_open_v2(name, this.#out, OPEN_READWRITE | OPEN_CREATE | OPEN_EXRESCODE, 0);
+    const isWritten = mode === "read-write";
+    const name = this.#allocateText(isWritten ? path : `${pathToFileURL(path).href}?immutable=1`);
+    const flags = isWritten ? OPEN_READWRITE | OPEN_CREATE : OPEN_READONLY | OPEN_URI;
+    const code = api._sqlite3_open_v2(name, this.#out, flags | OPEN_EXRESCODE, 0);
     api._free(name);
     this.pointer = wasm.memory().readInt32LE(this.#out);
     if (code !== SQLITE_OK) throw this.error(code);

@@ -21,18 +21,31 @@ export class SqliteError extends Error {
   get isEnvironmental(): boolean {
     return !DETERMINISTIC_CODES.has(this.primaryCode);
   }
+
+  /**
+   * True if the file is not a sound database. A full-text index that disagrees with itself is none of that: the user's
+   * SQL can bring it about, on every node alike.
+   */
+  get isDamage(): boolean {
+    if (this.resultCode === SQLITE_CORRUPT_VTAB) return false;
+    return this.primaryCode === SQLITE_CORRUPT || this.primaryCode === SQLITE_NOTADB;
+  }
 }
 
 export const SQLITE_OK = 0;
 export const SQLITE_ERROR = 1;
 export const SQLITE_NOMEM = 7;
+export const SQLITE_CORRUPT = 11;
 export const SQLITE_FULL = 13;
 export const SQLITE_TOOBIG = 18;
 export const SQLITE_CONSTRAINT = 19;
 export const SQLITE_MISMATCH = 20;
 export const SQLITE_RANGE = 25;
+export const SQLITE_NOTADB = 26;
 export const SQLITE_ROW = 100;
 export const SQLITE_DONE = 101;
+/** Extended. */
+export const SQLITE_CORRUPT_VTAB = 267;
 
 /**
  * An allow-list: a code not known here stops the store, which is safe. SQLITE_FULL is among them because a full

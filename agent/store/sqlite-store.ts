@@ -1,26 +1,37 @@
+import { access } from "node:fs/promises";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Clock } from "../platform/clock.ts";
+import type { Directory } from "../platform/directory.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
-import { TrivetError } from "../platform/trivet-error.ts";
+import { NodeDirectory } from "../platform/node-directory.ts";
+import { messageOf, TrivetError } from "../platform/trivet-error.ts";
+import { createFileChecker, type FileChecker } from "./file-checker.ts";
 import { APPLY_BYTES_MAX, APPLY_ENTRIES_MAX, QUERIES_MAX } from "./limits.ts";
 import { createObjectReads } from "./object-reads.ts";
 import { planQuery } from "./query-plan.ts";
 import { entryBytes, sliceEntries } from "./slice-entries.ts";
+import { SnapshotInstaller } from "./snapshot-installer.ts";
+import { SnapshotSource } from "./snapshot-source.ts";
 import { checkStatement, checkStatements } from "./sql-check.ts";
+import { storeFailed } from "./store-failure.ts";
 import type { ObjectEventListener } from "./store-view.ts";
 import { openStoreWorker, type StoreWorkerProxy } from "./store-worker-proxy.ts";
+import { recoverInstall } from "./swap-databases.ts";
 import type {
   CommandResult,
   LogPosition,
   ObjectReads,
   RehearsalOptions,
   ResultDigest,
+  SnapshotManifest,
+  SnapshotReceiver,
   SqlStatement,
   Store,
   StoredConfiguration,
   StoreEntry,
+  StoreSnapshot,
 } from "./types.ts";
 import type { Answer, Question } from "./worker-protocol.ts";
 
@@ -34,12 +45,44 @@ export interface SqliteStoreOptions {
   readonly clock: Clock;
   /** The worker's entry; by default `store-worker` beside this module, with this module's extension. */
   readonly workerUrl?: URL;
+  /** The same directory as snapshots go through it; by default as it is. */
+  readonly files?: Directory;
 }
 
-/** Opens `app.db` and `state.db` in the directory, or creates them. Rejects with `store-failed`. */
+/**
+ * Opens `app.db` and `state.db` in the directory, or creates them, after an installation that a crash has cut is brought
+ * to its end. Rejects with `store-failed`, or with `store-damaged` if the files are not sound databases.
+ */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
   const { directory, logger, clock, workerUrl = defaultWorkerUrl() } = options;
-  return new SqliteStore(await openStoreWorker({ directory, logger, clock, workerUrl }));
+  const { files, pendingInstall } = await prepare(options);
+  let source: SnapshotSource | undefined;
+  const onPinOutgrown = () => source?.end("too much was written while it was open");
+  const worker = await openStoreWorker({ directory, logger, clock, workerUrl, onPinOutgrown });
+  source = new SnapshotSource(files, worker);
+  return new SqliteStore({
+    worker,
+    files,
+    source,
+    check: createFileChecker(workerUrl, clock),
+    pendingInstall,
+  });
+}
+
+/** What goes before the databases are opened. */
+async function prepare({ directory, files }: SqliteStoreOptions): Promise<{
+  readonly files: Directory;
+  readonly pendingInstall: LogPosition | null;
+}> {
+  try {
+    // Not made here: an empty one in the place of a disk that is not mounted would pass for a new node's.
+    await access(directory);
+    const opened = files ?? (await NodeDirectory.open(directory));
+    return { files: opened, pendingInstall: await recoverInstall(opened) };
+  } catch (error) {
+    if (error instanceof TrivetError) throw error;
+    throw storeFailed("store-failed", `unable to open ${directory}: ${messageOf(error)}`);
+  }
 }
 
 function defaultWorkerUrl(): URL {
@@ -50,6 +93,8 @@ function defaultWorkerUrl(): URL {
 class SqliteStore implements Store {
   readonly objects: ObjectReads;
   readonly #worker: StoreWorkerProxy;
+  readonly #source: SnapshotSource;
+  readonly #installer: SnapshotInstaller;
   /** Index of the last entry that was taken. */
   #lastTaken: number;
   #waitingEntries = 0;
@@ -57,8 +102,22 @@ class SqliteStore implements Store {
   #queries = 0;
   #closed: Promise<void> | undefined;
 
-  constructor(worker: StoreWorkerProxy) {
+  constructor(parts: {
+    readonly worker: StoreWorkerProxy;
+    readonly files: Directory;
+    readonly source: SnapshotSource;
+    readonly check: FileChecker;
+    readonly pendingInstall: LogPosition | null;
+  }) {
+    const { worker, files, source, check, pendingInstall } = parts;
     this.#worker = worker;
+    this.#source = source;
+    this.#installer = new SnapshotInstaller({
+      directory: files,
+      check,
+      pendingInstall,
+      replaceFiles: (swap) => this.#replaceFiles(swap),
+    });
     this.objects = createObjectReads((question, timeoutMs) => this.#ask(question, timeoutMs));
     this.#lastTaken = worker.view.applied.index;
   }
@@ -130,9 +189,35 @@ class SqliteStore implements Store {
     return this.#worker.checkpoint();
   }
 
+  async openSnapshot(): Promise<StoreSnapshot> {
+    this.#requireOpen();
+    return await this.#source.open();
+  }
+
+  async receiveSnapshot(manifest: SnapshotManifest): Promise<SnapshotReceiver> {
+    this.#requireOpen();
+    return await this.#installer.receive(manifest);
+  }
+
+  get pendingInstall(): LogPosition | null {
+    return this.#installer.pendingInstall;
+  }
+
+  async finishInstall(): Promise<void> {
+    this.#requireOpen();
+    await this.#installer.finishInstall();
+  }
+
   close(): Promise<void> {
+    this.#source.end("the store was closed");
     this.#closed ??= this.#worker.close();
     return this.#closed;
+  }
+
+  async #replaceFiles(swap: () => Promise<void>): Promise<void> {
+    this.#requireOpen();
+    this.#source.end("this node got a snapshot itself");
+    this.#lastTaken = await this.#worker.replaceFiles(swap);
   }
 
   async #ask(question: Question, timeoutMs: number): Promise<Answer> {

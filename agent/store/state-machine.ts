@@ -13,6 +13,7 @@ import { NOTHING_RAN, type RanCommand } from "./ran-command.ts";
 import { ResultBudget } from "./result-budget.ts";
 import { runStatement } from "./run-statement.ts";
 import { SESSION_SCHEMA } from "./session-table.ts";
+import type { PinnedState } from "./shared-snapshot.ts";
 import { entryBytes } from "./slice-entries.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
 import { STATE_SCHEMA, StateFile } from "./state-file.ts";
@@ -22,13 +23,14 @@ import type {
   CommandResult,
   LogPosition,
   ResultDigest,
+  SnapshotFileName,
   SqlCommand,
   SqlStatement,
   StatementResult,
   StoredConfiguration,
   StoreEntry,
 } from "./types.ts";
-import type { ForegoneResult } from "./worker-protocol.ts";
+import type { ForegoneResult, WorkerOptions } from "./worker-protocol.ts";
 
 /** Page caches in KiB: the user's data; the cluster's objects, which are few. */
 const APP_CACHE_KIB = 4096;
@@ -49,20 +51,24 @@ export class StateMachine {
   readonly #foregone = new Map<number, Map<number, ForegoneResult["result"]>>();
   #applied: LogPosition;
   #hasHiddenWork: boolean;
+  /** Where both files stand, durably, while nothing may change them. */
+  #pinnedAt: LogPosition | null = null;
   #uncommittedEntries = 0;
   #uncommittedBytes = 0;
 
   constructor(
     wasm: SqliteWasm,
-    options: { readonly directory: string; readonly foregone: readonly ForegoneResult[] },
+    options: Pick<WorkerOptions, "directory" | "foregone" | "isFirst" | "pinnedAt">,
   ) {
     this.#wasm = wasm;
     const internals = findEngineInternals(wasm);
-    const path = (name: string) => join(options.directory, name);
-    const app = { path: path("app.db"), cacheKib: APP_CACHE_KIB, schema: SESSION_SCHEMA };
-    const state = { path: path("state.db"), cacheKib: STATE_CACHE_KIB, schema: STATE_SCHEMA };
-    this.#app = new GuardedFile(new DatabaseFile(wasm, internals, app));
-    this.#state = new StateFile(new DatabaseFile(wasm, internals, state));
+    const open = (name: SnapshotFileName, cacheKib: number, schema: readonly string[]) => {
+      const path = join(options.directory, name);
+      return new DatabaseFile(wasm, internals, { path, cacheKib, schema, mayBeDamaged: options.isFirst });
+    };
+    this.#app = new GuardedFile(open("app.db", APP_CACHE_KIB, SESSION_SCHEMA));
+    this.#state = new StateFile(open("state.db", STATE_CACHE_KIB, STATE_SCHEMA));
+    if (options.pinnedAt !== null) this.#setPin(options.pinnedAt);
     this.#runner = new CommandRunner(this.#app.file, internals);
     this.#applied = earlier(this.#app.file.committed, this.#state.file.committed);
     this.#hasHiddenWork = hasHiddenWork(this.#app.file);
@@ -161,19 +167,42 @@ export class StateMachine {
     if (this.#runner.hasChangedSchema) this.#runner.reloadSchema();
   }
 
-  /** Commits, and makes it durable in both files. */
+  /** Commits, and makes it durable in both files unless they are pinned. The durable position. */
   checkpoint(): LogPosition {
     this.commit();
+    if (this.#pinnedAt !== null) return this.#pinnedAt;
     this.#state.file.checkpoint();
     this.#app.file.checkpoint();
     return earlier(this.#app.file.committed, this.#state.file.committed);
   }
 
+  /** A checkpoint, after which the files stay as they are until `unpin`. */
+  pin(): PinnedState {
+    const position = this.checkpoint();
+    this.#setPin(position);
+    return { position, configuration: this.configuration };
+  }
+
+  unpin(): void {
+    this.#setPin(null);
+  }
+
+  /** True if the files should not stay pinned for much longer. */
+  get hasOutgrownPin(): boolean {
+    return this.#app.file.hasOutgrownPin || this.#state.file.hasOutgrownPin;
+  }
+
   /** Commits and closes the files. */
   close(): void {
+    this.unpin();
     this.checkpoint();
     this.#state.file.close();
     this.#app.file.close();
+  }
+
+  #setPin(position: LogPosition | null): void {
+    this.#pinnedAt = position;
+    for (const { file } of [this.#state, this.#app]) file.isPinned = position !== null;
   }
 
   #withinMemory<Answer>(ask: () => Answer): Answer {

@@ -1,11 +1,12 @@
 import type { Timer } from "../platform/clock.ts";
 import { packEntries } from "./packed-entries.ts";
+import type { PinnedState } from "./shared-snapshot.ts";
 import type { CommandResult, LogPosition, StoreEntry } from "./types.ts";
 import type { WorkerLink } from "./worker-link.ts";
 import type { Answer, Question } from "./worker-protocol.ts";
 
 /** Work for the worker, as the proxy keeps it until it is answered. */
-export type StoreJob = ApplyJob | QuestionJob | CheckpointJob | CloseJob;
+export type StoreJob = ApplyJob | QuestionJob | CheckpointJob | PinJob | UnpinJob | CloseJob;
 
 interface Settling<Answer> {
   readonly resolve: (answer: Answer) => void;
@@ -36,6 +37,14 @@ export interface CheckpointJob extends Settling<LogPosition> {
   readonly kind: "checkpoint";
 }
 
+export interface PinJob extends Settling<PinnedState> {
+  readonly kind: "pin";
+}
+
+export interface UnpinJob extends Settling<void> {
+  readonly kind: "unpin";
+}
+
 export interface CloseJob extends Settling<void> {
   readonly kind: "close";
 }
@@ -53,6 +62,8 @@ export function sendJob(link: WorkerLink, id: number, job: StoreJob): void {
       link.send({ ...job.question, job: id });
       break;
     case "checkpoint":
+    case "pin":
+    case "unpin":
     case "close":
       link.send({ kind: job.kind, job: id });
       break;

@@ -1,17 +1,21 @@
-import type { Clock } from "../platform/clock.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
-import { TrivetError } from "../platform/trivet-error.ts";
+import { messageOf, TrivetError } from "../platform/trivet-error.ts";
 import {
   APPLY_PATIENCE_MS,
   CLOSE_TIMEOUT_MS,
   JOBS_IN_FLIGHT_MAX,
+  REPLACE_PATIENCE_MS,
   WORKER_RESTARTS_MAX,
   WORKER_RESTARTS_WINDOW_MS,
 } from "./limits.ts";
 import { couldNotRun, heldUpWrites, ranTooLong, waitedTooLong } from "./question-error.ts";
+import { rebaseJobs } from "./rebase-jobs.ts";
 import { RestartBudget } from "./restart-budget.ts";
+import type { PinnedState } from "./shared-snapshot.ts";
 import { sliceEntries } from "./slice-entries.ts";
+import { type StoreFailure, storeFailed } from "./store-failure.ts";
 import { type ApplyJob, type QuestionJob, type StoreJob, sendJob } from "./store-jobs.ts";
 import { StoreView } from "./store-view.ts";
 import type { CommandResult, LogPosition, StoreEntry } from "./types.ts";
@@ -24,6 +28,18 @@ export interface StoreWorkerProxyOptions {
   readonly workerUrl: URL;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** So much was written while the files were pinned that `unpin` should come soon. */
+  readonly onPinOutgrown: () => void;
+}
+
+/** Other files take the place of the ones that are open. */
+interface Replacement {
+  /** `draining`: the thread does what it was sent. `swapping`: none has the files open. `opening`: another one does. */
+  stage: "draining" | "swapping" | "opening";
+  readonly swap: () => Promise<void>;
+  readonly patience: Timer;
+  readonly resolve: (lastTaken: number) => void;
+  readonly reject: (error: Error) => void;
 }
 
 type Report<Kind extends WorkerReport["kind"]> = Extract<WorkerReport, { readonly kind: Kind }>;
@@ -56,6 +72,8 @@ export class StoreWorkerProxy {
   });
   readonly #uncommitted = new UncommittedEntries();
   #foregone: readonly ForegoneResult[] = [];
+  #pinnedAt: LogPosition | null = null;
+  #replacement: Replacement | undefined;
   #link: WorkerLink;
   /** False while a thread starts or ends. */
   #isReady = false;
@@ -115,6 +133,34 @@ export class StoreWorkerProxy {
     return this.#enqueue((settling) => ({ kind: "checkpoint", ...settling }));
   }
 
+  /** A checkpoint; from then on the files stay as they are, until `unpin`. */
+  pin(): Promise<PinnedState> {
+    return this.#enqueue((settling) => ({ kind: "pin", ...settling }));
+  }
+
+  /** Does not wait, because nothing depends on when it happens. */
+  unpin(): void {
+    this.#pinnedAt = null;
+    if (this.#failure !== undefined) return;
+    this.#waiting.push({ kind: "unpin", resolve: ignore, reject: ignore });
+    this.#pump();
+  }
+
+  /**
+   * Runs `swap` while no thread has the files open, and goes on with what stands there then: see `rebaseJobs` for the
+   * entries that wait, questions are answered from the new files. Resolves with the index of the last entry that the
+   * files have or that waits. The store fails for good if `swap` rejects. One at a time.
+   */
+  replaceFiles(swap: () => Promise<void>): Promise<number> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    invariant(this.#replacement === undefined, "the files are being replaced already");
+    return new Promise((resolve, reject) => {
+      const patience = this.#options.clock.setTimer(REPLACE_PATIENCE_MS, () => this.#endWorker());
+      this.#replacement = { stage: "draining", swap, patience, resolve, reject };
+      this.#pump();
+    });
+  }
+
   /** After all that waits, but within `CLOSE_TIMEOUT_MS`: then the thread is ended wherever it is. */
   async close(): Promise<void> {
     if (this.#failure !== undefined) return;
@@ -143,7 +189,13 @@ export class StoreWorkerProxy {
     const { directory, workerUrl, clock } = this.#options;
     const link: WorkerLink = new WorkerLink(
       workerUrl,
-      { directory, clock, foregone: this.#foregone },
+      {
+        directory,
+        clock,
+        foregone: this.#foregone,
+        isFirst: this.#view === undefined,
+        pinnedAt: this.#pinnedAt,
+      },
       {
         onReport: (report) => this.#onReport(report),
         onEnd: (reason) => this.#onWorkerEnd(link, reason),
@@ -154,6 +206,11 @@ export class StoreWorkerProxy {
 
   /** Sends as much as may be in flight. */
   #pump(): void {
+    if (this.#replacement !== undefined) {
+      const isDrained = this.#replacement.stage === "draining" && this.#inFlight.size === 0;
+      if (isDrained && this.#isReady) this.#endWorker();
+      return;
+    }
     while (this.#isReady && this.#inFlight.size < JOBS_IN_FLIGHT_MAX) {
       const job = this.#takeNext();
       if (job === undefined) return;
@@ -165,10 +222,10 @@ export class StoreWorkerProxy {
     }
   }
 
-  /** Entries go before questions, which then see more, never less. */
+  /** All else goes before questions, which then see more, never less; but nothing is left behind by the end. */
   #takeNext(): StoreJob | undefined {
-    const apply = this.#waiting.findIndex((job) => job.kind === "apply");
-    return apply > 0 ? this.#waiting.splice(apply, 1)[0] : this.#waiting.shift();
+    const first = this.#waiting.findIndex(({ kind }) => kind !== "question" && kind !== "close");
+    return first > 0 ? this.#waiting.splice(first, 1)[0] : this.#waiting.shift();
   }
 
   #onReport(report: WorkerReport): void {
@@ -197,6 +254,16 @@ export class StoreWorkerProxy {
       case "checkpointed":
         this.#take(report.job, "checkpoint").resolve(report.position);
         break;
+      case "pinned":
+        this.#pinnedAt = report.state.position;
+        this.#take(report.job, "pin").resolve(report.state);
+        break;
+      case "unpinned":
+        this.#take(report.job, "unpin").resolve();
+        break;
+      case "pin-outgrown":
+        this.#options.onPinOutgrown();
+        break;
       case "closed":
         this.#onClosed(report.job);
         break;
@@ -209,21 +276,32 @@ export class StoreWorkerProxy {
         this.#endWorker();
         break;
       case "failed":
-        this.#fail(report.message);
+        this.#fail(report.message, report.isDamage ? "store-damaged" : "store-failed");
         break;
     }
     this.#pump();
   }
 
-  #onOpened({ applied, state }: Report<"opened">): void {
+  #onOpened(report: Report<"opened">): void {
+    const { applied, state } = report;
     if (this.#view === undefined) {
       this.#view = new StoreView(applied, state);
       this.#onFirst.onOpened();
+    } else if (this.#replacement?.stage === "opening") {
+      this.#finishReplacement(this.#replacement, report);
     } else {
       const entries = this.#uncommitted.between(applied.index, this.#view.applied.index);
       this.#waiting.unshift(...sliceEntries(entries).map(createReplay));
     }
     this.#isReady = true;
+  }
+
+  #finishReplacement(replacement: Replacement, { applied, state }: Report<"opened">): void {
+    this.#replacement = undefined;
+    this.view.advance(applied, state, []);
+    const { waiting, lastTaken } = rebaseJobs(this.#waiting, applied);
+    this.#waiting = [...waiting];
+    replacement.resolve(lastTaken);
   }
 
   #onApplied({ job: id, results, events, state }: Report<"applied">): void {
@@ -293,10 +371,31 @@ export class StoreWorkerProxy {
     if (this.#hasClosed) this.#settleClosed();
     if (this.#hasClosed || this.#failure !== undefined) return;
     this.#isReady = false;
-    if (reason !== "" && !this.#mayRestart(link, reason)) return;
+    const isDraining = this.#replacement?.stage === "draining";
+    if (reason !== "" && !isDraining && !this.#mayRestart(link, reason)) return;
     const unanswered = [...this.#inFlight.values()].filter((job) => job.kind !== "apply" || !job.isReplay);
     this.#inFlight.clear();
     this.#waiting = [...unanswered, ...this.#waiting.filter((job) => job.kind !== "apply" || !job.isReplay)];
+    if (this.#replacement !== undefined && isDraining) void this.#swapFiles(this.#replacement);
+    else this.#link = this.#startWorker();
+  }
+
+  /** What the old files lacked is of no use to the new ones. */
+  async #swapFiles(replacement: Replacement): Promise<void> {
+    replacement.stage = "swapping";
+    replacement.patience.cancel();
+    try {
+      await replacement.swap();
+    } catch (error) {
+      // mark: store: a snapshot was cut off while it took the place of the databases
+      this.#fail(`a snapshot could not take its place: ${messageOf(error)}`, "store-failed");
+    }
+    if (this.#hasClosed) this.#settleClosed();
+    if (this.#hasClosed || this.#failure !== undefined) return;
+    this.#uncommitted.clear();
+    this.#foregone = [];
+    this.#pinnedAt = null;
+    replacement.stage = "opening";
     this.#link = this.#startWorker();
   }
 
@@ -309,25 +408,25 @@ export class StoreWorkerProxy {
       return true;
     }
     const mayRestart = this.#view !== undefined && this.#restarts.take(this.#options.clock.nowMs());
-    if (!mayRestart) this.#fail(`its worker ended: ${reason}`);
+    if (!mayRestart) this.#fail(`its worker ended: ${reason}`, "store-failed");
     return mayRestart;
   }
 
   /** For good: every caller, now and later, gets the error. */
-  #fail(reason: string): void {
-    this.#failure = new TrivetError(
-      "store-failed",
-      `The database of this node has failed: ${reason}. Look at its disk and memory, then start the agent again.`,
-    );
-    this.#options.logger.log("error", "the database of this node has failed", { reason });
+  #fail(reason: string, code: StoreFailure): void {
+    this.#failure = storeFailed(code, reason);
+    this.#options.logger.log("error", "the database of this node has failed", { code, reason });
     this.#endWorker();
     this.#onFirst.onFailed(this.#failure);
+    this.#replacement?.reject(this.#failure);
+    if (this.#hasClosed) return;
     for (const job of this.#takeAll()) rejectJob(job, this.#failure);
   }
 
   /** What was cut off to close: the closing itself is done. */
   #settleClosed(): void {
     const error = new TrivetError("store-closed", "The store was closed before it was done with this.");
+    this.#replacement?.reject(error);
     for (const job of this.#takeAll()) {
       if (job.kind === "close") job.resolve();
       else rejectJob(job, error);

@@ -2,10 +2,12 @@ import { setFlagsFromString } from "node:v8";
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { invariant } from "../platform/invariant.ts";
 import { messageOf } from "../platform/trivet-error.ts";
+import { type CheckOptions, checkFiles } from "./check-files.ts";
 import { TransactionLostError } from "./command-runner.ts";
 import { COMMIT_DELAY_MS, RESULT_MESSAGE_BYTES_MAX } from "./limits.ts";
 import { unpackEntries } from "./packed-entries.ts";
 import type { RanCommand } from "./ran-command.ts";
+import { SqliteError } from "./sqlite-error.ts";
 import { loadSqliteWasm } from "./sqlite-wasm.ts";
 import { StateMachine } from "./state-machine.ts";
 import { StatementError } from "./statement-error.ts";
@@ -28,6 +30,8 @@ class StoreWorker {
   readonly #control: WorkerControl;
   readonly #machine: StateMachine;
   #commitTimer: NodeJS.Timeout | undefined;
+  /** That the files have been pinned for too long. */
+  #hasReportedPin = false;
   /** Set by the first failure; from then on nothing is done. */
   #hasStopped = false;
 
@@ -88,6 +92,15 @@ class StoreWorker {
         this.#report({ kind: "checkpointed", job: request.job, position });
         break;
       }
+      case "pin":
+        this.#hasReportedPin = false;
+        this.#report({ kind: "pinned", job: request.job, state: this.#machine.pin() });
+        this.#reportCommitted();
+        break;
+      case "unpin":
+        this.#machine.unpin();
+        this.#report({ kind: "unpinned", job: request.job });
+        break;
       case "close":
         this.#machine.close();
         this.#report({ kind: "closed", job: request.job });
@@ -137,7 +150,10 @@ class StoreWorker {
     try {
       this.#report({ kind: "answered", job, answer: ask() });
     } catch (error) {
-      if (error instanceof StatementError) {
+      if (isDamage(error)) {
+        // mark: store: a query met a damaged page
+        this.#stop(error);
+      } else if (error instanceof StatementError) {
         this.#report({ kind: "declined", job, code: error.code, message: error.message });
       } else {
         this.#hasStopped = true;
@@ -164,6 +180,9 @@ class StoreWorker {
     clearTimeout(this.#commitTimer);
     this.#commitTimer = undefined;
     this.#report({ kind: "committed", index: this.#machine.applied.index });
+    if (this.#hasReportedPin || !this.#machine.hasOutgrownPin) return;
+    this.#hasReportedPin = true;
+    this.#report({ kind: "pin-outgrown" });
   }
 
   #stop(error: unknown): void {
@@ -176,7 +195,7 @@ class StoreWorker {
         foregone: { index: this.#machine.applied.index + 1, statement, result },
       });
     } else {
-      this.#report({ kind: "failed", message: messageOf(error) });
+      this.#report({ kind: "failed", message: messageOf(error), isDamage: isDamage(error) });
     }
   }
 
@@ -185,10 +204,18 @@ class StoreWorker {
   }
 }
 
-async function main(port: MessagePort, options: WorkerOptions): Promise<void> {
+function isDamage(error: unknown): boolean {
+  return error instanceof SqliteError && error.isDamage;
+}
+
+async function main(port: MessagePort, options: WorkerOptions | CheckOptions): Promise<void> {
   // Before the module is compiled: the optimizing compiler would take 30 MB and make nothing faster here.
   setFlagsFromString("--liftoff-only");
   useUtc();
+  if (options.kind === "check") {
+    port.postMessage(checkFiles(await loadSqliteWasm(), options));
+    return;
+  }
   try {
     const machine = new StateMachine(await loadSqliteWasm(), options);
     new StoreWorker(port, new WorkerControl(options.control), machine).start();
@@ -196,6 +223,7 @@ async function main(port: MessagePort, options: WorkerOptions): Promise<void> {
     const report: WorkerReport = {
       kind: "failed",
       message: `the databases cannot be opened: ${messageOf(error)}`,
+      isDamage: isDamage(error),
     };
     port.postMessage(report);
   }

@@ -149,9 +149,9 @@ export interface RehearsalOptions {
 /**
  * The replicated state machine. Entries come in log order without a gap, each once. A rejected promise with
  * code `store-failed` means that the environment failed (disk, memory): nothing after it may be applied, the
- * agent must stop.
+ * agent must stop. So does `store-damaged`, and then the files are not sound databases any more.
  */
-export interface Store extends ReplicatedState, ObjectStore {
+export interface Store extends ReplicatedState, ObjectStore, SnapshotStore {
   /** The last entry that has been applied. */
   readonly applied: LogPosition;
   /**
@@ -182,7 +182,10 @@ export interface Store extends ReplicatedState, ObjectStore {
    * of `checkStatement` for a statement that may not become part of the log.
    */
   rehearse(statements: readonly SqlStatement[], options: RehearsalOptions): Promise<void>;
-  /** Commits what is applied and makes it durable in both files; resolves with the durable position. */
+  /**
+   * Commits what is applied and makes it durable in both files; resolves with the durable position. While a snapshot is
+   * open the files wait, and that position is the snapshot's.
+   */
   checkpoint(): Promise<LogPosition>;
   /**
    * After all that waits: commits, closes the files. What is not done within `CLOSE_TIMEOUT_MS` is ended and rejected
@@ -282,27 +285,48 @@ export interface SnapshotManifest {
   }[];
 }
 
-/** A snapshot to read from. Checkpoints wait while one is open, but not for ever: then reads reject with `snapshot-gone`. */
+/**
+ * A snapshot to read from. While one is open checkpoints wait, but not for ever: when the write-ahead logs have become
+ * too long, when this node installs a snapshot itself, or at `close`, it ends, and reads reject with `snapshot-gone`.
+ */
 export interface StoreSnapshot extends SnapshotManifest {
+  /** Fewer bytes than `length` only where the file ends. Rejects with `snapshot-failed` if the disk does. */
   read(name: SnapshotFileName, offset: number, length: number): Promise<Uint8Array>;
   /** Idempotent. */
   close(): Promise<void>;
 }
 
-/** Takes in a snapshot of another node, in any order of pieces. */
+/** Takes in a snapshot of another node. */
 export interface SnapshotReceiver {
+  /**
+   * In any order, also again; `bytes` must not change until it resolves. Rejects with `snapshot-corrupt` outside of the
+   * file, with `snapshot-failed` if the disk refuses (its error is the cause), with `snapshot-gone` after `install`.
+   */
   write(name: SnapshotFileName, offset: number, bytes: Uint8Array): Promise<void>;
-  /** Checks the files, replaces the store's by them durably, and reopens: then `Store.applied` is the snapshot's position. */
+  /**
+   * Checks the files, replaces the store's by them durably, and reopens: then `Store.applied` is the snapshot's position,
+   * which may be behind what it was. Queries that come meanwhile wait. Entries that wait and are in the snapshot are
+   * answered without results, entries that follow it go on, and others are rejected with `store-replaced`.
+   *
+   * Rejects with `snapshot-corrupt` or `snapshot-failed`, and nothing has changed, or once and for all with
+   * `store-failed`: then the next start finds the old state or the new one.
+   */
   install(): Promise<void>;
+  /** Idempotent; of no effect while it is being installed and after. */
   discard(): Promise<void>;
 }
 
 /** Joins `Store`: snapshots out and in. */
 export interface SnapshotStore {
+  /**
+   * Of everything applied so far, or the one that another reader has open already: look at its position. Takes as long as
+   * hashing the files does. Rejects with `snapshot-gone` if it ended meanwhile, with `snapshot-failed` if the disk fails.
+   */
   openSnapshot(): Promise<StoreSnapshot>;
+  /** One at a time: rejects with `store-busy` while another one is being received. Nothing is kept over a restart. */
   receiveSnapshot(manifest: SnapshotManifest): Promise<SnapshotReceiver>;
   /** Position of a snapshot that was installed and that the log may not know of yet: `finishInstall` was not called since. */
   readonly pendingInstall: LogPosition | null;
-  /** The log agrees with the snapshot, durably. */
+  /** The log agrees with the snapshot, durably. Idempotent. */
   finishInstall(): Promise<void>;
 }

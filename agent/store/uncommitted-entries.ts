@@ -17,6 +17,10 @@ export class UncommittedEntries {
     }
   }
 
+  clear(): void {
+    this.#entries = [];
+  }
+
   dropThrough(index: number): void {
     const kept = this.#entries.findIndex((entry) => entry.index > index);
     this.#entries = kept < 0 ? [] : this.#entries.slice(kept);

@@ -3,7 +3,6 @@ import type { Clock } from "../platform/clock.ts";
 import { messageOf } from "../platform/trivet-error.ts";
 import { WORKER_START_TIMEOUT_MS } from "./limits.ts";
 import {
-  type ForegoneResult,
   WorkerControl,
   type WorkerOptions,
   type WorkerReport,
@@ -36,15 +35,11 @@ export class WorkerLink {
 
   constructor(
     url: URL,
-    options: {
-      readonly directory: string;
-      readonly foregone: readonly ForegoneResult[];
-      readonly clock: Clock;
-    },
+    options: Omit<WorkerOptions, "kind" | "control"> & { readonly clock: Clock },
     listener: WorkerListener,
   ) {
-    const { directory, foregone, clock } = options;
-    const workerData: WorkerOptions = { directory, foregone, control: this.#control.buffer };
+    const { clock, ...rest } = options;
+    const workerData: WorkerOptions = { kind: "serve", ...rest, control: this.#control.buffer };
     this.#worker = new Worker(url, { workerData, execArgv: [], resourceLimits: RESOURCE_LIMITS });
     const startTimer = clock.setTimer(WORKER_START_TIMEOUT_MS, () => {
       this.#reason = `it did not open the databases within ${WORKER_START_TIMEOUT_MS} ms`;

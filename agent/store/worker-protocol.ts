@@ -1,6 +1,7 @@
 import { JOBS_IN_FLIGHT_MAX } from "./limits.ts";
 import type { ObjectAnswer, ObjectQuestion } from "./object-question.ts";
 import type { PackedEntries } from "./packed-entries.ts";
+import type { PinnedState } from "./shared-snapshot.ts";
 import type {
   CommandResult,
   LogPosition,
@@ -40,6 +41,9 @@ export type WorkerRequest =
   | { readonly kind: "apply"; readonly job: number; readonly entries: PackedEntries }
   | (Question & { readonly job: number })
   | { readonly kind: "checkpoint"; readonly job: number }
+  /** A checkpoint, after which the files do not change until `unpin`. */
+  | { readonly kind: "pin"; readonly job: number }
+  | { readonly kind: "unpin"; readonly job: number }
   | { readonly kind: "close"; readonly job: number };
 
 export type WorkerReport =
@@ -59,13 +63,17 @@ export type WorkerReport =
   /** Both files have committed everything up to `index`: it need not be kept for a new worker. */
   | { readonly kind: "committed"; readonly index: number }
   | { readonly kind: "checkpointed"; readonly job: number; readonly position: LogPosition }
+  | { readonly kind: "pinned"; readonly job: number; readonly state: PinnedState }
+  | { readonly kind: "unpinned"; readonly job: number }
+  /** So much was written since the files are pinned that they should not be for much longer. */
+  | { readonly kind: "pin-outgrown" }
   | { readonly kind: "closed"; readonly job: number }
   /** A question ended SQLite's transaction or broke it: start another worker, without this question. */
   | { readonly kind: "broken-by-question"; readonly job: number; readonly message: string }
   /** A statement ended SQLite's transaction, with a certain answer: start another worker that knows it. */
   | { readonly kind: "transaction-lost"; readonly foregone: ForegoneResult }
   /** The environment failed. Nothing more is done. */
-  | { readonly kind: "failed"; readonly message: string };
+  | { readonly kind: "failed"; readonly message: string; readonly isDamage: boolean };
 
 /** The answer of the statement at position `statement` in entry `index`, known without carrying it out. */
 export interface ForegoneResult {
@@ -75,8 +83,13 @@ export interface ForegoneResult {
 }
 
 export interface WorkerOptions {
+  readonly kind: "serve";
   /** Where `app.db` and `state.db` are. */
   readonly directory: string;
+  /** True for the first one of a process: whoever wrote the files last may have been cut off in the middle. */
+  readonly isFirst: boolean;
+  /** The files are pinned: an earlier worker has done the checkpoint, which made this durable. */
+  readonly pinnedAt: LogPosition | null;
   readonly foregone: readonly ForegoneResult[];
   readonly control: SharedArrayBuffer;
 }

@@ -337,7 +337,7 @@ t.test("openSqliteStore() rejects a directory that cannot be used", async (t) =>
     join(directory, "app.db"),
     "this is not a database, but long enough to be read as one".repeat(99),
   );
-  await t.rejects(openSqliteStore(options), { code: "store-failed", message: /not a database/ });
+  await t.rejects(openSqliteStore(options), { code: "store-damaged", message: /not a database/ });
 });
 
 t.test("openSqliteStore() takes away the locks of a process that was killed", async (t) => {

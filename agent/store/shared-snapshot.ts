@@ -1,0 +1,96 @@
+import type { Directory, DiskFile } from "../platform/directory.ts";
+import { hashFile } from "./hash-file.ts";
+import { snapshotFailed, snapshotGone } from "./snapshot-error.ts";
+import {
+  type LogPosition,
+  SNAPSHOT_FILES,
+  type SnapshotFileName,
+  type SnapshotManifest,
+  type StoredConfiguration,
+} from "./types.ts";
+
+/** What the database files hold while they are pinned. */
+export interface PinnedState {
+  readonly position: LogPosition;
+  readonly configuration: StoredConfiguration | null;
+}
+
+/** Holds the database files as they are, from a checkpoint on: what is written meanwhile stays in the write-ahead logs. */
+export interface DatabasePin {
+  pin(): Promise<PinnedState>;
+  /** Called once after every `pin` that resolved, when nothing is read any more. */
+  unpin(): void;
+}
+
+type ManifestFile = SnapshotManifest["files"][number];
+
+/**
+ * The pinned database files and what is in them, until `signal` ends it. Whatever a read has got when that happens is not
+ * handed out: from then on the files may change.
+ */
+export class SharedSnapshot {
+  readonly manifest: SnapshotManifest;
+  readonly #files: ReadonlyMap<SnapshotFileName, DiskFile>;
+  readonly #signal: AbortSignal;
+
+  private constructor(
+    manifest: SnapshotManifest,
+    files: ReadonlyMap<SnapshotFileName, DiskFile>,
+    signal: AbortSignal,
+  ) {
+    this.manifest = manifest;
+    this.#files = files;
+    this.#signal = signal;
+  }
+
+  /** Rejects with the reason of `signal`, or with the disk's error. */
+  static async open(directory: Directory, pin: DatabasePin, signal: AbortSignal): Promise<SharedSnapshot> {
+    const { position, configuration } = await pin.pin();
+    if (signal.aborted) pin.unpin();
+    signal.throwIfAborted();
+    const files = new Map<SnapshotFileName, DiskFile>();
+    signal.addEventListener("abort", () => pin.unpin(), { once: true });
+    try {
+      const described: ManifestFile[] = [];
+      for (const name of SNAPSHOT_FILES) {
+        const file = await directory.open(name);
+        files.set(name, file);
+        described.push(await describe(name, file, signal));
+      }
+      signal.throwIfAborted();
+      const snapshot = new SharedSnapshot({ position, configuration, files: described }, files, signal);
+      signal.addEventListener("abort", () => void closeAll(files.values()), { once: true });
+      return snapshot;
+    } catch (error) {
+      await closeAll(files.values());
+      throw error;
+    }
+  }
+
+  /** Fewer bytes than `length` only where the file ends. */
+  async read(name: SnapshotFileName, offset: number, length: number): Promise<Uint8Array> {
+    this.#signal.throwIfAborted();
+    const file = this.#files.get(name);
+    if (file === undefined) throw snapshotFailed("read", `there is no file ${name}`);
+    let bytes: Uint8Array;
+    try {
+      bytes = await file.read(offset, length);
+    } catch (error) {
+      throw snapshotFailed("read", error);
+    }
+    this.#signal.throwIfAborted();
+    return bytes;
+  }
+}
+
+async function describe(name: SnapshotFileName, file: DiskFile, signal: AbortSignal): Promise<ManifestFile> {
+  const bytes = await file.size();
+  const sha256 = await hashFile(file, bytes, signal);
+  if (sha256 === null) throw snapshotGone(`${name} became shorter while it was read`);
+  return { name, bytes, sha256 };
+}
+
+/** They were only read, so an error says nothing that anybody needs to know. */
+async function closeAll(files: Iterable<DiskFile>): Promise<void> {
+  await Promise.allSettled([...files].map((file) => file.close()));
+}

@@ -1,0 +1,26 @@
+import { systemErrorCode } from "../platform/directory.ts";
+import { messageOf, TrivetError } from "../platform/trivet-error.ts";
+
+/** Why a snapshot could not be given or taken; the store itself goes on. */
+
+export function snapshotGone(reason: string): TrivetError {
+  return new TrivetError("snapshot-gone", `The snapshot has ended: ${reason}. Open another one.`);
+}
+
+export function snapshotCorrupt(found: string): TrivetError {
+  return new TrivetError(
+    "snapshot-corrupt",
+    `The snapshot was not installed: ${found}. Nothing has changed; fetch it again.`,
+  );
+}
+
+/** The disk refused. Its code (ENOSPC, EIO, ...) is that of `cause`. */
+export function snapshotFailed(action: string, cause: unknown): TrivetError {
+  if (cause instanceof TrivetError) return cause;
+  const code = systemErrorCode(cause) ?? messageOf(cause);
+  return new TrivetError(
+    "snapshot-failed",
+    `The snapshot could not be ${action} (${code}). Nothing has changed; look at this node's disk.`,
+    { cause },
+  );
+}

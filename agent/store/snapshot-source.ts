@@ -1,0 +1,76 @@
+import type { Directory } from "../platform/directory.ts";
+import { type DatabasePin, SharedSnapshot } from "./shared-snapshot.ts";
+import { snapshotFailed, snapshotGone } from "./snapshot-error.ts";
+import type { StoreSnapshot } from "./types.ts";
+
+interface Sharing {
+  readonly snapshot: Promise<SharedSnapshot>;
+  readonly ending: AbortController;
+  readers: number;
+}
+
+/**
+ * The snapshots that others read from this node. All that are open at a time are one, because there is one pair of
+ * files: the first reader pins it, the last one lets go. So a later reader may get a position that is some time old, and
+ * has to look at it.
+ */
+export class SnapshotSource {
+  readonly #directory: Directory;
+  readonly #pin: DatabasePin;
+  #sharing: Sharing | undefined;
+
+  constructor(directory: Directory, pin: DatabasePin) {
+    this.#directory = directory;
+    this.#pin = pin;
+  }
+
+  /** Rejects with `snapshot-gone` if it is ended meanwhile, with `snapshot-failed` if the files cannot be read. */
+  async open(): Promise<StoreSnapshot> {
+    this.#sharing ??= this.#share();
+    const sharing = this.#sharing;
+    sharing.readers += 1;
+    try {
+      return createReader(await sharing.snapshot, () => this.#leave(sharing));
+    } catch (error) {
+      this.#end(sharing, "it could not be opened");
+      throw snapshotFailed("opened", error);
+    }
+  }
+
+  /** For all readers, at once: what they have not got yet they do not get. */
+  end(reason: string): void {
+    if (this.#sharing !== undefined) this.#end(this.#sharing, reason);
+  }
+
+  #leave(sharing: Sharing): void {
+    sharing.readers -= 1;
+    if (sharing.readers === 0) this.#end(sharing, "its last reader has closed it");
+  }
+
+  #end(sharing: Sharing, reason: string): void {
+    if (this.#sharing === sharing) this.#sharing = undefined;
+    sharing.ending.abort(snapshotGone(reason));
+  }
+
+  #share(): Sharing {
+    const ending = new AbortController();
+    const snapshot = SharedSnapshot.open(this.#directory, this.#pin, ending.signal);
+    return { snapshot, ending, readers: 0 };
+  }
+}
+
+function createReader(snapshot: SharedSnapshot, leave: () => void): StoreSnapshot {
+  let isOpen = true;
+  return {
+    ...snapshot.manifest,
+    async read(name, offset, length) {
+      if (!isOpen) throw snapshotGone("its reader has closed it");
+      return await snapshot.read(name, offset, length);
+    },
+    async close() {
+      if (!isOpen) return;
+      isOpen = false;
+      leave();
+    },
+  };
+}
