@@ -11,7 +11,7 @@ const KEPT_MAX = 2;
 const DIRECTORY_MODE = 0o700;
 
 export const LOG_DATA = ["raft"] as const;
-/** With what SQLite keeps beside each file, and what a snapshot was being received into. */
+/** With what SQLite keeps beside each file, and what a snapshot is received into. */
 export const DATABASE_DATA = [
   "app.db",
   "app.db-wal",
