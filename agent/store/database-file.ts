@@ -33,7 +33,7 @@ const SETUP = [
   "PRAGMA foreign_keys = ON",
   META_SCHEMA,
   // All rows that there ever are, from the start: ANALYZE counts them, and must find the same number on every node.
-  "INSERT INTO _trivet_meta VALUES ('applied_index', 0), ('applied_term', 0), ('digest', zeroblob(32)) ON CONFLICT DO NOTHING",
+  "INSERT INTO _trivet_meta VALUES ('applied_index', 0), ('applied_term', 0), ('digest', zeroblob(32)), ('last_time_ms', 0) ON CONFLICT DO NOTHING",
 ] as const;
 const OPENED = "INSERT INTO _trivet_meta VALUES ('opened', 1) ON CONFLICT DO UPDATE SET value = value + 1";
 
@@ -51,6 +51,11 @@ export class DatabaseFile {
     return this.#committed;
   }
   #committed: LogPosition;
+  /** Of the newest command in the file's committed transactions. */
+  get committedTimeMs(): number {
+    return this.#committedTimeMs;
+  }
+  #committedTimeMs: number;
   /** While true, no checkpoint changes the file. */
   isPinned = false;
 
@@ -83,6 +88,7 @@ export class DatabaseFile {
       index: Number(this.readMeta("applied_index")),
       term: Number(this.readMeta("applied_term")),
     };
+    this.#committedTimeMs = Number(this.readMeta("last_time_ms"));
     const hash = this.readMeta("digest");
     invariant(hash instanceof Uint8Array, "the running hash is missing");
     this.digest = new DigestChain(hash);
@@ -93,16 +99,17 @@ export class DatabaseFile {
     if (!this.connection.inTransaction) this.run("BEGIN IMMEDIATE");
   }
 
-  /** Commits everything up to `position` together with it. Not durable before a checkpoint. */
-  commit(position: LogPosition): void {
+  /** Commits everything up to `position` together with it, and the time of its newest command. Not durable before a checkpoint. */
+  commit(position: LogPosition, lastTimeMs: number): void {
     invariant(position.index > this.#committed.index, "a commit moves the position forward");
     this.begin();
     this.run(
-      "INSERT OR REPLACE INTO _trivet_meta VALUES ('applied_index', ?), ('applied_term', ?), ('digest', ?)",
-      [position.index, position.term, this.digest.hash],
+      "INSERT OR REPLACE INTO _trivet_meta VALUES ('applied_index', ?), ('applied_term', ?), ('digest', ?), ('last_time_ms', ?)",
+      [position.index, position.term, this.digest.hash, lastTimeMs],
     );
     this.run("COMMIT");
     this.#committed = position;
+    this.#committedTimeMs = lastTimeMs;
     if (!this.isPinned && this.#walFrames() > WAL_FRAMES_MAX) this.checkpoint();
   }
 

@@ -134,6 +134,10 @@ class SqliteStore implements Store {
     return this.#worker.view.configuration;
   }
 
+  get lastTimeMs(): number {
+    return this.#worker.view.lastTimeMs;
+  }
+
   get digest(): ResultDigest {
     return this.#worker.view.digest;
   }

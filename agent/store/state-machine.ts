@@ -50,6 +50,7 @@ export class StateMachine {
   /** Statements whose answer is known, by index of their entry. */
   readonly #foregone = new Map<number, Map<number, ForegoneResult["result"]>>();
   #applied: LogPosition;
+  #lastTimeMs: number;
   #hasHiddenWork: boolean;
   /** Where both files stand, durably, while nothing may change them. */
   #pinnedAt: LogPosition | null = null;
@@ -71,6 +72,7 @@ export class StateMachine {
     if (options.pinnedAt !== null) this.#setPin(options.pinnedAt);
     this.#runner = new CommandRunner(this.#app.file, internals);
     this.#applied = earlier(this.#app.file.committed, this.#state.file.committed);
+    this.#lastTimeMs = Math.max(this.#app.file.committedTimeMs, this.#state.file.committedTimeMs);
     this.#hasHiddenWork = hasHiddenWork(this.#app.file);
     for (const { index, statement, result } of options.foregone) {
       const ofEntry = this.#foregone.get(index) ?? new Map<number, ForegoneResult["result"]>();
@@ -81,6 +83,11 @@ export class StateMachine {
   /** The last entry applied to both files. */
   get applied(): LogPosition {
     return this.#applied;
+  }
+
+  /** See `Store.lastTimeMs`. */
+  get lastTimeMs(): number {
+    return this.#lastTimeMs;
   }
 
   /** See `Store.configuration`. */
@@ -160,7 +167,7 @@ export class StateMachine {
   /** Ends the SQLite transactions. Not durable before `checkpoint`. */
   commit(): void {
     for (const { file } of [this.#state, this.#app]) {
-      if (file.committed.index < this.#applied.index) file.commit(this.#applied);
+      if (file.committed.index < this.#applied.index) file.commit(this.#applied, this.#lastTimeMs);
     }
     this.#uncommittedEntries = 0;
     this.#uncommittedBytes = 0;
@@ -251,6 +258,7 @@ export class StateMachine {
   }
 
   #run(index: number, command: Command): RanCommand {
+    this.#lastTimeMs = Math.max(this.#lastTimeMs, command.timeMs);
     switch (command.kind) {
       case "sql":
         return this.#app.has(index) ? NOTHING_RAN : this.#runSql(index, command);

@@ -26,6 +26,10 @@ export class StoreView {
     return this.#state.hasHiddenWork;
   }
 
+  get lastTimeMs(): number {
+    return this.#state.lastTimeMs;
+  }
+
   get digest(): ResultDigest {
     return this.#state.digest;
   }

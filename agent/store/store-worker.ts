@@ -138,8 +138,8 @@ class StoreWorker {
   }
 
   #stateOfMachine(): StoreState {
-    const { hasHiddenWork, digest, configuration } = this.#machine;
-    return { hasHiddenWork, digest, configuration };
+    const { hasHiddenWork, lastTimeMs, digest, configuration } = this.#machine;
+    return { hasHiddenWork, lastTimeMs, digest, configuration };
   }
 
   #answer(job: number, ask: () => Answer): void {

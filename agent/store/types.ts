@@ -209,6 +209,8 @@ export interface StoredConfiguration {
 
 /** A part of `Store`: what it keeps besides the user's data. */
 export interface ReplicatedState {
+  /** Time of the newest command that was applied, 0 if none was: the next one's may not be before it. */
+  readonly lastTimeMs: number;
   /** Of the last entry that had one; null if none had. */
   readonly configuration: StoredConfiguration | null;
   /**

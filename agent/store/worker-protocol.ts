@@ -29,6 +29,7 @@ export type Answer =
 /** What the store says of itself, as of the last entry of the report that brings it. */
 export interface StoreState {
   readonly hasHiddenWork: boolean;
+  readonly lastTimeMs: number;
   readonly digest: ResultDigest;
   readonly configuration: StoredConfiguration | null;
 }

@@ -1,6 +1,6 @@
 import t from "tap";
 import type { ObjectWrite, StoreEntry } from "../../agent/store/types.ts";
-import { configurationEntry, entry, objectsEntry, StoreNode, sessionEntry } from "./store-node.ts";
+import { configurationEntry, entry, objectsEntry, StoreNode, sessionEntry, timeOf } from "./store-node.ts";
 
 const put: ObjectWrite = {
   kind: "put",
@@ -61,4 +61,14 @@ t.test("Store.configuration is the newest that was applied", async (t) => {
     t.equal(node.store.configuration?.index, 2);
     t.equal(Buffer.from(node.store.configuration?.bytes ?? []).toString(), "two");
   }
+});
+
+t.test("Store.lastTimeMs is that of the newest command, also when the log has none any more", async (t) => {
+  const node = await StoreNode.create();
+  t.teardown(() => node.remove());
+  t.equal(node.store.lastTimeMs, 0);
+  await node.store.apply([sessionEntry(1), objectsEntry(2, [put]), configurationEntry(3, "members")]);
+  t.equal(node.store.lastTimeMs, timeOf(2));
+  await node.reopen();
+  t.equal(node.store.lastTimeMs, timeOf(2));
 });
