@@ -1,4 +1,10 @@
+import { createHash } from "node:crypto";
 import type { SnapshotReceiver, Store, StoreSnapshot } from "../../agent/store/types.ts";
+
+/** As a manifest has it. */
+export function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
 
 /** Odd, so that pieces begin and end anywhere in a page. */
 const PIECE_BYTES = 10_007;

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import t, { type Test } from "tap";
@@ -7,7 +6,7 @@ import { PINNED_WAL_FRAMES_MAX } from "../../agent/store/limits.ts";
 import { rebaseJobs } from "../../agent/store/rebase-jobs.ts";
 import type { ApplyJob, StoreJob } from "../../agent/store/store-jobs.ts";
 import type { SnapshotManifest } from "../../agent/store/types.ts";
-import { copySnapshot, transfer } from "./copy-snapshot.ts";
+import { copySnapshot, sha256, transfer } from "./copy-snapshot.ts";
 import { ENDLESS, entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
 
 const BIG = "INSERT INTO t SELECT hex(randomblob(400)) FROM (VALUES (1), (2), (3), (4), (5), (6), (7), (8))";
@@ -25,8 +24,7 @@ async function hashes(node: StoreNode): Promise<SnapshotManifest["files"]> {
   const files = [];
   for (const name of ["app.db", "state.db"] as const) {
     const bytes = await readFile(join(node.directory, name));
-    const sha256 = createHash("sha256").update(bytes).digest("hex");
-    files.push({ name, bytes: bytes.byteLength, sha256 });
+    files.push({ name, bytes: bytes.byteLength, sha256: sha256(bytes) });
   }
   return files;
 }
@@ -175,8 +173,8 @@ t.test("receiveSnapshot()", async (t) => {
     ] as const) {
       const bytes = await readFile(join(damaged.directory, "app.db"));
       change(bytes);
-      const sha256 = createHash("sha256").update(bytes).digest("hex");
-      const files = snapshot.files.map((file) => (file.name === "app.db" ? { ...file, sha256 } : file));
+      const hash = sha256(bytes);
+      const files = snapshot.files.map((file) => (file.name === "app.db" ? { ...file, sha256: hash } : file));
       const receiver = await target.store.receiveSnapshot({ ...snapshot, files });
       await copySnapshot(snapshot, receiver);
       await receiver.write("app.db", 0, bytes);
