@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { SnapshotReceiver, Store, StoreSnapshot } from "../../agent/store/types.ts";
+import type { SnapshotFileName, SnapshotReceiver, Store, StoreSnapshot } from "../../agent/store/types.ts";
 
 /** As a manifest has it. */
 export function sha256(bytes: Uint8Array): string {
@@ -22,6 +22,12 @@ export async function copySnapshot(
       await receiver.write(name, offset, await snapshot.read(name, offset, PIECE_BYTES));
     }
   }
+}
+
+/** All of one file. */
+export async function readSnapshot(snapshot: StoreSnapshot, name: SnapshotFileName): Promise<Uint8Array> {
+  const bytes = snapshot.files.find((file) => file.name === name)?.bytes ?? 0;
+  return await snapshot.read(name, 0, bytes);
 }
 
 /** A snapshot of `from` takes the place of what `to` has. */

@@ -104,6 +104,11 @@ export class StoreNode {
     return new StoreNode(directory, store, options.workerUrl);
   }
 
+  /** Of files that are there. */
+  static async open(directory: string, workerUrl?: URL): Promise<StoreNode> {
+    return new StoreNode(directory, await openStore(directory, workerUrl), workerUrl);
+  }
+
   get store(): Store {
     return this.#store;
   }
