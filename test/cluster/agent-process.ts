@@ -29,6 +29,8 @@ export interface Answer {
   readonly code?: string;
   readonly error?: string;
   readonly results?: readonly QueryResult[];
+  /** The id of a session that was opened. */
+  readonly session?: number;
 }
 
 export interface AgentProcessOptions {

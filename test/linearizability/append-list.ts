@@ -1,4 +1,4 @@
-import type { History, Model } from "./history.ts";
+import type { Model } from "./history.ts";
 import { partitionByKeys } from "./partition-by-keys.ts";
 
 export type AppendListInput =
@@ -36,11 +36,9 @@ export const APPEND_LIST: Model<List, AppendListInput, AppendListOutput> = {
 
   partition: (history) => partitionByKeys(history, ({ key }) => [key]),
 
-  /** What no read gave was not seen. */
-  withoutIrrelevant(history: History<AppendListInput, AppendListOutput>) {
-    const seen = new Set(history.flatMap(({ answer }) => answer?.output ?? []));
-    return history.filter(
-      ({ input, answer }) => answer !== null || (input.kind === "append" && seen.has(input.value)),
-    );
-  },
+  leaves: (input) => (input.kind === "append" ? [JSON.stringify(input.value)] : []),
+
+  saw: (_, output) => (output ?? []).map((value) => JSON.stringify(value)),
+
+  mayHaveSeen: () => [],
 };

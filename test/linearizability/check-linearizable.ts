@@ -1,5 +1,5 @@
 import { describeHistory, type History, type Model } from "./history.ts";
-import { type Impasse, Search } from "./search.ts";
+import { type Impasse, Search, type SearchResult } from "./search.ts";
 
 /** Enough for thousands of operations; about 100 MB at worst. */
 const STATES_MAX = 500_000;
@@ -29,7 +29,7 @@ export function checkLinearizable<State, Input, Output>(
   let states = 0;
   let undecided: Verdict<Input, Output> | null = null;
   for (const [part, operations] of model.partition(history)) {
-    const result = new Search(model, operations, statesMax).run();
+    const result = search(model, operations, statesMax);
     states += result.states;
     if (result.kind === "none") return shortestViolation(part, operations, result.impasse, model, statesMax);
     if (result.kind === "gave-up") undecided ??= { kind: "undecided", part, states: result.states };
@@ -66,6 +66,20 @@ export function describeVerdict<State, Input, Output>(
   }
 }
 
+/** The quick way first: nearly always there is an order, and it is found. */
+function search<State, Input, Output>(
+  model: Model<State, Input, Output>,
+  history: History<Input, Output>,
+  statesMax: number,
+): SearchResult<Input, Output> {
+  const quick = new Search(model, history, { statesMax, isThorough: false }).run();
+  const isMore = history.some(
+    ({ input, answer }) => answer !== null && model.mayHaveSeen(input, answer.output).length > 0,
+  );
+  if (quick.kind === "found" || !isMore) return quick;
+  return new Search(model, history, { statesMax, isThorough: true }).run();
+}
+
 /**
  * A beginning of a linearizable history is linearizable, so the shortest one that is not is found by halving. It ends with an answer,
  * not before the one that the whole search was stuck at: everything earlier was explained there.
@@ -86,7 +100,7 @@ function shortestViolation<State, Input, Output>(
   while (low <= high) {
     const middle = Math.floor((low + high) / 2);
     const prefix = beginningOf(history, times[middle] ?? Infinity);
-    const result = new Search(model, prefix, statesMax).run();
+    const result = search(model, prefix, statesMax);
     if (result.kind === "none") {
       found = { kind: "violation", part, prefix, impasse: result.impasse };
       high = middle - 1;

@@ -38,10 +38,14 @@ export interface Model<State, Input, Output> {
   /** Parts of the history that know nothing of each other, by name: a history is linearizable if every part is. */
   partition(history: History<Input, Output>): ReadonlyMap<string, History<Input, Output>>;
   /**
-   * Leaves out operations without an answer that cannot help to explain any other one, such as a write that nobody saw: each of them
-   * doubles the work of a search that has to look at everything.
+   * Names for what `input` may leave behind, such as a key with its new value. They are what operations know one another by: an
+   * operation without an answer is tried only while one that saw something of it is still to be explained.
    */
-  withoutIrrelevant(history: History<Input, Output>): History<Input, Output>;
+  leaves(input: Input): readonly string[];
+  /** What this output shows to have been left behind, by the same names; without an output, what it must find to have an effect. */
+  saw(input: Input, output: Output | undefined): readonly string[];
+  /** What may be behind this output, though other things may be as well: a compare-and-set that failed tells only of some change. */
+  mayHaveSeen(input: Input, output: Output): readonly string[];
 }
 
 export type History<Input, Output> = readonly Operation<Input, Output>[];

@@ -1,4 +1,4 @@
-import type { History, Model } from "./history.ts";
+import type { Model } from "./history.ts";
 import { partitionByKeys } from "./partition-by-keys.ts";
 import type { Value } from "./register.ts";
 
@@ -46,22 +46,20 @@ export const KEY_VALUE: Model<State, KeyValueInput, KeyValueOutput> = {
 
   partition: (history) => partitionByKeys(history, keysOf),
 
-  /** An update none of whose values a read gave or an update expected was not seen. A refused update may have seen any. */
-  withoutIrrelevant(history: History<KeyValueInput, KeyValueOutput>) {
-    const seen = new Set<string>();
-    for (const { input, answer } of history) {
-      if (input.kind === "update" && answer?.output === false) return history;
-      if (input.kind === "update") {
-        for (const [key, value] of Object.entries(input.expected)) seen.add(pairOf(key, value));
-      } else if (answer !== null && typeof answer.output !== "boolean") {
-        for (const [nth, value] of answer.output.entries()) seen.add(pairOf(input.keys[nth] ?? "", value));
-      }
-    }
-    return history.filter(({ input, answer }) => {
-      if (answer !== null || input.kind === "read") return answer !== null;
-      return Object.entries(input.values).some(([key, value]) => seen.has(pairOf(key, value)));
-    });
+  /** Each key with its new value, and each key: that it may have changed. */
+  leaves(input) {
+    if (input.kind === "read") return [];
+    return [...pairsOf(input.values), ...Object.keys(input.values)];
   },
+
+  saw(input, output) {
+    if (input.kind === "update") return output === false ? [] : pairsOf(input.expected);
+    if (output === undefined || typeof output === "boolean") return [];
+    return input.keys.map((key, nth) => pairOf(key, output[nth] ?? null));
+  },
+
+  mayHaveSeen: (input, output) =>
+    input.kind === "update" && output === false ? Object.keys(input.expected) : [],
 };
 
 function keysOf(input: KeyValueInput): readonly string[] {
@@ -74,6 +72,11 @@ function valueIn(state: State, key: string): Value {
   return state.get(key) ?? null;
 }
 
+function pairsOf(values: Values): readonly string[] {
+  return Object.entries(values).map(([key, value]) => pairOf(key, value));
+}
+
+/** No key looks like this. */
 function pairOf(key: string, value: Value): string {
   return JSON.stringify([key, value]);
 }

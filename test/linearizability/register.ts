@@ -1,4 +1,4 @@
-import type { History, Model } from "./history.ts";
+import type { Model } from "./history.ts";
 import { partitionByKeys } from "./partition-by-keys.ts";
 
 /** A value, or null: there is none. */
@@ -49,17 +49,16 @@ export const REGISTER: Model<Value, RegisterInput, RegisterOutput> = {
 
   partition: (history) => partitionByKeys(history, ({ key }) => [key]),
 
-  /** A value that no read gave and no compare-and-set asked for was not seen. A failed compare-and-set may have seen any. */
-  withoutIrrelevant(history: History<RegisterInput, RegisterOutput>) {
-    const seen = new Set<RegisterOutput>();
-    for (const { input, answer } of history) {
-      if (input.kind === "cas" && answer?.output === false) return history;
-      if (input.kind === "cas") seen.add(input.from);
-      if (input.kind === "read" && answer !== null) seen.add(answer.output);
-    }
-    return history.filter(({ input, answer }) => {
-      if (answer !== null || input.kind === "read") return answer !== null;
-      return seen.has(input.kind === "write" ? input.value : input.to);
-    });
+  /** The new value, and (by the empty name) that there may be one. */
+  leaves(input) {
+    if (input.kind === "read") return [];
+    return [JSON.stringify(input.kind === "write" ? input.value : input.to), ""];
   },
+
+  saw(input, output) {
+    if (input.kind === "read") return output === undefined ? [] : [JSON.stringify(output)];
+    return input.kind === "cas" && output !== false ? [JSON.stringify(input.from)] : [];
+  },
+
+  mayHaveSeen: (input, output) => (input.kind === "cas" && output === false ? [""] : []),
 };

@@ -1,5 +1,6 @@
 import { BitSet } from "./bit-set.ts";
 import type { Answer, History, Model, Operation } from "./history.ts";
+import { Traces } from "./traces.ts";
 
 /** How far a search came that found no order: what it had put in order, and what it could not get past. */
 export interface Impasse<Input, Output> {
@@ -17,6 +18,16 @@ export type SearchResult<Input, Output> =
 
 type Answered<Input, Output> = Operation<Input, Output> & { readonly answer: Answer<Output> };
 
+export interface SearchOptions {
+  /** Beyond this number of states the search gives up. */
+  readonly statesMax: number;
+  /**
+   * Also tries operations without an answer of which only `mayHaveSeen` knows. Not being thorough takes far less time, and an order
+   * that is found is right all the same; that there is none, only a thorough search can tell.
+   */
+  readonly isThorough: boolean;
+}
+
 /** One step of the order that is being tried: where it was taken, what could stand there, and which of it is tried. */
 interface Frame<State> {
   readonly state: State;
@@ -33,7 +44,8 @@ interface Frame<State> {
  *   answered   |-- a --|    |-- b --|          The next in the order is one that was called before the first answer
  *              ^     |-- c --|                 still outstanding (here a or c: the deadline is the end of a).
  *              |       deadline
- *   open       |-- d ----- - - -               Without an answer: it may come at any time or not at all, so it is tried last.
+ *   open       |-- d ----- - - -               Without an answer: it may come at any time or not at all. So it is tried last, and
+ *                                              only while somebody is still to see something of it.
  *
  * An order is found when all answered operations stand in it. Operations are numbered by call: the answered ones 0..n-1, the
  * open ones from n.
@@ -43,6 +55,7 @@ export class Search<State, Input, Output> {
   readonly #operations: History<Input, Output>;
   readonly #answered: readonly Answered<Input, Output>[];
   readonly #statesMax: number;
+  readonly #traces: Traces;
   readonly #done: BitSet;
   readonly #seen = new Set<string>();
   readonly #frames: Frame<State>[] = [];
@@ -53,14 +66,23 @@ export class Search<State, Input, Output> {
   #doneCount = 0;
   #impasse: Impasse<Input, Output> | null = null;
 
-  constructor(model: Model<State, Input, Output>, history: History<Input, Output>, statesMax: number) {
-    const byCall = [...model.withoutIrrelevant(history)].sort((a, b) => a.called - b.called);
+  constructor(model: Model<State, Input, Output>, history: History<Input, Output>, options: SearchOptions) {
+    const { statesMax, isThorough } = options;
+    const byCall = [...history].sort((a, b) => a.called - b.called);
     this.#model = model;
     this.#answered = byCall.filter((operation) => operation.answer !== null) as Answered<Input, Output>[];
     const open = byCall.filter(({ answer, input }) => answer === null && !model.isReadOnly(input, undefined));
     this.#operations = [...this.#answered, ...open];
     this.#statesMax = statesMax;
     this.#done = new BitSet(this.#operations.length);
+    this.#traces = new Traces({
+      left: open.map(({ input }) => model.leaves(input)),
+      needed: open.flatMap(({ input }) => model.saw(input, undefined)),
+      seen: this.#answered.map(({ input, answer: { output } }) => [
+        ...model.saw(input, output),
+        ...(isThorough ? model.mayHaveSeen(input, output) : []),
+      ]),
+    });
     for (const { answer, called } of this.#answered)
       if (answer.time < called) throw new RangeError("An answer came before the call");
   }
@@ -123,7 +145,7 @@ export class Search<State, Input, Output> {
     choices.sort((a, b) => this.#answerTime(a) - this.#answerTime(b));
     for (let nth = this.#answered.length; nth < this.#operations.length; nth++) {
       if ((this.#operations[nth]?.called ?? Infinity) > deadline) break;
-      if (!this.#done.has(nth)) choices.push(nth);
+      if (!this.#done.has(nth) && this.#traces.isToBeSeen(nth - this.#answered.length)) choices.push(nth);
     }
     return choices;
   }
@@ -152,6 +174,7 @@ export class Search<State, Input, Output> {
     this.#done.add(nth);
     if (nth >= this.#answered.length) return;
     this.#doneCount++;
+    this.#traces.explain(nth);
     this.#doneEnd = Math.max(this.#doneEnd, nth + 1);
     while (this.#firstOutstanding < this.#doneEnd && this.#done.has(this.#firstOutstanding))
       this.#firstOutstanding++;
@@ -161,6 +184,7 @@ export class Search<State, Input, Output> {
     this.#done.delete(nth);
     if (nth >= this.#answered.length) return;
     this.#doneCount--;
+    this.#traces.unexplain(nth);
     this.#firstOutstanding = Math.min(this.#firstOutstanding, nth);
     while (this.#doneEnd > 0 && !this.#done.has(this.#doneEnd - 1)) this.#doneEnd--;
   }

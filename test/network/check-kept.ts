@@ -8,7 +8,7 @@ export async function checkKept(t: Test, cluster: TestCluster, workload: Recorde
   await workload.stop();
   await cluster.untilEqual();
   const outcomes = [...workload.outcomes].map(([outcome, count]) => `${count} ${outcome}`);
-  t.comment(`requests: ${outcomes.join(", ")}`);
+  t.comment(`requests: ${outcomes.join(", ")}; ${workload.repeated} sent again under a session`);
   t.strictSame(workload.surprises, [], "no answer but those that such a network explains");
   for (const { isLinearizable, report } of workload.check()) t.ok(isLinearizable, report);
   const copies = await Promise.all(cluster.agents.map((agent) => agent.rows(CONTENT)));

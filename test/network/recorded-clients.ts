@@ -9,6 +9,7 @@ import { KEY_VALUE, type KeyValueInput, type KeyValueOutput } from "../lineariza
 import type { Value } from "../linearizability/register.ts";
 import { type Chance, chanceFrom } from "../raft/chance.ts";
 import * as sql from "./kept-tables.ts";
+import { SessionSender } from "./session-sender.ts";
 import { type Outcome, type Request, send } from "./sql-client.ts";
 
 const DEADLINE_MS = 60_000;
@@ -20,6 +21,14 @@ interface Acknowledged {
   readonly acknowledgedMs: number;
 }
 
+interface Client {
+  readonly agent: AgentProcess;
+  readonly name: string;
+  readonly chance: Chance;
+  /** What its writes go through; null if it gives up those whose answer is lost. */
+  readonly session: SessionSender | null;
+}
+
 /** What the check of a recorded history came to. */
 export interface Checked {
   readonly isLinearizable: boolean;
@@ -29,7 +38,8 @@ export interface Checked {
 
 /**
  * Clients of every agent that read and write the same few keys without a pause, and write down what they asked and were told. What
- * the agent says was not done must never show, and what it does not know may.
+ * the agent says was not done must never show, and what it does not know may. One client of each agent has a session, and repeats
+ * through other agents what was not acknowledged: that must show once.
  */
 export class RecordedClients {
   /** How requests ended, by outcome and code. */
@@ -39,6 +49,7 @@ export class RecordedClients {
   readonly #acknowledged: Acknowledged[] = [];
   readonly #keyValue = new HistoryRecorder<KeyValueInput, KeyValueOutput>(() => performance.now());
   readonly #lists = new HistoryRecorder<AppendListInput, AppendListOutput>(() => performance.now());
+  readonly #sessions: readonly SessionSender[];
   readonly #running: readonly Promise<void>[];
   #isStopped = false;
 
@@ -51,18 +62,30 @@ export class RecordedClients {
     const answer = await first?.execute(sql.CREATE, "?transaction");
     const failed = answer?.results?.find(({ error }) => error !== undefined) ?? answer?.code;
     if (failed !== undefined) throw new Error(`The tables were not made: ${JSON.stringify(failed)}`);
-    return new RecordedClients(cluster.agents, options);
+    const sessions = await Promise.all(
+      cluster.agents.map((_, nth) => SessionSender.open(cluster.agents, nth)),
+    );
+    return new RecordedClients(cluster.agents, sessions, options);
   }
 
   private constructor(
     agents: readonly AgentProcess[],
+    sessions: readonly SessionSender[],
     { perAgent, seed }: { readonly perAgent: number; readonly seed: number },
   ) {
+    this.#sessions = sessions;
     this.#running = agents.flatMap((agent, nth) =>
-      Array.from({ length: perAgent }, (_, other) =>
-        this.#run(agent, `${agent.name}.${other + 1}`, chanceFrom(seed * 1_000 + nth * perAgent + other)),
-      ),
+      Array.from({ length: perAgent }, (_, other) => {
+        const name = `${agent.name}.${other + 1}`;
+        const session = other === 0 ? (sessions[nth] ?? null) : null;
+        return this.#run({ agent, name, session, chance: chanceFrom(seed * 1_000 + nth * perAgent + other) });
+      }),
     );
+  }
+
+  /** Writes under a session that were sent again. */
+  get repeated(): number {
+    return this.#sessions.reduce((sum, { repeated }) => sum + repeated, 0);
   }
 
   /** Resolves with the time of the first acknowledgement of a write that was sent through one of `agents` after `sinceMs`. */
@@ -96,59 +119,57 @@ export class RecordedClients {
     ];
   }
 
-  async #run(agent: AgentProcess, name: string, chance: Chance): Promise<void> {
+  async #run(client: Client): Promise<void> {
+    const { agent, name, chance } = client;
     for (let nth = 0; !this.#isStopped; nth++) {
       const value = `${name}-${nth}`;
       if (!agent.isRunning)
         await until(`${agent.name} runs again`, DEADLINE_MS, async () => agent.isRunning || null);
-      if (chance.float() < 0.3) await this.#useList(agent, name, value, chance);
-      else await this.#useKeys(agent, name, value, chance);
+      if (chance.float() < 0.3) await this.#useList(client, value);
+      else await this.#useKeys(client, value);
     }
   }
 
-  async #useList(agent: AgentProcess, name: string, value: string, chance: Chance): Promise<void> {
+  async #useList(client: Client, value: string): Promise<void> {
+    const { name, chance } = client;
     const key = chance.pick(sql.LISTS);
     if (chance.float() < 0.5) {
       const open = this.#lists.call(name, { kind: "append", key, value });
-      const outcome = await this.#send(agent, sql.append(key, value));
+      const outcome = await this.#send(client, sql.append(key, value));
       if (outcome.kind === "done") open.answered(null);
       else if (outcome.kind === "refused") open.refused();
     } else {
       const open = this.#lists.call(name, { kind: "read", key });
-      const outcome = await this.#send(agent, sql.readList(key));
+      const outcome = await this.#send(client, sql.readList(key));
       if (outcome.kind === "done") open.answered(sql.listIn(outcome.result));
       else open.refused();
     }
   }
 
-  async #useKeys(agent: AgentProcess, name: string, value: string, chance: Chance): Promise<void> {
+  async #useKeys(client: Client, value: string): Promise<void> {
+    const { chance } = client;
     const group = chance.pick(sql.GROUPS);
     const kind = chance.float();
     if (kind < 0.5) {
-      const keys = kind < 0.4 ? [chance.pick(group)] : group;
-      await this.#readKeys(agent, name, keys);
+      await this.#readKeys(client, kind < 0.4 ? [chance.pick(group)] : group);
       return;
     }
     const keys = kind < 0.65 ? [chance.pick(group)] : group;
     const values = Object.fromEntries(keys.map((key) => [key, value]));
     if (kind < 0.85) {
-      await this.#updateKeys(agent, name, { kind: "update", values, expected: {} });
+      await this.#updateKeys(client, { kind: "update", values, expected: {} });
       return;
     }
     // Of what was just read, it may well have changed meanwhile.
     const key = chance.pick(group);
-    const seen = await this.#readKeys(agent, name, [key]);
+    const seen = await this.#readKeys(client, [key]);
     if (seen !== null)
-      await this.#updateKeys(agent, name, { kind: "update", values, expected: { [key]: seen[0] ?? null } });
+      await this.#updateKeys(client, { kind: "update", values, expected: { [key]: seen[0] ?? null } });
   }
 
-  async #readKeys(
-    agent: AgentProcess,
-    name: string,
-    keys: readonly string[],
-  ): Promise<readonly Value[] | null> {
-    const open = this.#keyValue.call(name, { kind: "read", keys });
-    const outcome = await this.#send(agent, sql.readKeys(keys));
+  async #readKeys(client: Client, keys: readonly string[]): Promise<readonly Value[] | null> {
+    const open = this.#keyValue.call(client.name, { kind: "read", keys });
+    const outcome = await this.#send(client, sql.readKeys(keys));
     if (outcome.kind !== "done") {
       open.refused();
       return null;
@@ -158,25 +179,23 @@ export class RecordedClients {
     return values;
   }
 
-  async #updateKeys(
-    agent: AgentProcess,
-    name: string,
-    input: KeyValueInput & { readonly kind: "update" },
-  ): Promise<void> {
-    const open = this.#keyValue.call(name, input);
-    const outcome = await this.#send(agent, sql.update(input.values, input.expected));
+  async #updateKeys(client: Client, input: KeyValueInput & { readonly kind: "update" }): Promise<void> {
+    const open = this.#keyValue.call(client.name, input);
+    const outcome = await this.#send(client, sql.update(input.values, input.expected));
     if (outcome.kind === "done") open.answered((outcome.result.rows_affected ?? 0) > 0);
     else if (outcome.kind === "refused") open.refused();
   }
 
-  async #send(agent: AgentProcess, request: Request): Promise<Outcome> {
+  async #send({ agent, session }: Client, request: Request): Promise<Outcome> {
     const sentMs = performance.now();
-    const outcome = await send(agent, request);
+    const isGuarded = session !== null && request.kind === "write";
+    const sent = isGuarded ? await session.write(request) : { agent, outcome: await send(agent, request) };
+    const { outcome } = sent;
     const what = outcome.kind === "done" ? "done" : `${outcome.kind}: ${outcome.code}`;
     this.outcomes.set(what, (this.outcomes.get(what) ?? 0) + 1);
-    if (outcome.kind === "surprise") this.surprises.push(`${agent.name}: ${outcome.code}`);
+    if (outcome.kind === "surprise") this.surprises.push(`${sent.agent.name}: ${outcome.code}`);
     if (outcome.kind === "done" && request.kind === "write")
-      this.#acknowledged.push({ agent, sentMs, acknowledgedMs: performance.now() });
+      this.#acknowledged.push({ agent: sent.agent, sentMs, acknowledgedMs: performance.now() });
     return outcome;
   }
 }

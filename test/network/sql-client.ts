@@ -19,10 +19,27 @@ export type Outcome =
   /** Nothing in these requests gives a reason for such an answer. It may have been done. */
   | { readonly kind: "surprise"; readonly code: string };
 
-export async function send(agent: AgentProcess, { kind, statements }: Request): Promise<Outcome> {
+/** The place of a write in a client session. */
+export interface Guard {
+  readonly id: number;
+  readonly sequence: number;
+}
+
+/** Null if none was opened. */
+export async function openSession(agent: AgentProcess | null): Promise<number | null> {
+  const answer = await agent?.post(`/db/session?timeout=${TIMEOUT}`, "").catch(() => null);
+  return answer?.session ?? null;
+}
+
+export async function send(
+  agent: AgentProcess,
+  { kind, statements }: Request,
+  guard: Guard | null = null,
+): Promise<Outcome> {
+  const session = guard === null ? "" : `&session=${guard.id}&sequence=${guard.sequence}`;
   const path =
     kind === "write"
-      ? `/db/execute?transaction&timeout=${TIMEOUT}`
+      ? `/db/execute?transaction&timeout=${TIMEOUT}${session}`
       : `/db/query?level=linearizable&timeout=${TIMEOUT}`;
   try {
     return outcomeOf(await agent.post(path, JSON.stringify(statements)));
