@@ -1,4 +1,4 @@
-import type { Configuration, Entry, PlacedConfiguration } from "./types.ts";
+import { type Configuration, EMPTY_CONFIGURATION, type Entry, type PlacedConfiguration } from "./types.ts";
 
 /**
  * Which configuration is in force: the last one in the log, committed or not (Raft 6). Older ones are kept to fall back
@@ -18,6 +18,12 @@ export class ConfigurationHistory {
 
   get current(): Configuration {
     return this.#newest.configuration;
+  }
+
+  /** The one that was in force before the current one, and is again if that is rolled back. */
+  get previous(): Configuration {
+    if (this.#later.length === 0) return EMPTY_CONFIGURATION;
+    return (this.#later.at(-2) ?? this.#base).configuration;
   }
 
   /** Where the current configuration stands; 0 if there is none. */

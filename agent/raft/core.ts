@@ -105,6 +105,11 @@ export class Core {
     return this.#persisted;
   }
 
+  /** Committed, and durable on this member. */
+  get applicable(): number {
+    return Math.min(this.#commit, this.#persisted);
+  }
+
   get configuration(): Configuration {
     return this.#configurations.current;
   }
@@ -129,9 +134,15 @@ export class Core {
     return issuedMs + 2 * this.timing.electionMs;
   }
 
-  /** A campaign needs a vote, and a disk to write the own one to. */
+  /**
+   * A campaign needs a disk to write the own vote to, and a voter. Or one that was voted out by an entry that is perhaps
+   * not committed: of those that are needed for that, it may be the only one that has it (Raft thesis 4.2.2).
+   */
   get mayCampaign(): boolean {
-    return this.isVoter && this.nowMs < this.diskHangsMs;
+    if (this.nowMs >= this.diskHangsMs) return false;
+    if (this.isVoter) return true;
+    const { index, previous } = this.#configurations;
+    return index > this.#commit && votersOf(previous).has(this.id);
   }
 
   /** A fresh election timeout, drawn from [T, 2T) (Raft 5.2). */
@@ -199,10 +210,7 @@ export class Core {
   /** Forgets entries up to `base`, which the state machine holds durably. */
   compact(base: LogPosition): void {
     if (base.index <= this.log.base.index) return;
-    invariant(
-      base.index <= Math.min(this.#commit, this.#persisted),
-      `entry ${base.index} cannot be dropped: it is not applied`,
-    );
+    invariant(base.index <= this.applicable, `entry ${base.index} cannot be dropped: it is not applied`);
     invariant(this.log.term(base.index) === base.term, `entry ${base.index} is not of term ${base.term}`);
     this.log.rebase(base);
     this.#configurations.compact(base.index);
@@ -213,7 +221,7 @@ export class Core {
    * next write carries it. The term must have been entered.
    */
   restore({ index, term, configuration }: RestoredSnapshot): boolean {
-    if (index <= this.#commit) {
+    if (index <= this.applicable) {
       // Even then: this member may have lost its state machine, and the log does not reach back to the configuration.
       this.#configurations.rebase(index, configuration);
       return false;
@@ -232,7 +240,7 @@ export class Core {
     }
     this.log.rebase({ index, term });
     this.#restored = { index, term };
-    this.#commit = index;
+    this.#commit = Math.max(this.#commit, index);
     const ahead = this.#committedAhead;
     this.#committedAhead = null;
     if (ahead !== null) this.learnCommitted(ahead);

@@ -99,7 +99,7 @@ export class Raft {
    * the database, which could then survive a crash that the own log does not.
    */
   get applicableIndex(): number {
-    return Math.min(this.#core.commit, this.#core.persisted);
+    return this.#core.applicable;
   }
 
   get configuration(): Configuration {
@@ -230,7 +230,7 @@ export class Raft {
    */
   restore(snapshot: RestoredSnapshot): boolean {
     const core = this.#core;
-    const isNews = snapshot.index > core.commit;
+    const isNews = snapshot.index > core.applicable;
     if (isNews && snapshot.term > core.term) {
       // mark: raft: a snapshot of a later term
       core.enterTerm(snapshot.term);

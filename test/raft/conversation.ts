@@ -1,8 +1,9 @@
 import type { Message } from "../../agent/raft/messages.ts";
 import type { Raft } from "../../agent/raft/raft.ts";
 import type { MemberId } from "../../agent/raft/types.ts";
-import { describeMessage, describeWrite } from "./describe.ts";
-import { bootstrapDisk, type Disk, Member, votersOnly } from "./member.ts";
+import { describeConfiguration, describeMessage, describeWrite } from "./describe.ts";
+import { bootstrapDisk, type Disk, type Store, votersOnly } from "./disk.ts";
+import { Member } from "./member.ts";
 
 export interface ConversationOptions {
   /** Each with its disk, or only names: then all of them are voters and hold the configuration that says so. */
@@ -22,6 +23,7 @@ const ARROWS: Record<Fate, string> = { arrives: "->", "is lost": "-x", "arrives 
 /** Round figures, so that a reader can count. */
 export const HEARTBEAT_MS = 100;
 export const ELECTION_MS = 1000;
+export const ELECTION_MAX_MS = 10_000;
 
 /**
  * Members that talk, and what they said.
@@ -49,12 +51,7 @@ export class Conversation {
   constructor(options: ConversationOptions) {
     const disks = disksOf(options.members);
     for (const [at, [id, disk]] of disks.entries()) {
-      const chance = options.chance?.[id] ?? at / disks.length;
-      const timing = { heartbeatMs: HEARTBEAT_MS, electionMs: ELECTION_MS, electionMaxMs: 10 * ELECTION_MS };
-      const member = new Member({ id, disk, timing, random: () => chance });
-      this.#members.set(id, member);
-      member.start(0);
-      this.#observe(member);
+      this.#add(id, disk, options.chance?.[id] ?? at / disks.length);
     }
     this.takeTranscript();
   }
@@ -69,6 +66,25 @@ export class Conversation {
 
   disk(id: MemberId): Disk {
     return this.#member(id).disk;
+  }
+
+  /** What the state machine of `id` has come to: a snapshot of it. */
+  store(id: MemberId): Store {
+    return this.#member(id).store;
+  }
+
+  /** `id` makes its state machine durable and forgets the log up to there. */
+  compact(id: MemberId): void {
+    this.#member(id).compact();
+    const { index, term } = this.raft(id).base;
+    this.#note(id, `log begins behind ${index}/${term}`);
+  }
+
+  /** `id` has fetched a snapshot and installs it. */
+  restore(id: MemberId, snapshot: Store): boolean {
+    this.#note(id, `installs the snapshot ${snapshot.index}/${snapshot.term}`);
+    this.#member(id).install(snapshot);
+    return this.act(id, (raft) => raft.restore(snapshot));
   }
 
   /** Lets `id` act, then everyone, until all is quiet. */
@@ -186,6 +202,18 @@ export class Conversation {
     if (kind !== "proposed") this.#note(id, `refuses "${command}"`);
   }
 
+  /** Asks the leader `id` to make these the members. */
+  change(id: MemberId, voters: readonly MemberId[], learners: readonly MemberId[] = []): string {
+    this.#note(id, `is asked for ${describeConfiguration({ voters, outgoing: [], learners })}`);
+    const result = this.act(id, (raft) => raft.changeConfiguration({ voters, learners }));
+    return result.kind === "proposed" ? "proposed" : result.reason;
+  }
+
+  /** Somebody new, who knows nobody. */
+  join(id: MemberId, chance = 0.9): void {
+    this.#add(id, { entries: [], hardState: { term: 0, vote: null, commit: 0 } }, chance);
+  }
+
   read(id: MemberId, read: number): boolean {
     this.#note(id, `reads, ${read}`);
     return this.act(id, (raft) => raft.read(read));
@@ -205,6 +233,18 @@ export class Conversation {
       .join("\n");
     this.#lines = [];
     return text;
+  }
+
+  #add(id: MemberId, disk: Disk, chance: number): void {
+    const timing = {
+      heartbeatMs: HEARTBEAT_MS,
+      electionMs: ELECTION_MS,
+      electionMaxMs: ELECTION_MAX_MS,
+    };
+    const member = new Member({ id, disk, timing, random: () => chance });
+    this.#members.set(id, member);
+    member.start(this.#nowMs);
+    this.#observe(member);
   }
 
   #member(id: MemberId): Member {
@@ -236,6 +276,7 @@ export class Conversation {
     for (const { id, index } of member.reads) {
       this.#note(member.id, index === null ? `read ${id} is aborted` : `read ${id} is good at ${index}`);
     }
+    if (member.snapshotFrom !== null) this.#note(member.id, `needs a snapshot from ${member.snapshotFrom}`);
     for (const message of messages) {
       const fate = this.fate(message);
       this.#line(message.from, message.to, ARROWS[fate], describeMessage(message));
@@ -250,6 +291,9 @@ export class Conversation {
     const role = raft.role === "follower" ? `follower of ${raft.leader ?? "nobody"}` : raft.role;
     this.#noteChange(id, "role", `${role}, term ${raft.term}`);
     this.#noteChange(id, "commit", `commit ${raft.commitIndex}`);
+    if (raft.configurationIndex > 1) {
+      this.#noteChange(id, "members", `members ${describeConfiguration(raft.configuration)}`);
+    }
   }
 
   #noteChange(id: MemberId, what: string, text: string): void {

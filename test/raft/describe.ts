@@ -1,6 +1,6 @@
 import type { Message } from "../../agent/raft/messages.ts";
 import type { LogWrite } from "../../agent/raft/outbox.ts";
-import type { Entry } from "../../agent/raft/types.ts";
+import type { Configuration, Entry } from "../../agent/raft/types.ts";
 
 /** Text for transcripts. An entry or a place in the log is `index/term`. */
 
@@ -51,8 +51,13 @@ function describeEntry(entry: Entry): string {
     case "noop":
       return place;
     case "configuration":
-      return `${place}(${entry.configuration.voters.join(" ")})`;
+      return `${place}(${describeConfiguration(entry.configuration)})`;
     case "command":
       return `${place}"${Buffer.from(entry.command).toString()}"`;
   }
+}
+
+/** The voters; `-` before those of the outgoing set of a joint one, `~` before learners. */
+export function describeConfiguration({ voters, outgoing, learners }: Configuration): string {
+  return [voters, outgoing.map((id) => `-${id}`), learners.map((id) => `~${id}`)].flat().join(" ");
 }

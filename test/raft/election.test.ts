@@ -2,8 +2,8 @@ import t from "tap";
 import type { VoteRequest } from "../../agent/raft/messages.ts";
 import { EMPTY_CONFIGURATION } from "../../agent/raft/types.ts";
 import { Conversation } from "./conversation.ts";
+import { bootstrapDisk, diskOfTerms, EMPTY_DISK, votersOnly } from "./disk.ts";
 import { listen } from "./listen.ts";
-import { bootstrapDisk, diskOfTerms, EMPTY_DISK, votersOnly } from "./member.ts";
 
 t.test("elects the first of three that runs out of patience", async (t) => {
   const conversation = new Conversation({ members: ["a", "b", "c"] });

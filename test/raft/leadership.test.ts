@@ -1,7 +1,7 @@
 import t from "tap";
 import { Conversation } from "./conversation.ts";
+import { bootstrapDisk, votersOnly } from "./disk.ts";
 import { listen } from "./listen.ts";
-import { bootstrapDisk, votersOnly } from "./member.ts";
 
 t.test("pre-vote: a member that was cut off does not disturb when it comes back", async (t) => {
   const conversation = new Conversation({ members: ["a", "b", "c"], chance: { a: 0, b: 0.1, c: 0.2 } });

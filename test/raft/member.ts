@@ -3,46 +3,17 @@ import type { LogWrite } from "../../agent/raft/outbox.ts";
 import type { Timing } from "../../agent/raft/pace.ts";
 import { Raft } from "../../agent/raft/raft.ts";
 import type { ReadResult } from "../../agent/raft/reads.ts";
+import { type MemberId, NO_CONFIGURATION } from "../../agent/raft/types.ts";
 import {
-  type Configuration,
-  type Entry,
-  type HardState,
-  INITIAL_HARD_STATE,
-  type MemberId,
-  NO_CONFIGURATION,
-} from "../../agent/raft/types.ts";
-
-/** What survives a crash. */
-export interface Disk {
-  entries: Entry[];
-  hardState: HardState;
-}
-
-export const EMPTY_DISK: Disk = { entries: [], hardState: INITIAL_HARD_STATE };
-
-/** A log that holds one configuration entry, and the term it was made in: what a bootstrap leaves behind. */
-export function bootstrapDisk(configuration: Configuration): Disk {
-  const term = 1;
-  return {
-    entries: [{ kind: "configuration", index: 1, term, configuration }],
-    hardState: { term, vote: null, commit: 0 },
-  };
-}
-
-export function votersOnly(voters: readonly MemberId[]): Configuration {
-  return { voters, outgoing: [], learners: [] };
-}
-
-/** A log whose entries have these terms, from index 1, the way the Raft paper draws logs; the first is the configuration. */
-export function diskOfTerms(configuration: Configuration, terms: readonly number[]): Disk {
-  const entries = terms.map(
-    (term, at): Entry =>
-      at === 0
-        ? { kind: "configuration", index: 1, term, configuration }
-        : { kind: "noop", index: at + 1, term },
-  );
-  return { entries, hardState: { term: terms.at(-1) ?? 0, vote: null, commit: 0 } };
-}
+  baseOf,
+  compactDisk,
+  type Disk,
+  EMPTY_STORE,
+  type Store,
+  storeOf,
+  termAt,
+  writeToDisk,
+} from "./disk.ts";
 
 export interface MemberOptions {
   readonly id: MemberId;
@@ -56,14 +27,17 @@ export interface MemberOptions {
  * One real `Raft` on a pretended disk, played by hand: every message, write and crash happens when the test says so.
  * It does what an owner must do and nothing else.
  *
- * `disk` holds what is durable; `writes` what was handed out and is not: a crash loses it.
+ * `disk` holds what is durable; `writes` what was handed out and is not: a crash loses it. `store` has applied what may
+ * be applied; of that, `disk.store` is durable, as the databases' last checkpoint is.
  */
 export class Member {
   readonly id: MemberId;
   readonly disk: Disk;
+  store: Store = EMPTY_STORE;
   writes: LogWrite[] = [];
   /** Of the last `collect`. */
   reads: readonly ReadResult[] = [];
+  snapshotFrom: MemberId | null = null;
   readonly #options: MemberOptions;
   #raft: Raft | null = null;
   /** Raft counts its milliseconds from its own start. */
@@ -71,7 +45,7 @@ export class Member {
 
   constructor(options: MemberOptions) {
     this.id = options.id;
-    this.disk = { entries: [...options.disk.entries], hardState: options.disk.hardState };
+    this.disk = { ...options.disk, entries: [...options.disk.entries] };
     this.#options = options;
   }
 
@@ -88,18 +62,22 @@ export class Member {
     return this.#raft === null ? Number.POSITIVE_INFINITY : this.#startedMs + this.#raft.deadlineMs;
   }
 
-  /** `appliedIndex` is what the store holds: it was committed. */
-  start(nowMs: number, appliedIndex = 0): void {
-    const { hardState } = this.disk;
+  /** The state machine was lost, and the log does not reach back to its beginning. */
+  get isIncomplete(): boolean {
+    return this.store.index < this.raft.base.index;
+  }
+
+  start(nowMs: number): void {
+    this.store = storeOf(this.disk);
+    const { index, configuration } = this.store;
+    // A snapshot was installed, and the crash came before the log knew.
+    if (termAt(this.disk, index) !== this.store.term) compactDisk(this.disk, this.store);
+    const { entries, hardState } = this.disk;
     this.#startedMs = nowMs;
     this.#raft = new Raft({
-      id: this.id,
-      timing: this.#options.timing,
-      random: this.#options.random,
-      base: { index: 0, term: 0 },
-      configuration: NO_CONFIGURATION,
-      entries: [...this.disk.entries],
-      hardState: { ...hardState, commit: Math.max(hardState.commit, appliedIndex) },
+      ...{ id: this.id, timing: this.#options.timing, random: this.#options.random },
+      ...{ base: baseOf(this.disk), entries: [...entries], configuration },
+      hardState: { ...hardState, commit: Math.max(hardState.commit, index) },
     });
   }
 
@@ -118,22 +96,18 @@ export class Member {
   /** After one or more inputs: keeps the write and the reads, returns what is to be sent. */
   collect(nowMs: number): readonly Message[] {
     this.raft.tick(nowMs - this.#startedMs);
-    const { messages, write, reads } = this.raft.takeEffects();
+    const { messages, write, reads, snapshotFrom } = this.raft.takeEffects();
     if (write !== null) this.writes.push(write);
     this.reads = reads;
+    this.snapshotFrom = snapshotFrom;
+    this.#apply();
     return messages;
   }
 
   /** The oldest write reaches the disk, without an answer yet. */
   writeOldest(): LogWrite | undefined {
     const write = this.writes.shift();
-    if (write === undefined) return undefined;
-    const first = write.entries[0];
-    if (first !== undefined) {
-      this.disk.entries.length = Math.min(this.disk.entries.length, first.index - 1);
-      this.disk.entries.push(...write.entries);
-    }
-    this.disk.hardState = write.hardState;
+    if (write !== undefined) writeToDisk(this.disk, write);
     return write;
   }
 
@@ -142,5 +116,41 @@ export class Member {
     const write = this.writeOldest();
     if (write !== undefined) this.raft.persisted(write.sequence);
     return write;
+  }
+
+  /** The state machine is checkpointed, and the log forgets all but its last `kept` applied entries. */
+  compact(kept = 0): void {
+    this.disk.store = this.store;
+    const index = this.store.index - kept;
+    const term = this.raft.termAt(index);
+    if (term === undefined || this.isIncomplete) return;
+    this.raft.compact({ index, term });
+    // The log does it in turn, behind what is being written; what is there by now can be taken at once.
+    const isBehind = this.writes.some(({ entries }) => (entries[0]?.index ?? index + 1) <= index);
+    if (!isBehind) compactDisk(this.disk, { index, term });
+  }
+
+  /** A snapshot was fetched: it takes the place of the state machine, durably, before consensus hears of it. */
+  install(snapshot: Store): void {
+    this.store = snapshot;
+    this.disk.store = snapshot;
+  }
+
+  /** The state machine is gone; the log is not. To be called while the member is down. */
+  loseStore(): void {
+    this.disk.store = { ...EMPTY_STORE, configuration: NO_CONFIGURATION };
+  }
+
+  #apply(): void {
+    if (this.isIncomplete) return;
+    const { store, raft } = this;
+    for (const entry of raft.entries(store.index + 1, raft.applicableIndex, Number.POSITIVE_INFINITY)) {
+      const { index, term } = entry;
+      const configuration =
+        entry.kind === "configuration"
+          ? { index, configuration: entry.configuration }
+          : this.store.configuration;
+      this.store = { index, term, configuration };
+    }
   }
 }

@@ -11,7 +11,7 @@ import {
 } from "../../agent/raft/types.ts";
 import { chanceFrom } from "./chance.ts";
 import { Conversation } from "./conversation.ts";
-import { bootstrapDisk, diskOfTerms, votersOnly } from "./member.ts";
+import { bootstrapDisk, diskOfTerms, votersOnly } from "./disk.ts";
 
 const JOINT: Configuration = { voters: ["a", "b", "c"], outgoing: ["c", "d", "e"], learners: ["x"] };
 

@@ -22,11 +22,14 @@ t.test("stays safe through a random walk of trouble, and recovers from it", asyn
   t.comment(
     `${results.length} seeds: ${total(({ elections }) => elections)} elections, ` +
       `${total(({ committed }) => committed)} entries, ${total(({ confirmedReads }) => confirmedReads)} reads, ` +
-      `${total(({ crashes }) => crashes)} crashes, slowest recovery ` +
+      `${total(({ crashes }) => crashes)} crashes, ${total(({ changes }) => changes)} changes of members, ` +
+      `${total(({ restores }) => restores)} snapshots, slowest recovery ` +
       `${Math.round(Math.max(...results.map(({ recoveryMs }) => recoveryMs)))} ms`,
   );
   // A walk that gets nowhere finds nothing.
   t.ok(total(({ elections }) => elections) > 2 * results.length);
+  t.ok(total(({ changes }) => changes) > results.length);
+  t.ok(total(({ restores }) => restores) > results.length);
   t.ok(total(({ committed }) => committed) > 20 * results.length);
   t.ok(total(({ confirmedReads }) => confirmedReads) > 8 * results.length);
 });

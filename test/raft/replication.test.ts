@@ -2,8 +2,8 @@ import t from "tap";
 import type { AppendRequest, Message } from "../../agent/raft/messages.ts";
 import { IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MESSAGES_MAX } from "../../agent/raft/progress.ts";
 import { Conversation } from "./conversation.ts";
+import { diskOfTerms, votersOnly } from "./disk.ts";
 import { listen } from "./listen.ts";
-import { diskOfTerms, votersOnly } from "./member.ts";
 
 t.test("replicates, commits at a majority, and tells of the commit within 20 ms", async (t) => {
   const conversation = new Conversation({ members: ["a", "b", "c"] });

@@ -1,6 +1,14 @@
 import type { Message } from "../../agent/raft/messages.ts";
-import type { Configuration, Entry, MemberId } from "../../agent/raft/types.ts";
-import type { Disk, Member } from "./member.ts";
+import type { LogWrite } from "../../agent/raft/outbox.ts";
+import type { Raft } from "../../agent/raft/raft.ts";
+import {
+  type Configuration,
+  EMPTY_CONFIGURATION,
+  type Entry,
+  type MemberId,
+} from "../../agent/raft/types.ts";
+import { baseOf, type Disk, entryAt, lastIndexOf, storeOf, termAt } from "./disk.ts";
+import type { Member } from "./member.ts";
 
 /** Says what rule was broken, and by whom. */
 export class SafetyError extends Error {
@@ -14,22 +22,25 @@ export class SafetyError extends Error {
  * It does not trust the code under test: it counts majorities itself, on the disks.
  */
 export class Safety {
-  readonly #configuration: Configuration;
-  readonly #disks: ReadonlyMap<MemberId, Disk>;
+  readonly #disks = new Map<MemberId, Disk>();
   /** What has ever been committed by anyone, from index 1. It may only grow. */
   readonly committed: Entry[] = [];
   readonly #leaders = new Map<number, MemberId>();
   readonly #votes = new Map<string, MemberId>();
   /** Every entry ever made by (index, term), with the term of the one before it. */
-  readonly #entries = new Map<string, { readonly entry: Entry; readonly previousTerm: number }>();
+  readonly #entries = new Map<string, { readonly entry: Entry; readonly previousTerm: number | undefined }>();
   readonly #reads = new Map<number, number>();
   readonly #commits = new Map<MemberId, number>();
   readonly #applied = new Map<MemberId, number>();
   confirmedReads = 0;
 
-  constructor(configuration: Configuration, disks: ReadonlyMap<MemberId, Disk>) {
-    this.#configuration = configuration;
-    this.#disks = disks;
+  join({ id, disk }: Member): void {
+    this.#disks.set(id, disk);
+  }
+
+  /** Of the last committed entry that holds one. */
+  get configuration(): Configuration {
+    return configurationIn(this.committed) ?? EMPTY_CONFIGURATION;
   }
 
   get elections(): number {
@@ -49,23 +60,28 @@ export class Safety {
   }
 
   /** After every input: nothing that this member believes contradicts what the others believe. */
-  observe({ id, raft, writes, reads, disk }: Member): void {
-    if (raft.role === "leader") this.#checkLeader(id, raft.term, (from, to) => raft.entries(from, to, 1e9));
+  observe(member: Member): void {
+    const { id, raft, writes, reads, disk } = member;
+    this.#checkBase(id, raft);
+    if (raft.role === "leader") this.#checkLeader(id, raft);
     const write = writes.at(-1);
     if (write !== undefined) {
       this.#checkLogMatching(id, write.entries, disk, writes);
       const { commit } = write.hardState;
-      check(commit <= disk.entries.length, () => `${id} writes commit ${commit}, which is not durable`);
+      const durable = Math.max(lastIndexOf(disk), storeOf(disk).index);
+      check(commit <= durable, () => `${id} writes commit ${commit}, which is not durable`);
     }
-    this.#checkCommit(id, raft.commitIndex, (from, to) => raft.entries(from, to, 1e9));
-    this.#apply(id, raft.applicableIndex, disk);
+    this.observeCommit(member);
+    this.#checkConfiguration(member);
+    this.#checkApplied(member);
     for (const { id: read, index } of reads) this.#checkRead(id, read, index);
   }
 
   /** What a message says must be on the sender's disk already. */
   checkSent({ raft }: Member, message: Message): void {
     const { from, to, term, kind } = message;
-    const { hardState, entries } = this.#diskOf(from);
+    const disk = this.#diskOf(from);
+    const { hardState } = disk;
     const what = `${from} sent ${kind} ${term} to ${to}`;
     if (kind === "pre-vote-request") return;
     if (kind === "pre-vote-response" && message.granted) return;
@@ -83,50 +99,73 @@ export class Safety {
           ? message.lastIndex
           : 0;
     check(
-      isTermOver || entries.length >= heldIndex,
-      () => `${what}, with index ${heldIndex}, but only ${entries.length} are durable`,
+      isTermOver || lastIndexOf(disk) >= heldIndex,
+      () => `${what}, with index ${heldIndex}, but only ${lastIndexOf(disk)} are durable`,
     );
   }
 
   /** A disk forgets nothing that is committed. */
   checkDisk(id: MemberId): void {
-    const { entries } = this.#diskOf(id);
-    const count = Math.min(entries.length, this.committed.length);
-    for (let at = 0; at < count; at++) {
-      const entry = entries[at];
-      const committed = this.committed[at];
-      if (entry === committed || entry?.term === committed?.term) continue;
-      // A leftover of an older term may stand where others have committed, until the leader repairs it.
+    const disk = this.#diskOf(id);
+    const last = Math.min(lastIndexOf(disk), this.committed.length);
+    for (let index = Math.max(1, baseOf(disk).index); index <= last; index++) {
+      if (termAt(disk, index) === this.committed[index - 1]?.term) continue;
+      // A leftover of an older term may stand where others have committed, until the leader or a snapshot repairs it.
+      const applied = Math.max(baseOf(disk).index, this.appliedIndex(id));
+      const isInstalled = storeOf(disk).index >= applied;
       check(
-        at >= this.appliedIndex(id),
-        () => `the disk of ${id} lost entry ${at + 1}, which it has applied`,
+        index > applied || isInstalled,
+        () => `the disk of ${id} lost entry ${index}, which it has applied`,
       );
       return;
     }
   }
 
-  #checkLeader(id: MemberId, term: number, entries: (from: number, to: number) => readonly Entry[]): void {
+  /** What a log has forgotten was committed. */
+  #checkBase(id: MemberId, { base: { index, term } }: Raft): void {
+    const committed = index === 0 ? 0 : this.committed[index - 1]?.term;
+    check(
+      committed === term,
+      () => `the log of ${id} begins behind ${index}/${term}, which is not committed`,
+    );
+  }
+
+  /** A configuration is in force from where it stands in the log, and rolled back with it. */
+  #checkConfiguration({ id, raft, isIncomplete }: Member): void {
+    if (isIncomplete) return;
+    const expected = this.#configurationInForce(raft);
+    check(
+      raft.configuration === expected,
+      () => `${id} goes by ${JSON.stringify(raft.configuration)}, not by ${JSON.stringify(expected)}`,
+    );
+  }
+
+  /** By the log itself: what has been forgotten is known to be committed. */
+  #configurationInForce(raft: Raft): Configuration {
+    return (
+      configurationIn(raft.entries(raft.firstIndex, raft.lastIndex, 1e9)) ??
+      configurationIn(this.committed.slice(0, raft.base.index)) ??
+      EMPTY_CONFIGURATION
+    );
+  }
+
+  #checkLeader(id: MemberId, raft: Raft): void {
+    const { term } = raft;
     const known = this.#leaders.get(term);
     check(known === undefined || known === id, () => `${id} and ${known} both lead term ${term}`);
     if (known !== undefined) return;
     this.#leaders.set(term, id);
     // Leader completeness. A leader of an old term may arrive late; it must hold what older terms committed.
-    const log = entries(1, this.committed.length);
-    for (const [at, committed] of this.committed.entries()) {
+    for (const committed of this.committed.slice(raft.base.index)) {
       if (committed.term >= term) break;
-      check(log[at]?.term === committed.term, () => `${id} leads term ${term} without entry ${at + 1}`);
+      const { index } = committed;
+      check(raft.termAt(index) === committed.term, () => `${id} leads term ${term} without entry ${index}`);
     }
   }
 
-  #checkLogMatching(
-    id: MemberId,
-    entries: readonly Entry[],
-    disk: Disk,
-    writes: readonly { readonly entries: readonly Entry[] }[],
-  ): void {
+  #checkLogMatching(id: MemberId, entries: readonly Entry[], disk: Disk, writes: readonly LogWrite[]): void {
     for (const [at, entry] of entries.entries()) {
-      const previous = at > 0 ? entries[at - 1] : previousEntry(entry.index, disk, writes);
-      const previousTerm = previous?.term ?? 0;
+      const previousTerm = entries[at - 1]?.term ?? previousTermOf(entry.index, disk, writes);
       const key = `${entry.index}/${entry.term}`;
       const known = this.#entries.get(key);
       if (known === undefined) {
@@ -138,25 +177,26 @@ export class Safety {
     }
   }
 
-  #checkCommit(id: MemberId, commit: number, entries: (from: number, to: number) => readonly Entry[]): void {
+  /** After every input, even if its effects are not taken yet: a configuration may come behind what is committed. */
+  observeCommit({ id, raft }: Member): void {
+    const commit = raft.commitIndex;
     const before = this.#commits.get(id) ?? 0;
     check(commit >= before, () => `the commit index of ${id} fell from ${before} to ${commit}`);
     if (commit === before) return;
     this.#commits.set(id, commit);
-    for (const entry of entries(before + 1, commit)) {
+    for (const entry of raft.entries(Math.max(before + 1, raft.firstIndex), commit, 1e9)) {
       const known = this.committed[entry.index - 1];
       if (known === undefined) {
-        this.#checkDurable(id, entry);
+        this.#checkDurable(id, entry, this.#configurationInForce(raft));
         this.committed.push(entry);
       } else check(known === entry, () => `${id} committed another entry ${entry.index} than others`);
     }
   }
 
   /** The first to commit needs a majority of disks; for a joint configuration one in each set. */
-  #checkDurable(id: MemberId, { index, term }: Entry): void {
-    const { voters, outgoing } = this.#configuration;
+  #checkDurable(id: MemberId, { index, term }: Entry, { voters, outgoing }: Configuration): void {
     for (const set of [voters, outgoing]) {
-      const holders = set.filter((voter) => this.#diskOf(voter).entries[index - 1]?.term === term);
+      const holders = set.filter((voter) => entryAt(this.#diskOf(voter), index)?.term === term);
       check(
         set.length === 0 || holders.length * 2 > set.length,
         () => `${id} committed ${index}/${term}, which only ${holders.length} of ${set.length} disks hold`,
@@ -164,18 +204,24 @@ export class Safety {
     }
   }
 
-  #apply(id: MemberId, applicable: number, disk: Disk): void {
-    const applied = this.appliedIndex(id);
-    if (applicable <= applied) return;
+  #checkApplied({ id, raft, disk, store }: Member): void {
+    const { applicableIndex } = raft;
     check(
-      disk.entries.length >= applicable,
-      () => `${id} applied ${applicable}, which its disk does not hold`,
+      lastIndexOf(disk) >= applicableIndex || storeOf(disk).index >= applicableIndex,
+      () => `${id} may apply ${applicableIndex}, which its disk does not hold`,
     );
-    for (let index = applied + 1; index <= applicable; index++) {
-      const isSame = disk.entries[index - 1] === this.committed[index - 1];
+    for (let index = Math.max(this.appliedIndex(id), baseOf(disk).index) + 1; index <= store.index; index++) {
+      const isSame = storeOf(disk).index >= index || entryAt(disk, index) === this.committed[index - 1];
       check(isSame, () => `${id} applied another entry ${index} than was committed`);
     }
-    this.#applied.set(id, applicable);
+    const { index, term, configuration } = store;
+    check(
+      index === 0 || this.committed[index - 1]?.term === term,
+      () => `${id} has applied ${index}/${term}`,
+    );
+    const expected = configurationIn(this.committed.slice(0, index)) ?? EMPTY_CONFIGURATION;
+    check(configuration.configuration === expected, () => `${id} holds another configuration at ${index}`);
+    this.#applied.set(id, Math.max(index, this.appliedIndex(id)));
   }
 
   #checkVote(voter: MemberId, term: number, candidate: MemberId): void {
@@ -206,18 +252,20 @@ export class Safety {
   }
 }
 
-/** What stands before `index` when the writes that are under way are done. */
-function previousEntry(
-  index: number,
-  disk: Disk,
-  writes: readonly { readonly entries: readonly Entry[] }[],
-): Entry | undefined {
-  for (const { entries } of writes.slice(0, -1).reverse()) {
+/** The term of what stands before `index` when the writes that are under way are done. */
+function previousTermOf(index: number, disk: Disk, writes: readonly LogWrite[]): number | undefined {
+  for (const [at, { entries, restored }] of [...writes.entries()].reverse()) {
     const first = entries[0]?.index ?? Number.POSITIVE_INFINITY;
-    const found = entries[index - 1 - first];
-    if (index > first) return found;
+    const found = at < writes.length - 1 && index > first ? entries[index - 1 - first] : undefined;
+    if (found !== undefined) return found.term;
+    if (restored?.index === index - 1) return restored.term;
   }
-  return disk.entries[index - 2];
+  return termAt(disk, index - 1);
+}
+
+function configurationIn(entries: readonly Entry[]): Configuration | undefined {
+  const last = entries.findLast((entry) => entry.kind === "configuration");
+  return last?.kind === "configuration" ? last.configuration : undefined;
 }
 
 function check(condition: boolean, violation: () => string): void {

@@ -1,21 +1,26 @@
 import type { Message } from "../../agent/raft/messages.ts";
+import { membersOf } from "../../agent/raft/quorum.ts";
 import type { Configuration, MemberId } from "../../agent/raft/types.ts";
 import { type Chance, chanceFrom } from "./chance.ts";
 import { describeMessage, describeWrite } from "./describe.ts";
-import { bootstrapDisk, EMPTY_DISK, Member } from "./member.ts";
+import { baseOf, bootstrapDisk, type Disk, EMPTY_DISK, storeOf } from "./disk.ts";
+import { Member } from "./member.ts";
 import { Safety } from "./safety.ts";
+import { Upheaval } from "./upheaval.ts";
 
 const TIMING = { heartbeatMs: 100, electionMs: 1000, electionMaxMs: 4000 };
 
 /** Virtual milliseconds of trouble, and what is given to recover from it afterwards. */
 const TROUBLE_MS = 10_000;
-const RECOVERY_MS = 10_000;
+const RECOVERY_MS = 20_000;
 
 export interface WalkResult {
   readonly elections: number;
   readonly committed: number;
   readonly confirmedReads: number;
   readonly crashes: number;
+  readonly changes: number;
+  readonly restores: number;
   /** From the end of the trouble to a new entry that everyone has applied. */
   readonly recoveryMs: number;
 }
@@ -28,9 +33,9 @@ export function walk(seed: number, trace?: (line: string) => void): WalkResult {
 class Walk {
   readonly #chance: Chance;
   readonly #traceLine: ((line: string) => void) | undefined;
-  readonly #configuration: Configuration;
   readonly #members = new Map<MemberId, Member>();
-  readonly #safety: Safety;
+  readonly #safety = new Safety();
+  readonly #upheaval: Upheaval;
   /** In order of time. */
   readonly #events: { readonly atMs: number; readonly act: () => void }[] = [];
   /** Pairs that cannot speak, in this direction. */
@@ -38,6 +43,8 @@ class Walk {
   readonly #diskFreeMs = new Map<MemberId, number>();
   readonly #pausedToMs = new Map<MemberId, number>();
   readonly #troubles: readonly (() => void)[];
+  /** Members, logs and state machines change too. */
+  readonly #isUpset: boolean;
   #isTrouble = true;
   #nowMs = 0;
   #reads = 0;
@@ -52,28 +59,35 @@ class Walk {
     const chance = chanceFrom(seed);
     this.#chance = chance;
     this.#traceLine = trace;
-    this.#configuration = drawConfiguration(chance);
+    const configuration = drawConfiguration(chance);
     // Some runs are nearly calm, some are a storm.
     this.#loss = chance.pick([0, 0.02, 0.2]);
     this.#doubling = chance.pick([0, 0.05, 0.3]);
     this.#delayMsMax = chance.pick([2, 20, 200]);
     this.#writeMsMax = chance.pick([1, 10, 100]);
-    const { voters, outgoing, learners } = this.#configuration;
-    const ids = [...new Set([...voters, ...outgoing, ...learners])];
+    const ids = membersOf(configuration);
+    this.#upheaval = new Upheaval(chance, {
+      any: (isWanted) => this.#anyOf(isWanted),
+      find: (id) => this.#find(id),
+      add: (id) => this.#start(this.#add(id, EMPTY_DISK)),
+      input: (member, act) => this.#input(member, () => act(member.raft)),
+      maybeCrash: (member) => {
+        if (this.#isTrouble) this.#crash(member);
+        return this.#isTrouble;
+      },
+      later: (ms, act) => this.#at(this.#nowMs + ms, act),
+      trace: (line) => this.#trace(line),
+    });
+    this.#isUpset = chance.float() < 0.7;
     const isFresh = chance.float() < 0.5;
-    const genesis = bootstrapDisk(this.#configuration);
-    for (const [at, id] of ids.entries()) {
-      const disk = isFresh && at > 0 ? EMPTY_DISK : genesis;
-      this.#members.set(id, new Member({ id, disk, timing: TIMING, random: () => chance.float() }));
-    }
-    const disks = new Map([...this.#members].map(([id, { disk }]) => [id, disk]));
-    this.#safety = new Safety(this.#configuration, disks);
+    const genesis = bootstrapDisk(configuration);
+    for (const id of ids) this.#add(id, isFresh && id !== "a" ? EMPTY_DISK : genesis);
     for (const member of this.#members.values()) this.#start(member);
     const { propose, read } = { propose: () => this.#propose(), read: () => this.#read() };
     this.#troubles = [
       ...Array.from({ length: 12 }, () => propose),
       ...Array.from({ length: 8 }, () => read),
-      () => this.#crash(),
+      () => this.#crash(this.#anyOf(() => true)),
       ...Array.from({ length: 5 }, () => () => this.#restart()),
       () => this.#cut(),
       ...Array.from({ length: 3 }, () => () => this.#heal()),
@@ -82,6 +96,7 @@ class Walk {
       () => this.#transfer(),
       () => this.#learn(),
       () => this.#pause(),
+      ...(this.#isUpset ? this.#upheavals() : []),
     ];
   }
 
@@ -94,6 +109,8 @@ class Walk {
       committed: this.#safety.committed.length,
       confirmedReads: this.#safety.confirmedReads,
       crashes: this.#crashes,
+      changes: this.#upheaval.changes,
+      restores: this.#upheaval.restores,
       recoveryMs,
     };
   }
@@ -115,7 +132,11 @@ class Walk {
         const index = this.#propose();
         if (index !== null) [proposed, retryMs] = [index, this.#nowMs + TIMING.electionMs];
       }
-      return [...this.#members.keys()].every((id) => this.#safety.appliedIndex(id) >= proposed);
+      const { configuration } = this.#safety;
+      return (
+        configuration.outgoing.length === 0 &&
+        [...membersOf(configuration)].every((id) => (this.#members.get(id)?.store.index ?? 0) >= proposed)
+      );
     });
     const recoveryMs = this.#nowMs - startMs;
     if (recoveryMs < RECOVERY_MS) return recoveryMs;
@@ -167,11 +188,15 @@ class Walk {
   #input<Result>(member: Member, act: () => Result): Result {
     member.advance(this.#nowMs);
     const result = act();
+    this.#safety.observeCommit(member);
     // Now and then several inputs are taken together.
     if (this.#isTrouble && this.#chance.float() < 0.2) return result;
     const writes = member.writes.length;
     const messages = member.collect(this.#nowMs);
     this.#safety.observe(member);
+    if (member.snapshotFrom !== null || member.isIncomplete) {
+      this.#upheaval.fetch(member, member.snapshotFrom);
+    }
     const { role, term, commitIndex, leader } = member.raft;
     this.#trace(() => `${member.id}: ${role} of ${leader}, term ${term}, commit ${commitIndex}`);
     for (const message of messages) this.#send(member, message);
@@ -221,7 +246,7 @@ class Walk {
 
   #start(member: Member): void {
     this.#trace(() => `${member.id}: starts`);
-    member.start(this.#nowMs, this.#safety.appliedIndex(member.id));
+    member.start(this.#nowMs);
     this.#input(member, () => null);
   }
 
@@ -242,8 +267,7 @@ class Walk {
     this.#input(leader, () => leader.raft.read(read));
   }
 
-  #crash(): void {
-    const member = this.#anyOf(() => true);
+  #crash(member: Member | undefined): void {
     if (member === undefined) return;
     this.#crashes++;
     // What was being written may have reached the disk without an answer, up to any batch.
@@ -251,6 +275,10 @@ class Walk {
     for (let write = 0; write < reached; write++) member.writeOldest();
     this.#trace(() => `${member.id}: crashes, ${reached} of its open writes reached the disk`);
     member.crash();
+    // The databases come back as the last checkpoint left them, or newer; rarely, not at all.
+    const draw = this.#chance.float();
+    if (draw < 0.7) member.disk.store = member.store;
+    else if (draw > 0.97 && this.#isUpset && this.#isCopied(member)) member.loseStore();
     this.#safety.crashed(member.id);
     this.#diskFreeMs.set(member.id, this.#nowMs);
     this.#pausedToMs.delete(member.id);
@@ -338,6 +366,32 @@ class Walk {
     this.#trace(() => `${member.id}: pauses to ${this.#pausedToMs.get(member.id)}`);
   }
 
+  #add(id: MemberId, disk: Disk): Member {
+    const member = new Member({ id, disk, timing: TIMING, random: () => this.#chance.float() });
+    this.#members.set(id, member);
+    this.#safety.join(member);
+    return member;
+  }
+
+  /** Undefined while it is down or stands still. */
+  #find(id: MemberId): Member | undefined {
+    const member = this.#memberOf(id);
+    return member.isUp && (this.#pausedToMs.get(id) ?? 0) <= this.#nowMs ? member : undefined;
+  }
+
+  /** True if another state machine, on a disk, makes good for the loss of this one. */
+  #isCopied({ id, disk }: Member): boolean {
+    return [...this.#members.values()].some(
+      (other) => other.id !== id && storeOf(other.disk).index >= Math.max(1, baseOf(disk).index),
+    );
+  }
+
+  #upheavals(): readonly (() => void)[] {
+    const compact = () => this.#upheaval.compact();
+    const change = () => this.#upheaval.change();
+    return [...[compact, compact, compact], ...[change, change], () => this.#upheaval.refetch()];
+  }
+
   /** One that is up, not paused, and as asked for. */
   #anyOf(isWanted: (member: Member) => boolean): Member | undefined {
     const found = [...this.#members.values()].filter(
@@ -371,5 +425,7 @@ function drawConfiguration(chance: Chance): Configuration {
     ["a", "b", "c", "d", "e"],
   ]);
   const learners = chance.float() < 0.3 ? ["x"] : [];
+  // Joint: the cluster stands in the middle of replacing c by d.
+  if (voters.length === 3 && chance.float() < 0.2) return { voters, outgoing: ["a", "b", "d"], learners };
   return { voters, outgoing: [], learners };
 }
