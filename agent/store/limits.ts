@@ -93,6 +93,8 @@ export const APPLY_BYTES_MAX = 64 * 1024 * 1024;
 /** A worker that ends by itself is started again this often in this time; then the store has failed. */
 export const WORKER_RESTARTS_MAX = 3;
 export const WORKER_RESTARTS_WINDOW_MS = 10 * 60_000;
+/** A full disk is tried again this often. */
+export const ROOM_RETRY_MS = 1_000;
 /** From the start of a worker until it has opened both files (WAL recovery included). */
 export const WORKER_START_TIMEOUT_MS = 60_000;
 /** From `close` until what waits is done; then the worker is ended, and the Raft log repeats what it had not committed. */

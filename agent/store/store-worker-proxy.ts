@@ -7,6 +7,7 @@ import {
   CLOSE_TIMEOUT_MS,
   JOBS_IN_FLIGHT_MAX,
   REPLACE_PATIENCE_MS,
+  ROOM_RETRY_MS,
   WORKER_RESTARTS_MAX,
   WORKER_RESTARTS_WINDOW_MS,
 } from "./limits.ts";
@@ -74,6 +75,9 @@ export class StoreWorkerProxy {
   #foregone: readonly ForegoneResult[] = [];
   #pinnedAt: LogPosition | null = null;
   #replacement: Replacement | undefined;
+  #isDiskFull = false;
+  /** Set while no thread runs because the disk is full. */
+  #roomTimer: Timer | undefined;
   #link: WorkerLink;
   /** False while a thread starts or ends. */
   #isReady = false;
@@ -276,14 +280,32 @@ export class StoreWorkerProxy {
         this.#endWorker();
         break;
       case "failed":
-        this.#fail(report.message, report.isDamage ? "store-damaged" : "store-failed");
+        this.#onFailed(report);
         break;
     }
     this.#pump();
   }
 
+  /** A disk without room is no failure once the store is open: what was not done waits, and is done again. */
+  #onFailed({ message, cause }: Report<"failed">): void {
+    if (cause !== "full" || this.#view === undefined) {
+      this.#fail(message, cause === "damage" ? "store-damaged" : "store-failed");
+      return;
+    }
+    if (!this.#isDiskFull) {
+      // mark: store: the disk is full, the database waits for room
+      const { logger } = this.#options;
+      logger.log("error", "the disk is full: the database does nothing until there is room", { message });
+    }
+    this.#isDiskFull = true;
+    this.#endWorker();
+  }
+
   #onOpened(report: Report<"opened">): void {
     const { applied, state } = report;
+    if (this.#isDiskFull)
+      this.#options.logger.log("info", "the database goes on", { applied: applied.index });
+    this.#isDiskFull = false;
     if (this.#view === undefined) {
       this.#view = new StoreView(applied, state);
       this.#onFirst.onOpened();
@@ -329,7 +351,13 @@ export class StoreWorkerProxy {
       applied: this.#view?.applied.index,
     });
     this.#hasClosed = true;
-    this.#endWorker();
+    if (this.#roomTimer === undefined) {
+      this.#endWorker();
+      return;
+    }
+    // There is no thread that could end.
+    this.#roomTimer.cancel();
+    this.#settleClosed();
   }
 
   /** The job `id`, which is not in flight any more. */
@@ -377,7 +405,16 @@ export class StoreWorkerProxy {
     this.#inFlight.clear();
     this.#waiting = [...unanswered, ...this.#waiting.filter((job) => job.kind !== "apply" || !job.isReplay)];
     if (this.#replacement !== undefined && isDraining) void this.#swapFiles(this.#replacement);
+    else if (this.#isDiskFull) this.#startWorkerLater();
     else this.#link = this.#startWorker();
+  }
+
+  /** Its opening writes, so it tells whether there is room again. */
+  #startWorkerLater(): void {
+    this.#roomTimer = this.#options.clock.setTimer(ROOM_RETRY_MS, () => {
+      this.#roomTimer = undefined;
+      this.#link = this.#startWorker();
+    });
   }
 
   /** What the old files lacked is of no use to the new ones. */

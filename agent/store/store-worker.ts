@@ -4,16 +4,18 @@ import { invariant } from "../platform/invariant.ts";
 import { messageOf } from "../platform/trivet-error.ts";
 import { type CheckOptions, checkFiles } from "./check-files.ts";
 import { TransactionLostError } from "./command-runner.ts";
+import { isDiskFull } from "./disk-room.ts";
 import { COMMIT_DELAY_MS, RESULT_MESSAGE_BYTES_MAX } from "./limits.ts";
 import { unpackEntries } from "./packed-entries.ts";
 import type { RanCommand } from "./ran-command.ts";
-import { SqliteError } from "./sqlite-error.ts";
+import { SQLITE_IOERR, SqliteError } from "./sqlite-error.ts";
 import { loadSqliteWasm } from "./sqlite-wasm.ts";
 import { StateMachine } from "./state-machine.ts";
 import { StatementError } from "./statement-error.ts";
 import { useUtc } from "./utc.ts";
 import {
   type Answer,
+  type FailureCause,
   type StoreState,
   WorkerControl,
   type WorkerOptions,
@@ -29,16 +31,18 @@ class StoreWorker {
   readonly #port: MessagePort;
   readonly #control: WorkerControl;
   readonly #machine: StateMachine;
+  readonly #directory: string;
   #commitTimer: NodeJS.Timeout | undefined;
   /** That the files have been pinned for too long. */
   #hasReportedPin = false;
   /** Set by the first failure; from then on nothing is done. */
   #hasStopped = false;
 
-  constructor(port: MessagePort, control: WorkerControl, machine: StateMachine) {
+  constructor(port: MessagePort, control: WorkerControl, machine: StateMachine, directory: string) {
     this.#port = port;
     this.#control = control;
     this.#machine = machine;
+    this.#directory = directory;
   }
 
   start(): void {
@@ -195,7 +199,8 @@ class StoreWorker {
         foregone: { index: this.#machine.applied.index + 1, statement, result },
       });
     } else {
-      this.#report({ kind: "failed", message: messageOf(error), isDamage: isDamage(error) });
+      const cause = causeOf(error, this.#directory);
+      this.#report({ kind: "failed", message: messageOf(error), cause });
     }
   }
 
@@ -208,6 +213,12 @@ function isDamage(error: unknown): boolean {
   return error instanceof SqliteError && error.isDamage;
 }
 
+function causeOf(error: unknown, directory: string): FailureCause {
+  if (isDamage(error)) return "damage";
+  const isOfDisk = error instanceof SqliteError && error.primaryCode === SQLITE_IOERR;
+  return isOfDisk && isDiskFull(directory) ? "full" : "other";
+}
+
 async function main(port: MessagePort, options: WorkerOptions | CheckOptions): Promise<void> {
   // Before the module is compiled: the optimizing compiler would take 30 MB and make nothing faster here.
   setFlagsFromString("--liftoff-only");
@@ -218,12 +229,12 @@ async function main(port: MessagePort, options: WorkerOptions | CheckOptions): P
   }
   try {
     const machine = new StateMachine(await loadSqliteWasm(), options);
-    new StoreWorker(port, new WorkerControl(options.control), machine).start();
+    new StoreWorker(port, new WorkerControl(options.control), machine, options.directory).start();
   } catch (error) {
     const report: WorkerReport = {
       kind: "failed",
       message: `the databases cannot be opened: ${messageOf(error)}`,
-      isDamage: isDamage(error),
+      cause: causeOf(error, options.directory),
     };
     port.postMessage(report);
   }

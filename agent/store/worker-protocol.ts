@@ -73,8 +73,11 @@ export type WorkerReport =
   | { readonly kind: "broken-by-question"; readonly job: number; readonly message: string }
   /** A statement ended SQLite's transaction, with a certain answer: start another worker that knows it. */
   | { readonly kind: "transaction-lost"; readonly foregone: ForegoneResult }
-  /** The environment failed. Nothing more is done. */
-  | { readonly kind: "failed"; readonly message: string; readonly isDamage: boolean };
+  /** The environment failed. Nothing more is done by this worker. */
+  | { readonly kind: "failed"; readonly message: string; readonly cause: FailureCause };
+
+/** `damage`: a file is no sound database. `full`: the disk has no room, so that another worker may do better later. */
+export type FailureCause = "damage" | "full" | "other";
 
 /** The answer of the statement at position `statement` in entry `index`, known without carrying it out. */
 export interface ForegoneResult {

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -146,7 +146,6 @@ t.test(
 
 t.test("a failing disk", async (t) => {
   for (const [fault, code] of [
-    ["writeSync", "ENOSPC"],
     ["writeSync", "EIO"],
     ["fsyncSync", "EIO"],
   ] as const) {
@@ -183,6 +182,47 @@ t.test("a failing disk", async (t) => {
       },
     );
   }
+
+  t.test("a full disk is waited for: nothing fails, and nothing is lost", async (t) => {
+    // While no worker runs, nothing else of the store keeps a process alive.
+    const alive = setInterval(() => undefined, 1_000);
+    t.teardown(() => clearInterval(alive));
+    const messages: string[] = [];
+    const log = (_level: string, message: string): void => {
+      messages.push(message);
+    };
+    const node = await StoreNode.create({ workerUrl: faultyWorker, logger: { log } });
+    t.teardown(() => node.remove());
+    await node.execute(["CREATE TABLE t (a)"]);
+    await node.store.checkpoint();
+    const faults = join(node.directory, "faults");
+    await writeFile(faults, "writeSync ENOSPC");
+    t.match(await node.execute(["INSERT INTO t VALUES (1)"]), [{ kind: "changed" }]);
+    const durable = node.store.checkpoint();
+    // Longer than a try takes: what is asked meanwhile gives up, and does no harm.
+    await t.rejects(node.store.query([statement(COUNT)], { timeoutMs: 1_500 }), { code: "query-timeout" });
+    t.equal(messages.filter((message) => message.includes("the disk is full")).length, 1, "said once");
+    await rm(faults);
+    t.equal((await durable).index, 2);
+    t.match(await node.execute(["INSERT INTO t VALUES (2)"]), [{ kind: "changed" }]);
+    t.same(await node.rows("SELECT a FROM t"), [[1], [2]]);
+    t.ok(messages.includes("the database goes on"));
+    t.notOk((await readdir(node.directory)).includes("room-probe"));
+  });
+
+  t.test("close() does not wait for room", async (t) => {
+    const alive = setInterval(() => undefined, 1_000);
+    t.teardown(() => clearInterval(alive));
+    const node = await StoreNode.create({ workerUrl: faultyWorker });
+    t.teardown(() => rm(node.directory, { recursive: true }));
+    await node.execute(["CREATE TABLE t (a)"]);
+    await node.store.checkpoint();
+    await writeFile(join(node.directory, "faults"), "writeSync ENOSPC");
+    await node.execute(["INSERT INTO t VALUES (1)"]);
+    const durable = t.rejects(node.store.checkpoint(), { code: "store-closed" });
+    await node.store.close();
+    await durable;
+  });
 
   t.test("checkpoint() syncs the write-ahead log and then the file, of both databases", async (t) => {
     const node = await StoreNode.create({ workerUrl: faultyWorker });
