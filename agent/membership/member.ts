@@ -1,4 +1,5 @@
 import type { Bus } from "../bus/bus.ts";
+import { ClusterObjects } from "../replica/cluster-objects.ts";
 import { ClusterSql } from "../replica/cluster-sql.ts";
 import { LeaderAccess } from "../replica/leader-access.ts";
 import { Replica, type ReplicaOptions } from "../replica/replica.ts";
@@ -8,6 +9,7 @@ import { answerNewcomers } from "./founding.ts";
 export class Member {
   readonly replica: Replica;
   readonly sql: ClusterSql;
+  readonly objects: ClusterObjects;
   readonly #leader: LeaderAccess;
   readonly #stopListening: readonly (() => void)[];
 
@@ -16,6 +18,7 @@ export class Member {
     this.replica = new Replica({ ...options, transport: bus });
     this.#leader = new LeaderAccess({ replica: this.replica, transport: bus, clock });
     this.sql = new ClusterSql({ leader: this.#leader, store, clock });
+    this.objects = new ClusterObjects({ leader: this.#leader, store, clock });
     this.#stopListening = [
       answerNewcomers(bus, { id: clusterId, isMember: (memberId) => this.#isMember(memberId) }),
       bus.onPeer((event) => {
@@ -28,6 +31,7 @@ export class Member {
   stop(): void {
     for (const stop of this.#stopListening) stop();
     this.#leader.stop();
+    this.objects.stop();
     this.replica.stop();
   }
 

@@ -7,6 +7,7 @@ import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import { Deadline } from "../replica/deadline.ts";
 import { beginLog, foundCluster, isBlank } from "../replica/found-cluster.ts";
+import type { ObjectsService } from "../replica/objects-service.ts";
 import type { ReplicaOptions } from "../replica/replica.ts";
 import { stopping } from "../replica/sql-errors.ts";
 import type { SqlService } from "../replica/sql-service.ts";
@@ -29,6 +30,9 @@ const HAND_OVER_MS = 2_000;
 
 /** A node that could found a cluster alone looks so long for one that is there. */
 const DISCOVERY_MS = 3_000;
+
+/** Longest wait of a watch for a cluster to watch. */
+const WATCH_WAIT_MS = 10_000;
 
 const CLUSTER_ID_BYTES = 16;
 
@@ -103,6 +107,29 @@ export class Membership {
       openSession: async (options) => {
         const [member, timeoutMs] = await this.#whenMember(options.timeoutMs);
         return member.sql.openSession({ timeoutMs });
+      },
+    };
+  }
+
+  /** The cluster's objects; as `sql`, and a watch waits, too. */
+  get objects(): ObjectsService {
+    const whenMember = (timeoutMs: number): Promise<readonly [Member, number]> => this.#whenMember(timeoutMs);
+    return {
+      get: async (key, options) => {
+        const [member, timeoutMs] = await whenMember(options.timeoutMs);
+        return member.objects.get(key, { ...options, timeoutMs });
+      },
+      list: async (options) => {
+        const [member, timeoutMs] = await whenMember(options.timeoutMs);
+        return member.objects.list({ ...options, timeoutMs });
+      },
+      write: async (writes, options) => {
+        const [member, timeoutMs] = await whenMember(options.timeoutMs);
+        return member.objects.write(writes, { ...options, timeoutMs });
+      },
+      watch: async function* (options) {
+        const [member] = await whenMember(WATCH_WAIT_MS);
+        yield* member.objects.watch(options);
       },
     };
   }

@@ -1,6 +1,6 @@
 import type { Clock } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
-import type { ObjectKey, ObjectList, ObjectStore, ObjectWrite, Store } from "../store/types.ts";
+import type { ObjectKey, ObjectList, ObjectWrite, Store } from "../store/types.ts";
 import { assertBounded } from "./command-draft.ts";
 import { Deadline } from "./deadline.ts";
 import type { LeaderAccess } from "./leader-access.ts";
@@ -13,15 +13,12 @@ import type {
   ObjectWatchOptions,
   ObjectWriteOptions,
 } from "./objects-service.ts";
-import { overloaded, stopping, throwIfRefused } from "./sql-errors.ts";
+import { stopping, throwIfRefused } from "./sql-errors.ts";
 import { watchObjects } from "./watch-objects.ts";
-
-/** A watcher costs a place and, now and then, a page of history. */
-const WATCHES_MAX = 1024;
 
 export interface ClusterObjectsOptions {
   readonly leader: LeaderAccess;
-  readonly store: Store & ObjectStore;
+  readonly store: Store;
   readonly clock: Clock;
 }
 
@@ -31,10 +28,9 @@ export interface ClusterObjectsOptions {
  */
 export class ClusterObjects implements ObjectsService {
   readonly #leader: LeaderAccess;
-  readonly #store: Store & ObjectStore;
+  readonly #store: Store;
   readonly #clock: Clock;
   readonly #feed: ObjectFeed;
-  #watches = 0;
 
   /** To be made while the store applies nothing. */
   constructor({ leader, store, clock }: ClusterObjectsOptions) {
@@ -68,15 +64,9 @@ export class ClusterObjects implements ObjectsService {
     return { revision: written.revision, uids: written.uids };
   }
 
-  async *watch({ from, filter, signal }: ObjectWatchOptions): AsyncGenerator<ObjectChange, void, undefined> {
-    if (this.#watches >= WATCHES_MAX) throw overloaded();
-    this.#watches++;
-    try {
-      const parts = { feed: this.#feed, objects: this.#store.objects, clock: this.#clock };
-      yield* watchObjects(parts, { revision: from ?? this.#store.applied.index, filter, signal });
-    } finally {
-      this.#watches--;
-    }
+  watch({ from, filter, signal }: ObjectWatchOptions): AsyncIterable<ObjectChange> {
+    const parts = { feed: this.#feed, objects: this.#store.objects, clock: this.#clock };
+    return watchObjects(parts, { revision: from ?? this.#store.applied.index, filter, signal });
   }
 
   /** A snapshot took the place of what the store held. */

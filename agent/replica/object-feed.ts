@@ -1,6 +1,6 @@
 import type { Clock } from "../platform/clock.ts";
 import type { TrivetError } from "../platform/trivet-error.ts";
-import type { ObjectEvent, ObjectStore, Store } from "../store/types.ts";
+import type { ObjectEvent, Store } from "../store/types.ts";
 import { Waiters } from "./waiters.ts";
 
 /** What is kept for watchers that are nearly up to date; the others read the history in the store. */
@@ -18,7 +18,7 @@ export interface ObjectRevision {
  * nothing up and costs nothing: it goes on from the history, which holds the same events in the same order.
  */
 export class ObjectFeed {
-  readonly #store: Pick<Store, "applied"> & Pick<ObjectStore, "onObjectEvents">;
+  readonly #store: Pick<Store, "applied" | "onObjectEvents">;
   readonly #waiters: Waiters;
   readonly #stopListening: () => void;
   #recent: ObjectRevision[] = [];
@@ -28,7 +28,7 @@ export class ObjectFeed {
   #bytes = 0;
 
   /** To be made while the store applies nothing. */
-  constructor(store: Pick<Store, "applied"> & Pick<ObjectStore, "onObjectEvents">, clock: Clock) {
+  constructor(store: Pick<Store, "applied" | "onObjectEvents">, clock: Clock) {
     this.#store = store;
     this.#since = store.applied.index;
     this.#waiters = new Waiters(clock);
@@ -84,9 +84,7 @@ export class ObjectFeed {
   }
 
   #add(events: readonly ObjectEvent[]): void {
-    const [first] = events;
-    if (first === undefined) return;
-    this.#recent.push({ revision: first.revision, events });
+    this.#recent.push(...byRevision(events));
     this.#events += events.length;
     this.#bytes += bytesOf(events);
     while (this.#events > RECENT_EVENTS_MAX || this.#bytes > RECENT_BYTES_MAX) this.#dropOldest();
@@ -100,6 +98,17 @@ export class ObjectFeed {
     this.#events -= oldest.events.length;
     this.#bytes -= bytesOf(oldest.events);
   }
+}
+
+/** Takes events in log order apart by their entries. */
+export function byRevision(events: readonly ObjectEvent[]): readonly ObjectRevision[] {
+  const changes: { readonly revision: number; readonly events: ObjectEvent[] }[] = [];
+  for (const event of events) {
+    const last = changes.at(-1);
+    if (last?.revision === event.revision) last.events.push(event);
+    else changes.push({ revision: event.revision, events: [event] });
+  }
+  return changes;
 }
 
 function bytesOf(events: readonly ObjectEvent[]): number {

@@ -1,7 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
 import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import type { ObjectEvent, ObjectReads } from "../store/types.ts";
-import type { ObjectFeed, ObjectRevision } from "./object-feed.ts";
+import { byRevision, type ObjectFeed, type ObjectRevision } from "./object-feed.ts";
 import type { ObjectChange, ObjectFilter } from "./objects-service.ts";
 import { RevisionCompactedError } from "./revision-compacted-error.ts";
 
@@ -33,7 +33,8 @@ export async function* watchObjects(
   const { feed, clock } = parts;
   const { filter, signal } = options;
   let { revision } = options;
-  let toldMs = clock.nowMs();
+  // At once: whoever asks for what is not kept any more, or how far this node is, must not wait for the next change.
+  let toldMs = clock.nowMs() - PROGRESS_MS;
   while (!signal.aborted) {
     const dueMs = toldMs + PROGRESS_MS - clock.nowMs();
     const recent = dueMs > 0 ? feed.after(revision) : null;
@@ -51,7 +52,7 @@ export async function* watchObjects(
       if (signal.aborted) return;
     }
     revision = Math.max(revision, page.end);
-    if (toldMs + PROGRESS_MS > clock.nowMs()) continue;
+    if (clock.nowMs() - toldMs < PROGRESS_MS) continue;
     yield { revision, events: [] };
     toldMs = clock.nowMs();
   }
@@ -93,16 +94,6 @@ async function waitForMore(
   } catch (error) {
     if (error !== progress) throw error;
   }
-}
-
-function byRevision(events: readonly ObjectEvent[]): readonly ObjectRevision[] {
-  const changes: { readonly revision: number; readonly events: ObjectEvent[] }[] = [];
-  for (const event of events) {
-    const last = changes.at(-1);
-    if (last?.revision === event.revision) last.events.push(event);
-    else changes.push({ revision: event.revision, events: [event] });
-  }
-  return changes;
 }
 
 function passes({ object }: ObjectEvent, { kind, namespace, name }: ObjectFilter): boolean {

@@ -224,8 +224,8 @@ export interface ReplicatedState {
 export interface ObjectStore {
   readonly objects: ObjectReads;
   /**
-   * Calls `listener` with the events of each entry that has some, in log order, before `apply` answers it. Returns what
-   * ends that.
+   * Calls `listener` with the events of entries that were applied together, whole entries in log order, before `apply` answers
+   * them. Returns what ends that.
    */
   onObjectEvents(listener: (events: readonly ObjectEvent[]) => void): () => void;
 }

@@ -1,0 +1,170 @@
+import { t } from "tap";
+import type { ObjectChange } from "../../agent/replica/objects-service.ts";
+import type { ObjectKey, ObjectWrite } from "../../agent/store/types.ts";
+import { type ServiceNode, ServiceTrio } from "./service-trio.ts";
+
+const trio = await ServiceTrio.start(t);
+const timeoutMs = 10_000;
+const READ = { level: "linearizable", timeoutMs } as const;
+
+function key(name: string, kind = "note"): ObjectKey {
+  return { kind, namespace: "", name };
+}
+
+function put(name: string, text: string, revision: number | null = null, kind = "note"): ObjectWrite {
+  return { kind: "put", key: key(name, kind), body: Buffer.from(text), revision };
+}
+
+async function write({ objects }: ServiceNode, ...writes: readonly ObjectWrite[]): Promise<number> {
+  return (await objects.write(writes, { timeoutMs })).revision;
+}
+
+interface Watching {
+  readonly from?: number;
+  readonly kind?: string;
+  /** Called before the watch is asked for more. */
+  readonly onChange?: (change: ObjectChange) => Promise<void>;
+}
+
+/** Collects the bodies that a watch tells of, in order, up to the one that reads `last`. */
+async function watchUntil(
+  node: ServiceNode,
+  last: string,
+  options: Watching = {},
+): Promise<readonly string[]> {
+  const { from, kind, onChange } = options;
+  const abort = new AbortController();
+  const seen: string[] = [];
+  const filter = kind === undefined ? {} : { kind };
+  const watch = { filter, signal: abort.signal, ...(from === undefined ? {} : { from }) };
+  for await (const change of node.objects.watch(watch)) {
+    // Or else a watcher that resumes from here would miss or repeat some of them.
+    if (change.events.some(({ revision }) => revision !== change.revision))
+      throw new Error("entries are mixed");
+    seen.push(...texts(change));
+    if (seen.includes(last)) abort.abort();
+    await onChange?.(change);
+  }
+  return seen;
+}
+
+function texts({ events }: ObjectChange): readonly string[] {
+  return events.map(({ object }) => Buffer.from(object.body).toString());
+}
+
+t.test("ClusterObjects: any node writes, and every other reads what was acknowledged", async (t) => {
+  const revision = await write(trio.get(1), put("a", "one"), put("b", "two"));
+  const { object } = await trio.get(2).objects.get(key("a"), READ);
+  t.match(object, { name: "a", revision, createdRevision: revision });
+  t.equal(Buffer.from(object?.body ?? []).toString(), "one");
+  const second = await write(trio.get(2), put("a", "three", revision));
+  const changed = await trio.get(0).objects.get(key("a"), READ);
+  t.match(changed.object, { uid: object?.uid, revision: second, createdRevision: revision });
+  const { objects, isComplete } = await trio.get(1).objects.list({ kind: "note", limit: 10, ...READ });
+  t.strictSame([objects.map(({ name }) => name), isComplete], [["a", "b"], true]);
+  await write(trio.get(0), { kind: "delete", key: key("a"), revision: second });
+  t.equal((await trio.get(1).objects.get(key("a"), READ)).object, null);
+});
+
+t.test("ClusterObjects.write() is refused as a whole when one precondition does not hold", async (t) => {
+  const revision = await write(trio.get(0), put("a", "one"));
+  await t.rejects(write(trio.get(1), put("never", "two"), put("a", "no", revision - 1)), {
+    code: "conflict",
+  });
+  await t.rejects(write(trio.get(1), put("never", "two"), put("a", "no", 0)), { code: "conflict" });
+  t.equal((await trio.get(1).objects.get(key("never"), READ)).object, null);
+  await t.rejects(write(trio.get(1), put("", "no name")), { code: "invalid-object" });
+  const raced = ["x", "y", "z"].map((text, nth) => write(trio.get(nth), put("a", text, revision)));
+  const outcomes = await Promise.allSettled(raced);
+  t.equal(outcomes.filter(({ status }) => status === "fulfilled").length, 1, "one of three racers wins");
+});
+
+t.test("ClusterObjects.write() of a session applies once, though its answer got lost", async (t) => {
+  const id = await trio.get(1).sql.openSession({ timeoutMs });
+  trio.answersToLose = 1;
+  const options = { timeoutMs, session: { id, sequence: 1 } };
+  const { revision, uids } = await trio.get(1).objects.write([put("once", "one", 0)], options);
+  t.strictSame(await trio.get(2).objects.write([put("once", "one", 0)], options), { revision, uids });
+  t.equal((await trio.get(0).objects.get(key("once"), READ)).object?.revision, revision);
+});
+
+t.test("ClusterObjects.watch() has no gap and no double between history and what happens now", async (t) => {
+  const written: { readonly text: string; readonly revision: number }[] = [];
+  const watches: { readonly from: number; readonly seen: Promise<readonly string[]> }[] = [];
+  const last = "29 2";
+  // Watches begin from every place, on every node, while more is written: three entries at once, that are applied together.
+  for (let nth = 0; nth < 30; nth++) {
+    const texts = ["0", "1"].concat(nth === 29 ? [] : ["2"]).map((part) => `${nth} ${part}`);
+    const revisions = await Promise.all(texts.map((text) => write(trio.get(0), put(`n${text}`, text))));
+    written.push(...texts.map((text, at) => ({ text, revision: revisions[at] ?? 0 })));
+    for (const from of nth < 10 ? [] : written.slice(-30, -27).map(({ revision }) => revision)) {
+      watches.push({ from, seen: watchUntil(trio.get(watches.length % 3), last, { from }) });
+    }
+  }
+  written.push({ text: last, revision: await write(trio.get(0), put("last", last)) });
+  written.sort((a, b) => a.revision - b.revision);
+  for (const { from, seen } of watches) {
+    const expected = written.filter(({ revision }) => revision > from).map(({ text }) => text);
+    t.strictSame(await seen, expected, `from ${from}`);
+  }
+});
+
+t.test("ClusterObjects.watch() tells at once how far it is, and shows an entry as a whole", async (t) => {
+  const memo = (name: string, text: string): ObjectWrite => put(name, text, null, "memo");
+  const task = put("a", "other", null, "task");
+  const revision = await write(trio.get(0), memo("a", "one"), memo("b", "two"), task);
+  const changes: ObjectChange[] = [];
+  const seen = watchUntil(trio.get(0), "last", {
+    kind: "memo",
+    onChange: async (change) => {
+      changes.push(change);
+      if (changes.length === 1) await write(trio.get(0), task, memo("a", "last"));
+    },
+  });
+  t.strictSame(await seen, ["last"], "without from, what comes now; other kinds are left out");
+  t.match(changes[0], { revision, events: [] });
+  const first = await watchUntil(trio.get(0), "two", { from: 0, kind: "memo" });
+  t.strictSame(first, ["one", "two"]);
+});
+
+t.test("ClusterObjects.watch() of a consumer that stalls goes on from the history", async (t) => {
+  const { objects } = trio.get(0);
+  const abort = new AbortController();
+  const changes = objects.watch({ filter: {}, signal: abort.signal })[Symbol.asyncIterator]();
+  await changes.next();
+  // More than the feed keeps: 128 writes in an entry is the most there may be.
+  const names = Array.from({ length: 128 }, (_, nth) => `n${nth}`);
+  const entries = Array.from({ length: 12 }, (_, nth) => `${nth}`);
+  for (const text of entries) await write(trio.get(0), ...names.map((name) => put(name, text)));
+  const expected = entries.flatMap((text) => names.map(() => text));
+  const seen: string[] = [];
+  while (seen.length < expected.length) {
+    const { value } = await changes.next();
+    seen.push(...texts(value));
+  }
+  t.strictSame(seen, expected);
+  const waiting = changes.next();
+  abort.abort();
+  t.equal((await waiting).done, true, "and its signal ends it");
+});
+
+t.test(
+  "ClusterObjects.watch() from before the history says where to begin, and stop() ends all",
+  async (t) => {
+    const first = await write(trio.get(0), put("a", "one"));
+    const second = await write(trio.get(0), put("a", "two"));
+    await write(trio.get(0), { kind: "compact", revision: first });
+    await t.rejects(watchUntil(trio.get(0), "two", { from: 0 }), {
+      code: "revision-compacted",
+      oldest: first,
+    });
+    t.strictSame(await watchUntil(trio.get(0), "two", { from: first }), ["two"]);
+    const { objects } = trio.get(0);
+    const { signal } = new AbortController();
+    const changes = objects.watch({ from: second, filter: {}, signal })[Symbol.asyncIterator]();
+    await changes.next();
+    const waiting = changes.next();
+    objects.stop();
+    await t.rejects(waiting, { code: "stopping" });
+  },
+);

@@ -1,0 +1,97 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Test } from "tap";
+import { DurableLog } from "../../agent/log/durable-log.ts";
+import { systemClock as clock } from "../../agent/platform/clock.ts";
+import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
+import { systemRandom as random } from "../../agent/platform/random.ts";
+import { TrivetError } from "../../agent/platform/trivet-error.ts";
+import { ClusterObjects } from "../../agent/replica/cluster-objects.ts";
+import { ClusterSql } from "../../agent/replica/cluster-sql.ts";
+import { foundCluster } from "../../agent/replica/found-cluster.ts";
+import { LeaderAccess } from "../../agent/replica/leader-access.ts";
+import { memberIdOf } from "../../agent/replica/member-id.ts";
+import type { Transport } from "../../agent/replica/ports.ts";
+import { Replica } from "../../agent/replica/replica.ts";
+import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
+import { MemoryNetwork } from "./memory-network.ts";
+
+const NODES = ["a", "b", "c"].map((letter) => letter.repeat(32));
+const TIMING = { heartbeatMs: 50, electionMs: 300, electionMaxMs: 3_000 };
+const logger = { log: () => undefined };
+
+export interface ServiceNode {
+  readonly nodeId: string;
+  readonly replica: Replica;
+  readonly sql: ClusterSql;
+  readonly objects: ClusterObjects;
+}
+
+/** Three nodes with all that serves clients: real logs and databases, a network in memory. The first one leads at the start. */
+export class ServiceTrio {
+  readonly network = new MemoryNetwork(clock);
+  readonly nodes: ServiceNode[] = [];
+  /** So many answers to proposals get lost on their way back. */
+  answersToLose = 0;
+  /** Called when one got lost. */
+  onAnswerLost = (): void => undefined;
+
+  static async start(t: Test): Promise<ServiceTrio> {
+    const trio = new ServiceTrio();
+    const memberIds = NODES.map((nodeId, nth) => memberIdOf(nodeId, `0000000${nth}`));
+    for (const nth of NODES.keys()) {
+      const directory = await mkdtemp(join(tmpdir(), "trivet-service-"));
+      const store = await openSqliteStore({ directory, logger, clock });
+      const { log, recovered } = await DurableLog.open({ directory: new MemoryDirectory(), logger });
+      const nodeId = NODES[nth] ?? "";
+      const transport = trio.#transportOf(nodeId);
+      const replica = new Replica({
+        clusterId: "one",
+        memberId: memberIds[nth] ?? "",
+        timing: TIMING,
+        recovered: nth === 0 ? await foundCluster(log, memberIds) : recovered,
+        isFounder: nth === 0,
+        onFailed: (error) => t.fail("no node fails", { error }),
+        ...{ log, store, transport, clock, random, logger },
+      });
+      const leader = new LeaderAccess({ replica, transport, clock });
+      const sql = new ClusterSql({ leader, store, clock });
+      const objects = new ClusterObjects({ leader, store, clock });
+      trio.nodes.push({ nodeId, replica, sql, objects });
+      t.teardown(async () => {
+        leader.stop();
+        objects.stop();
+        replica.stop();
+        await store.close();
+        await rm(directory, { recursive: true });
+      });
+    }
+    return trio;
+  }
+
+  get(nth: number): ServiceNode {
+    const node = this.nodes[nth];
+    if (node === undefined) throw new Error(`there is no node ${nth}`);
+    return node;
+  }
+
+  /** Nobody hears anybody. */
+  cutAll(): void {
+    for (const from of NODES) for (const to of NODES) if (from !== to) this.network.cut(from, to);
+  }
+
+  #transportOf(nodeId: string): Transport {
+    const transport = this.network.transportOf(nodeId);
+    return {
+      ...transport,
+      request: async (toNode, method, body, options) => {
+        const answer = await transport.request(toNode, method, body, options);
+        if (method !== "command/propose" || this.answersToLose === 0) return answer;
+        this.answersToLose--;
+        this.onAnswerLost();
+        throw new TrivetError("peer-down", "the answer got lost");
+      },
+    };
+  }
+}
