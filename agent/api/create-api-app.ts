@@ -4,6 +4,7 @@ import { Hono } from "hono";
 import type { AgentStatus } from "../membership/agent-status.ts";
 import type { Logger } from "../platform/logger.ts";
 import { describeError, type ErrorResponse, errorResponse, JSON_HEADERS } from "./error-response.ts";
+import type { ObjectHandler } from "./object-handler.ts";
 import { QueryString } from "./query-string.ts";
 import { readinessOf } from "./readiness.ts";
 import type { SqlHandler } from "./sql-handler.ts";
@@ -13,11 +14,12 @@ const TEXT_HEADERS = { ...JSON_HEADERS, "content-type": "text/plain; charset=utf
 /** Everything the API answers: paths, their methods, and what stands behind them. */
 export function createApiApp(parts: {
   readonly sql: SqlHandler;
+  readonly objects: ObjectHandler;
   readonly status: () => AgentStatus;
   readonly guard: (headers: IncomingMessage["headers"]) => void;
   readonly logger: Logger;
 }): Hono<{ Bindings: HttpBindings }> {
-  const { sql, status, guard, logger } = parts;
+  const { sql, objects, status, guard, logger } = parts;
   const app = new Hono<{ Bindings: HttpBindings }>();
 
   type Handler = (incoming: IncomingMessage) => Response | Promise<Response>;
@@ -43,6 +45,11 @@ export function createApiApp(parts: {
 
   route("/db/session", ["POST"], async (incoming) => json(await sql.openSession(incoming)));
 
+  route("/objects", ["GET"], (incoming) => objects.all(incoming));
+  route("/objects/:kind", ["GET"], (incoming) => objects.many(incoming));
+  route("/objects/:kind/:namespace", ["GET"], (incoming) => objects.many(incoming));
+  route("/objects/:kind/:namespace/:name", ["GET", "PUT", "DELETE"], (incoming) => objects.one(incoming));
+
   route("/status", ["GET"], (incoming) => {
     const indent = new QueryString(incoming.url ?? "").flag("pretty") ? 4 : 0;
     return json(`${JSON.stringify(status(), null, indent)}\n`);
@@ -59,7 +66,7 @@ export function createApiApp(parts: {
   route("/livez", ["GET"], () => new Response("[+]node ok\n", { headers: TEXT_HEADERS }));
 
   app.notFound((context) => {
-    const paths = "/db/execute, /db/query, /db/session, /status, /readyz, /livez";
+    const paths = "/db/execute, /db/query, /db/session, /objects, /status, /readyz, /livez";
     return respond(describeError("not-found", `There is no ${context.req.path}; there are ${paths}.`));
   });
   app.onError((error) => respond(errorResponse(error, logger)));

@@ -12,6 +12,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "invalid-object": 400,
   "foreign-host": 403,
   "foreign-origin": 403,
+  "no-such-object": 404,
   "not-found": 404,
   "method-not-allowed": 405,
   "slow-request": 408,

@@ -3,6 +3,7 @@ import type { Clock } from "../platform/clock.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import { READ_LEVELS } from "../replica/read-level.ts";
 import type { SqlService } from "../replica/sql-service.ts";
+import { withDeadline } from "./answer-deadline.ts";
 import type { ApiLimits } from "./api-limits.ts";
 import { encodeResults } from "./encode-results.ts";
 import { parseStatements } from "./parse-statements.ts";
@@ -11,9 +12,6 @@ import { readBody } from "./read-body.ts";
 import type { RequestBudget } from "./request-budget.ts";
 import type { CommandResult, SqlStatement } from "./sql-types.ts";
 import { writeJson } from "./write-json.ts";
-
-/** How much later than its deadline a request is given up here, if the service below did not answer. */
-const GRACE_MS = 1_000;
 
 /** SQL over HTTP in rqlite's forms: request in, answer text out. */
 export class SqlHandler {
@@ -43,7 +41,7 @@ export class SqlHandler {
       const body = await readBody(incoming, this.#limits.bodyBytesMax, claim);
       const statements = parseStatements(body);
       const answer = this.#sql.execute(statements, { transaction, session, timeoutMs });
-      return this.#deadline(timeoutMs, answer);
+      return withDeadline(this.#clock, timeoutMs, answer);
     });
   }
 
@@ -53,7 +51,7 @@ export class SqlHandler {
     const { requestTimeoutMs, requestTimeoutMsMax } = this.#limits;
     const timeoutMs = parameters.durationMs("timeout", requestTimeoutMs, requestTimeoutMsMax);
     return this.#budget.run(async () => {
-      const session = await this.#deadline(timeoutMs, this.#sql.openSession({ timeoutMs }));
+      const session = await withDeadline(this.#clock, timeoutMs, this.#sql.openSession({ timeoutMs }));
       return `${writeJson({ session })}\n`;
     });
   }
@@ -66,7 +64,7 @@ export class SqlHandler {
     if (level === "none") parameters.refuse("freshness", "reads of level none may be of any age");
     return this.#answer(parameters, this.#limits.queryTimeoutMs, async (timeoutMs, claim) => {
       const statements = await this.#queryStatements(incoming, parameters, claim);
-      return this.#deadline(timeoutMs, this.#sql.query(statements, { level, timeoutMs }));
+      return withDeadline(this.#clock, timeoutMs, this.#sql.query(statements, { level, timeoutMs }));
     });
   }
 
@@ -104,18 +102,6 @@ export class SqlHandler {
       const results = await run(timeoutMs, claim);
       const seconds = timings ? (this.#clock.nowMs() - startMs) / 1000 : undefined;
       return encodeResults(results, { ...format, seconds });
-    });
-  }
-
-  /** The service has the same deadline and answers better; this is for the day it does not. */
-  #deadline<T>(timeoutMs: number, answer: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const timer = this.#clock.setTimer(timeoutMs + GRACE_MS, () =>
-        reject(
-          new TrivetError("timeout", `No answer within ${timeoutMs} ms: it may or may not have happened.`),
-        ),
-      );
-      answer.then(resolve, reject).finally(() => timer.cancel());
     });
   }
 }

@@ -12,10 +12,12 @@ import type { AgentStatus } from "../membership/agent-status.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
+import type { ObjectsService } from "../replica/objects-service.ts";
 import type { SqlService } from "../replica/sql-service.ts";
 import type { ApiLimits } from "./api-limits.ts";
 import { createApiApp } from "./create-api-app.ts";
 import { describeError } from "./error-response.ts";
+import { ObjectHandler } from "./object-handler.ts";
 import { RequestBudget } from "./request-budget.ts";
 import { createRequestGuard } from "./request-guard.ts";
 import { SqlHandler } from "./sql-handler.ts";
@@ -59,6 +61,7 @@ const SILENCE_MS = 30_000;
 export async function startApiServer(options: {
   readonly listen: { readonly host: string; readonly port: number };
   readonly sql: SqlService;
+  readonly objects: ObjectsService;
   readonly status: () => AgentStatus;
   readonly limits: ApiLimits;
   readonly logger: Logger;
@@ -72,7 +75,9 @@ export async function startApiServer(options: {
   server.maxConnections = CONNECTIONS_MAX;
 
   const address = await bind(server, listen);
+  const objects = new ObjectHandler({ objects: options.objects, limits, budget, clock, logger });
   const app = createApiApp({
+    objects,
     sql: new SqlHandler({ sql: options.sql, limits, budget, clock }),
     status,
     guard: createRequestGuard({ host: listen.host, isLoopback: /^(?:127\.|::1$)/.test(address.ip) }),
@@ -99,6 +104,7 @@ export async function startApiServer(options: {
   return {
     url: `http://${host}:${address.port}`,
     close() {
+      objects.stop();
       closed ??= close(server, running, clock);
       return closed;
     },

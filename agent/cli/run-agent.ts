@@ -51,6 +51,7 @@ export async function runAgent(options: {
     api = await startApiServer({
       listen: settings.http,
       sql: membership.sql,
+      objects: membership.objects,
       status: () => membership.status(),
       limits: settings,
       logger,

@@ -11,6 +11,7 @@ import { createLineLogger } from "../../agent/platform/logger.ts";
 import { TrivetError } from "../../agent/platform/trivet-error.ts";
 import type { SqlService } from "../../agent/replica/sql-service.ts";
 import { MemorySqlService } from "./memory-sql-service.ts";
+import { noObjects } from "./no-objects.ts";
 import { sampleStatus } from "./sample-status.ts";
 
 const LIMITS: ApiLimits = {
@@ -42,6 +43,7 @@ async function start(
   const server = await startApiServer({
     listen: { host: "127.0.0.1", port: options.port ?? 0 },
     sql: options.sql ?? sql,
+    objects: noObjects,
     status: options.status ?? sampleStatus,
     limits: LIMITS,
     logger: createLineLogger({ level: "info", journal: false, write: (line) => log.push(line) }),

@@ -1,0 +1,27 @@
+import { formatAfter } from "./object-path.ts";
+import type { ObjectChange, ObjectList, StoredObject } from "./object-types.ts";
+import { type JsonValue, writeJson } from "./write-json.ts";
+
+/** `{"revision", "objects", "after"}`; `after` is there if there may be more, for the parameter of that name. */
+export function encodeObjectList(list: ObjectList, indent: number): string {
+  const last = list.isComplete ? undefined : list.objects.at(-1);
+  const body = {
+    revision: list.revision,
+    objects: list.objects.map(objectToJson),
+    after: last === undefined ? undefined : formatAfter(last),
+  };
+  return `${writeJson(body, indent)}\n`;
+}
+
+/** One line of a watch: `{"revision", "events": [{"type", "object"}]}`. */
+export function encodeObjectChange({ revision, events }: ObjectChange): string {
+  const list = events.map(({ type, object }) => ({ type, object: objectToJson(object) }));
+  return `${writeJson({ revision, events: list })}\n`;
+}
+
+/** The body is base64: it may be any bytes. */
+function objectToJson(object: StoredObject): JsonValue {
+  const { kind, namespace, name, uid, revision, createdRevision, body } = object;
+  const text = Buffer.from(body).toString("base64");
+  return { kind, namespace, name, uid, revision, createdRevision, body: text };
+}

@@ -1,0 +1,173 @@
+import type { IncomingMessage } from "node:http";
+import type { Clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
+import type { ObjectsService } from "../replica/objects-service.ts";
+import { READ_LEVELS } from "../replica/read-level.ts";
+import { withDeadline } from "./answer-deadline.ts";
+import type { ApiLimits } from "./api-limits.ts";
+import { encodeObjectList } from "./encode-objects.ts";
+import { JSON_HEADERS } from "./error-response.ts";
+import { parseAfter, parseObjectKey, parseObjectPath } from "./object-path.ts";
+import { etagOf, preconditionOf } from "./object-precondition.ts";
+import type { ObjectWrite } from "./object-types.ts";
+import { QueryString } from "./query-string.ts";
+import { readBody } from "./read-body.ts";
+import type { RequestBudget } from "./request-budget.ts";
+import { watchStream } from "./watch-stream.ts";
+import { writeJson } from "./write-json.ts";
+
+const LIST_LIMIT = 500;
+/** A watch holds a connection for as long as its client likes; most of them must stay free for requests. */
+const WATCHES_MAX = 256;
+
+const NDJSON_HEADERS = { ...JSON_HEADERS, "content-type": "application/x-ndjson" } as const;
+const BYTES_HEADERS = { ...JSON_HEADERS, "content-type": "application/octet-stream" } as const;
+
+/** Cluster objects over HTTP: request in, answer out. */
+export class ObjectHandler {
+  readonly #objects: ObjectsService;
+  readonly #limits: ApiLimits;
+  readonly #budget: RequestBudget;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #watches = new Set<AbortController>();
+
+  constructor(parts: {
+    readonly objects: ObjectsService;
+    readonly limits: ApiLimits;
+    readonly budget: RequestBudget;
+    readonly clock: Clock;
+    readonly logger: Logger;
+  }) {
+    this.#objects = parts.objects;
+    this.#limits = parts.limits;
+    this.#budget = parts.budget;
+    this.#clock = parts.clock;
+    this.#logger = parts.logger;
+  }
+
+  /** Of one object, `/objects/KIND/NAMESPACE/NAME`. */
+  async one(incoming: IncomingMessage): Promise<Response> {
+    const parameters = new QueryString(incoming.url ?? "");
+    switch (incoming.method) {
+      case "PUT":
+      case "DELETE":
+        return this.#write(incoming, parameters);
+      default:
+        return parameters.flag("watch") ? this.#watch(incoming, parameters) : this.#get(incoming, parameters);
+    }
+  }
+
+  /** Of those of a kind, `/objects/KIND` or `/objects/KIND/NAMESPACE`. */
+  async many(incoming: IncomingMessage): Promise<Response> {
+    const parameters = new QueryString(incoming.url ?? "");
+    return parameters.flag("watch") ? this.#watch(incoming, parameters) : this.#list(incoming, parameters);
+  }
+
+  /** Of all, `/objects`: they can only be watched. */
+  async all(incoming: IncomingMessage): Promise<Response> {
+    const parameters = new QueryString(incoming.url ?? "");
+    if (parameters.flag("watch")) return this.#watch(incoming, parameters);
+    throw new TrivetError(
+      "bad-parameter",
+      "Objects are listed by kind: /objects/KIND. All of them can be watched: ?watch",
+    );
+  }
+
+  /** Ends all watches: their clients go on elsewhere. */
+  stop(): void {
+    for (const watch of this.#watches) watch.abort();
+  }
+
+  async #get(incoming: IncomingMessage, parameters: QueryString): Promise<Response> {
+    const key = parseObjectKey(incoming.url ?? "");
+    const { object } = await this.#read(parameters, (options) => this.#objects.get(key, options));
+    if (object === null) {
+      throw new TrivetError(
+        "no-such-object",
+        `There is no ${key.kind} ${JSON.stringify(key.name)} in this namespace.`,
+      );
+    }
+    const { body, revision, createdRevision, uid } = object;
+    const headers = {
+      ...BYTES_HEADERS,
+      etag: etagOf(revision),
+      "trivet-uid": uid,
+      "trivet-created-revision": String(createdRevision),
+    };
+    return new Response(Uint8Array.from(body), { headers });
+  }
+
+  async #list(incoming: IncomingMessage, parameters: QueryString): Promise<Response> {
+    const { kind = "", namespace } = parseObjectPath(incoming.url ?? "");
+    const after = parameters.text("after");
+    const limit = Math.min(parameters.integer("limit", 1) ?? LIST_LIMIT, LIST_LIMIT);
+    const wanted = {
+      kind,
+      limit,
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(after === undefined ? {} : { after: parseAfter(after) }),
+    };
+    const list = await this.#read(parameters, (options) => this.#objects.list({ ...wanted, ...options }));
+    return new Response(encodeObjectList(list, parameters.flag("pretty") ? 4 : 0), { headers: JSON_HEADERS });
+  }
+
+  #write(incoming: IncomingMessage, parameters: QueryString): Promise<Response> {
+    const key = parseObjectKey(incoming.url ?? "");
+    const session = parameters.session();
+    const revision = preconditionOf(incoming.headers, parameters);
+    const { bodyBytesMax, requestTimeoutMs, requestTimeoutMsMax } = this.#limits;
+    const timeoutMs = parameters.durationMs("timeout", requestTimeoutMs, requestTimeoutMsMax);
+    return this.#budget.run(async (claim) => {
+      const write: ObjectWrite =
+        incoming.method === "DELETE"
+          ? { kind: "delete", key, revision }
+          : { kind: "put", key, body: await readBody(incoming, bodyBytesMax, claim), revision };
+      const written = this.#objects.write([write], { session, timeoutMs });
+      const answer = await withDeadline(this.#clock, timeoutMs, written);
+      const [uid] = answer.uids;
+      const etag = write.kind === "put" ? { etag: etagOf(answer.revision) } : {};
+      const text = `${writeJson({ revision: answer.revision, uid })}\n`;
+      return new Response(text, { headers: { ...JSON_HEADERS, ...etag } });
+    });
+  }
+
+  async #watch(incoming: IncomingMessage, parameters: QueryString): Promise<Response> {
+    if (incoming.method === "HEAD") throw new TrivetError("bad-parameter", "A watch needs GET.");
+    const filter = parseObjectPath(incoming.url ?? "");
+    const from = parameters.integer("from", 0);
+    if (this.#watches.size >= WATCHES_MAX) {
+      throw new TrivetError("overloaded", `This node has ${WATCHES_MAX} watches already: ask another one.`);
+    }
+    const abort = new AbortController();
+    this.#watches.add(abort);
+    const onEnd = (): void => {
+      this.#watches.delete(abort);
+    };
+    try {
+      const options = { filter, signal: abort.signal, ...(from === undefined ? {} : { from }) };
+      const changes = this.#objects.watch(options)[Symbol.asyncIterator]();
+      const first = await changes.next();
+      if (first.done === true) throw new TrivetError("stopping", "This node is stopping: ask another one.");
+      const stream = watchStream(changes, first.value, { abort, onEnd, logger: this.#logger });
+      return new Response(stream, { headers: NDJSON_HEADERS });
+    } catch (error) {
+      onEnd();
+      throw error;
+    }
+  }
+
+  #read<T>(
+    parameters: QueryString,
+    read: (options: {
+      readonly level: (typeof READ_LEVELS)[number];
+      readonly timeoutMs: number;
+    }) => Promise<T>,
+  ): Promise<T> {
+    const level = parameters.choice("level", READ_LEVELS, "linearizable");
+    const { queryTimeoutMs, requestTimeoutMsMax } = this.#limits;
+    const timeoutMs = parameters.durationMs("timeout", queryTimeoutMs, requestTimeoutMsMax);
+    return this.#budget.run(() => withDeadline(this.#clock, timeoutMs, read({ level, timeoutMs })));
+  }
+}
