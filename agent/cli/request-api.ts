@@ -14,9 +14,17 @@ export interface ApiRequest {
   readonly body?: string;
   /** For each API that is tried. */
   readonly timeoutMs: number;
-  /** May be sent again if nobody knows whether it was done. */
-  readonly isRepeatable: boolean;
+  readonly repetition: Repetition;
 }
+
+/** What to do if nobody knows whether a request was done. */
+export type Repetition =
+  /** It changes nothing: ask the next API. */
+  | "harmless"
+  /** It is done once, however often it is sent: ask the next API; but until one answers, it may have been done. */
+  | "guarded"
+  /** Give up. */
+  | "forbidden";
 
 /** Causes that prove that the request never left. */
 const NEVER_SENT: readonly string[] = [
@@ -29,34 +37,43 @@ const NEVER_SENT: readonly string[] = [
 ];
 
 /**
- * Asks one API after the other until one answers with anything but 503 (which promises that nothing was done).
- * Rejects with `outcome-unknown` if a request that may not be repeated was sent and its answer got lost, with
- * `unreachable` if none answered at all.
+ * Asks one API after the other until one answers with anything but 503 (which promises that nothing was done) or, if the
+ * request is guarded, 504 (which promises nothing). Rejects with `outcome-unknown` if a request that changes something was
+ * sent and its answer got lost, with `unreachable` if none answered at all.
  */
 export async function requestApi(apis: readonly string[], request: ApiRequest): Promise<ApiAnswer> {
   const failures: string[] = [];
+  const isGuarded = request.repetition === "guarded";
   let refusal: ApiAnswer | undefined;
+  let lost: TrivetError | undefined;
   for (const api of apis) {
     try {
       const answer = await requestOne(api, request);
-      if (answer.status !== 503) return answer;
+      if (answer.status !== 503 && !(answer.status === 504 && isGuarded)) return answer;
+      if (answer.status === 504) lost = answerLost(api, "504");
       refusal = answer;
     } catch (cause) {
       const reason = reasonOf(cause);
-      if (!request.isRepeatable && !NEVER_SENT.includes(codeOf(cause))) {
-        throw new TrivetError(
-          "outcome-unknown",
-          `${api} took the request, but its answer got lost (${reason}): it may or may not have happened.`,
-          { cause },
-        );
+      if (request.repetition !== "harmless" && !NEVER_SENT.includes(codeOf(cause))) {
+        lost = answerLost(api, reason, cause);
+        if (!isGuarded) throw lost;
       }
       failures.push(`${api}: ${reason}`);
     }
   }
+  if (lost !== undefined) throw lost;
   if (refusal !== undefined) return refusal;
   throw new TrivetError(
     "unreachable",
     `No agent answered (${failures.join("; ")}). Is one running? Try --api URL.`,
+  );
+}
+
+function answerLost(api: string, reason: string, cause?: unknown): TrivetError {
+  return new TrivetError(
+    "outcome-unknown",
+    `${api} took the request, but its answer got lost (${reason}): it may or may not have happened.`,
+    { cause },
   );
 }
 

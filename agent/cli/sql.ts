@@ -4,7 +4,7 @@ import { API_FLAG, apisOf } from "./api-flags.ts";
 import type { Command, CommandIo } from "./command.ts";
 import { EXIT_CODE } from "./exit-code.ts";
 import { formatResult } from "./format-result.ts";
-import { runStatement, type SqlClientOptions } from "./sql-client.ts";
+import { SqlClient } from "./sql-client.ts";
 import { isBlankSql, splitStatements } from "./sql-text.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -34,12 +34,12 @@ export const sqlCommand: Command = {
     { line: "trivet sql", does: "a prompt, on a terminal" },
   ],
   async run(given, io) {
-    const options = {
+    const client = new SqlClient({
       apis: apisOf(given, io.env),
       level: levelOf(given.text("level")),
       timeoutMs: timeoutOf(given.text("timeout")),
-    };
-    const run = (sql: string): Promise<void> => runAndPrint(sql, options, given.has("json"), io);
+    });
+    const run = (sql: string): Promise<void> => runAndPrint(sql, client, given.has("json"), io);
 
     const [operand] = given.operands;
     if (operand === undefined) return io.stdin.isTTY ? runPrompt(run, io) : runInput(run, io);
@@ -53,11 +53,11 @@ type RunStatement = (sql: string) => Promise<void>;
 
 async function runAndPrint(
   sql: string,
-  options: SqlClientOptions,
+  client: SqlClient,
   isJson: boolean,
   { stdout }: CommandIo,
 ): Promise<void> {
-  const { answer, text } = await runStatement(sql, options);
+  const { answer, text } = await client.run(sql);
   stdout.write(isJson ? `${text.trimEnd()}\n` : `${formatResult(answer).join("\n")}\n`);
 }
 

@@ -53,7 +53,7 @@ async function firstStatus(
   apis: readonly string[],
 ): Promise<{ readonly api: string; readonly text: string }> {
   const answers = apis.map((api) => {
-    return requestApi([api], { path: "/status", timeoutMs: ANSWER_TIMEOUT_MS, isRepeatable: true });
+    return requestApi([api], { path: "/status", timeoutMs: ANSWER_TIMEOUT_MS, repetition: "harmless" });
   });
   const settled = await Promise.allSettled(answers);
   const found = settled.find((result) => result.status === "fulfilled");
