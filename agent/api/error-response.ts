@@ -36,6 +36,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "no-leader": 503,
   "no-route": 503,
   "not-leader": 503,
+  "not-serving": 503,
   "store-busy": 503,
   "store-closed": 503,
   overloaded: 503,

@@ -12,10 +12,12 @@ export function readinessOf(status: AgentStatus): Readiness {
   const { role, leader } = status.raft;
   lines.push(leader ? "[+]leader ok" : `[-]leader does not exist: ${status.cluster.health}`);
   lines.push(storeLine(status.raft));
-  return { isReady: leader !== null && role !== "waiting" && !status.raft.isStuck, lines };
+  const { isStuck, copyFault } = status.raft;
+  return { isReady: leader !== null && role !== "waiting" && !isStuck && copyFault === null, lines };
 }
 
-function storeLine({ role, isStuck, appliedIndex }: AgentStatus["raft"]): string {
+function storeLine({ role, isStuck, appliedIndex, copyFault }: AgentStatus["raft"]): string {
   if (role === "waiting") return "[-]store waits for its cluster";
+  if (copyFault !== null) return "[-]store fetches a fresh copy of the data";
   return isStuck ? `[-]store is stuck behind entry ${appliedIndex}` : "[+]store ok";
 }

@@ -13,7 +13,8 @@ export function formatStatus(status: AgentStatus): string[] {
     `node     ${printable(node.name)} (${node.id}), version ${status.version}, up ${formatDuration(node.uptimeMs)}`,
     `cluster  ${printable(cluster.name)} (${cluster.id ?? "not in one yet"})`,
     `raft     ${raft.role}, term ${raft.term}, leader ${printable(leader)}`,
-    `log      last ${raft.lastIndex}, committed ${raft.commitIndex}, applied ${raft.appliedIndex}`,
+    `log      ${raft.firstIndex} to ${raft.lastIndex}, committed ${raft.commitIndex}, applied ${raft.appliedIndex}`,
+    ...snapshotLines(raft.snapshot),
     "",
     ...drawTable(
       [left("MEMBER"), left("ROLE"), left("REACHABLE"), left("API")],
@@ -30,6 +31,13 @@ export function formatStatus(status: AgentStatus): string[] {
       links.map(({ url, up, reason }) => [printable(url), up ? "up" : `down: ${printable(reason)}`]),
     ),
   ];
+}
+
+function snapshotLines(snapshot: AgentStatus["raft"]["snapshot"]): string[] {
+  if (!snapshot) return [];
+  const { from, index, receivedBytes, totalBytes } = snapshot;
+  const percent = totalBytes === 0 ? 100 : Math.floor((100 * receivedBytes) / totalBytes);
+  return [`copy     ${percent} % of entry ${index}'s, from ${printable(from)}`];
 }
 
 /** `3d 4h`, `2m 5s`: the two largest units. */

@@ -43,6 +43,7 @@ export async function runAgent(options: {
         electionMs: settings.electionTimeoutMs,
         electionMaxMs: settings.electionTimeoutMsMax,
       },
+      logRetainBytes: settings.logRetainBytes,
       onFailed: (error) => failure.fail(error),
       openStorage: () => storage.open(),
       ...{ data, bus, clock, random, logger },

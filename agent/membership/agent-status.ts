@@ -28,14 +28,34 @@ export interface AgentStatus {
     readonly role: RaftRole;
     readonly term: number;
     readonly leader: { readonly nodeId: string; readonly name: string; readonly api: string | null } | null;
+    /** First entry of the retained log; `lastIndex + 1` if it is empty. */
+    readonly firstIndex: number;
     readonly lastIndex: number;
+    /** What the retained log weighs. */
+    readonly logBytes: number;
     readonly commitIndex: number;
     readonly appliedIndex: number;
     /** The database has been at the entries behind `appliedIndex` for so long without an end that this node is of no use. */
     readonly isStuck: boolean;
+    /** In force: as configured, or slower, as links and disks were measured. */
+    readonly heartbeatMs: number;
+    readonly electionTimeoutMs: number;
+    /** The copy of another node that is on its way here. */
+    readonly snapshot: SnapshotStatus | null;
+    /** Why this node's copy is not served until a fresh one is there: it is incomplete, or differs from the others'. */
+    readonly copyFault: "empty" | "diverged" | null;
   };
   readonly members: readonly MemberStatus[];
   readonly links: readonly LinkStatus[];
+}
+
+export interface SnapshotStatus {
+  /** Node id of its source. */
+  readonly from: string;
+  /** Log index that it brings. */
+  readonly index: number;
+  readonly receivedBytes: number;
+  readonly totalBytes: number;
 }
 
 export const RAFT_ROLES = ["waiting", "learner", "follower", "pre-candidate", "candidate", "leader"] as const;
@@ -49,6 +69,19 @@ export interface MemberStatus {
   readonly role: "voter" | "learner";
   readonly reachable: boolean;
   readonly api: string | null;
+  /** What this node knows of the member's log, if it leads; null if not, and of itself. */
+  readonly replication: ReplicationStatus | null;
+}
+
+export interface ReplicationStatus {
+  /** Everything up to here is durable there. */
+  readonly matchIndex: number;
+  /** It is looked for where the logs agree; it gets entries; it needs a snapshot. */
+  readonly state: "probe" | "replicate" | "snapshot";
+  /** It has answered within the last election timeout. */
+  readonly isActive: boolean;
+  /** Null until it is measured. */
+  readonly rttMs: number | null;
 }
 
 /** A connection of this agent to a broker that agents meet on. */

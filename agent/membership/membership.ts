@@ -5,6 +5,8 @@ import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
+import { alignLog } from "../replica/align-log.ts";
+import type { CopyFault } from "../replica/copy-keeper.ts";
 import { Deadline } from "../replica/deadline.ts";
 import { beginLog, foundCluster, isBlank } from "../replica/found-cluster.ts";
 import type { ObjectsService } from "../replica/objects-service.ts";
@@ -52,6 +54,7 @@ export interface MembershipOptions {
   /** Brokers to meet others on are configured. */
   readonly hasSeeds: boolean;
   readonly timing: ReplicaOptions["timing"];
+  readonly logRetainBytes: ReplicaOptions["logRetainBytes"];
   readonly data: DataDirectory;
   readonly openStorage: OpenStorage;
   readonly bus: Bus;
@@ -167,7 +170,7 @@ export class Membership {
     // Only a new incarnation of a member that was damaged may come with nothing.
     const isNew = isBlank(storage.recovered);
     invariant(!isNew || data.mayBeBlank, "the log of a member is blank");
-    const recovered = isNew ? await beginLog(storage.log) : storage.recovered;
+    const recovered = isNew ? await beginLog(storage.log) : await alignLog(storage);
     await data.beganLog();
     const lastIndex = recovered.entries.at(-1)?.index ?? recovered.base.index;
     logger.log("info", "Resuming.", { cluster: clusterId, lastIndex });
@@ -215,12 +218,13 @@ export class Membership {
 
   #takePart(clusterId: string, storage: Storage, isFounder: boolean): void {
     if (this.#stopping.signal.aborted) return;
-    const { data, timing, bus, clock, random, logger, onFailed } = this.#options;
+    const { data, timing, logRetainBytes, bus, clock, random, logger, onFailed } = this.#options;
     const { memberId } = data;
     this.#member = new Member({
       clusterId,
       memberId,
       timing,
+      logRetainBytes,
       ...storage,
       isFounder,
       bus,
@@ -290,9 +294,22 @@ export class Membership {
     if (this.#damage !== null) troubles.push({ code: "damaged", text: textOf(this.#damage) });
     if (this.#damage === null && this.#options.data.isRejoining)
       troubles.push({ code: "rejoining", text: "its log was damaged, and it fetches what the others hold" });
+    const fault = this.#member?.replica.status().copyFault ?? null;
+    if (fault !== null) troubles.push(COPY_TROUBLES[fault]);
     return troubles;
   }
 }
+
+const COPY_TROUBLES: Readonly<Record<CopyFault, Trouble>> = {
+  empty: {
+    code: "incomplete",
+    text: "its log does not complete its databases, so it serves nothing until it has the others' copy",
+  },
+  diverged: {
+    code: "diverged",
+    text: "its databases differ from the others', so it serves nothing until it has their copy",
+  },
+};
 
 function textOf({ error, waitsFor }: Damage): string {
   return `${error.message} It comes back by itself, with a fresh copy, once a quorum of the others confirms that it holds the data (${waitsFor}). Until then nothing is changed, and a start with the data restored works.`;

@@ -52,10 +52,16 @@ export function statusOf(input: StatusInput): AgentStatus {
       role: replica?.role ?? "waiting",
       term: replica?.term ?? 0,
       leader: leaderStatus(replica?.leader ?? null, members),
+      firstIndex: replica?.firstIndex ?? 1,
       lastIndex: replica?.lastIndex ?? 0,
+      logBytes: replica?.logBytes ?? 0,
       commitIndex: replica?.commitIndex ?? 0,
       appliedIndex: replica?.appliedIndex ?? 0,
       isStuck: isStuck(input),
+      heartbeatMs: Math.round(replica?.timing.heartbeatMs ?? 0),
+      electionTimeoutMs: Math.round(replica?.timing.electionMs ?? 0),
+      snapshot: snapshotStatus(replica),
+      copyFault: replica?.copyFault ?? null,
     },
     members,
     links: input.links,
@@ -117,18 +123,39 @@ function membersStatus({ replica, node, identity, clusterId, peers }: StatusInpu
   const toStatus = (memberId: string, role: MemberStatus["role"]): MemberStatus => {
     const nodeId = nodeIdOf(memberId);
     if (memberId === identity.memberId)
-      return { nodeId, memberId, name: node.name, role, reachable: true, api: node.api };
+      return { nodeId, memberId, name: node.name, role, reachable: true, api: node.api, replication: null };
     const peer = peers.get(nodeId);
     const { name = "", api = null } = peer?.presence ?? {};
     // The node may be there with another member (this one's log, and so its vote, is lost) or in another cluster.
     const isSame = peer?.presence?.memberId === memberId && peer.presence.clusterId === clusterId;
     const reachable = peer?.up === true && isSame;
-    return { nodeId, memberId, name, role, reachable, api };
+    return {
+      nodeId,
+      memberId,
+      name,
+      role,
+      reachable,
+      api,
+      replication: replicationStatus(replica, memberId),
+    };
   };
   return [
     ...replica.voters.map((voter) => toStatus(voter, "voter")),
     ...replica.learners.map((learner) => toStatus(learner, "learner")),
   ];
+}
+
+function replicationStatus({ peers }: ReplicaStatus, memberId: string): MemberStatus["replication"] {
+  const peer = peers?.find(({ member }) => member === memberId);
+  if (peer === undefined) return null;
+  const { match: matchIndex, state, isActive, rttMs } = peer;
+  return { matchIndex, state, isActive, rttMs: rttMs === null ? null : Math.round(rttMs * 10) / 10 };
+}
+
+function snapshotStatus(replica: ReplicaStatus | null): AgentStatus["raft"]["snapshot"] {
+  if (replica === null || replica.snapshot === null) return null;
+  const { source, position, receivedBytes, totalBytes } = replica.snapshot;
+  return { from: source, index: position.index, receivedBytes, totalBytes };
 }
 
 function leaderStatus(

@@ -1,7 +1,8 @@
 import type { Clock } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Entry } from "../raft/types.ts";
-import type { CommandResult, LogPosition, Store, StoreEntry } from "../store/types.ts";
+import type { CommandResult, LogPosition, ReplicatedState, Store, StoreEntry } from "../store/types.ts";
+import { decodeRecord, encodeRecord, type MembershipRecord, nextRecord } from "./membership-record.ts";
 
 /** Entries handed to the store at once: enough to share its costs, little enough to answer soon. */
 const BATCH_BYTES_MAX = 256 * 1024;
@@ -19,23 +20,36 @@ export interface ApplierOptions {
   readonly onFailed: (error: unknown) => void;
 }
 
+/** The membership that is applied, and the index of the entry that it came with. */
+export interface AppliedMembership extends MembershipRecord {
+  readonly index: number;
+}
+
 /** Feeds committed entries to the store in order, one batch at a time. */
 export class Applier {
   readonly #options: ApplierOptions;
   #applied: LogPosition;
+  #membership: AppliedMembership | null;
   #target = 0;
-  #isRunning = false;
+  #running: Promise<void> | null = null;
   /** When the batch that is with the store was given to it; null if there is none. */
   #batchSinceMs: number | null = null;
+  #isHeld = false;
   #isStopped = false;
 
   constructor(options: ApplierOptions) {
     this.#options = options;
     this.#applied = options.store.applied;
+    this.#membership = membershipOf(options.store);
   }
 
   get appliedIndex(): number {
     return this.#applied.index;
+  }
+
+  /** Null until the first configuration is applied. */
+  get membership(): AppliedMembership | null {
+    return this.#membership;
   }
 
   /** For how long the store has been at the present batch, milliseconds; 0 if it has none. */
@@ -46,7 +60,22 @@ export class Applier {
   /** Entries up to `index` may be applied. */
   advance(index: number): void {
     this.#target = Math.max(this.#target, index);
-    if (!this.#isRunning && !this.#isStopped && this.#applied.index < this.#target) void this.#run();
+    this.#maybeRun();
+  }
+
+  /** Applies nothing until `release`. Resolves once the store has nothing of it any more. Idempotent. */
+  async hold(): Promise<void> {
+    this.#isHeld = true;
+    await this.#running;
+  }
+
+  /** Goes on behind what the store holds now, which may have been replaced meanwhile. */
+  release(): void {
+    invariant(this.#running === null, "the store is at work while the applier is held");
+    this.#applied = this.#options.store.applied;
+    this.#membership = membershipOf(this.#options.store);
+    this.#isHeld = false;
+    this.#maybeRun();
   }
 
   /** Applies nothing more; a batch that is with the store still ends. */
@@ -54,27 +83,48 @@ export class Applier {
     this.#isStopped = true;
   }
 
+  get #mayRun(): boolean {
+    return !this.#isStopped && !this.#isHeld && this.#applied.index < this.#target;
+  }
+
+  #maybeRun(): void {
+    if (this.#running !== null || !this.#mayRun) return;
+    this.#running = this.#run().finally(() => {
+      this.#running = null;
+      // More may have come since the last look.
+      this.#maybeRun();
+    });
+  }
+
+  /** Never rejects. */
   async #run(): Promise<void> {
-    this.#isRunning = true;
     try {
-      while (!this.#isStopped && this.#applied.index < this.#target) await this.#applyBatch();
+      while (this.#mayRun) await this.#applyBatch();
     } catch (error) {
       // Once stopped, the store may close under the last batch: the log has it.
       if (this.#isStopped) return;
       this.#isStopped = true;
       this.#options.onFailed(error);
-    } finally {
-      this.#isRunning = false;
     }
   }
 
   async #applyBatch(): Promise<void> {
     const { entries, store, onApplied, onBatch } = this.#options;
     const batch = entries(this.#applied.index + 1, this.#target, BATCH_BYTES_MAX);
+    let membership = this.#membership;
+    const storeEntries = batch.map((entry): StoreEntry => {
+      const { index, term } = entry;
+      if (entry.kind === "command") return { index, term, command: entry.command };
+      // One of the two files may be ahead after a crash: then the store knows it already, and what came behind it.
+      if (entry.kind === "noop" || index <= (membership?.index ?? 0)) return { index, term, command: null };
+      membership = { index, ...nextRecord(membership, entry.configuration) };
+      return { index, term, command: null, configuration: encodeRecord(membership) };
+    });
     this.#batchSinceMs = this.#options.clock.nowMs();
-    const results = await store.apply(batch.map(toStoreEntry));
+    const results = await store.apply(storeEntries);
     this.#batchSinceMs = null;
     invariant(results.length === batch.length, "the store answered another number of entries than it got");
+    this.#membership = membership;
     for (const [nth, entry] of batch.entries()) {
       this.#applied = { index: entry.index, term: entry.term };
       onApplied(entry, results[nth] ?? []);
@@ -83,7 +133,7 @@ export class Applier {
   }
 }
 
-function toStoreEntry(entry: Entry): StoreEntry {
-  const { index, term } = entry;
-  return { index, term, command: entry.kind === "command" ? entry.command : null };
+function membershipOf({ configuration }: ReplicatedState): AppliedMembership | null {
+  if (configuration === null) return null;
+  return { index: configuration.index, ...decodeRecord(configuration.bytes) };
 }

@@ -5,12 +5,12 @@ import { isTrivetError } from "../platform/trivet-error.ts";
 import type { ConfigurationTarget } from "../raft/configuration-change.ts";
 import type { RestoredSnapshot } from "../raft/core.ts";
 import type { ChangeRefusal, ProposeResult } from "../raft/leader.ts";
-import type { LogWrite } from "../raft/outbox.ts";
 import type { Timing } from "../raft/pace.ts";
 import { votersOf } from "../raft/quorum.ts";
 import { Raft } from "../raft/raft.ts";
 import type { Entry, HardState, MemberId, PlacedConfiguration } from "../raft/types.ts";
 import type { LogPosition } from "../store/types.ts";
+import { LogWrites } from "./log-writes.ts";
 import { nodeIdOf } from "./member-id.ts";
 import { decodeMessage, encodeMessage } from "./message-codec.ts";
 import type { ReplicaLog, Transport } from "./ports.ts";
@@ -51,6 +51,8 @@ export interface ConsensusOptions {
   readonly onProgress: () => void;
   /** The leader says that this member needs a snapshot. Comes again until it has one. */
   readonly onSnapshotNeeded: (leader: MemberId) => void;
+  /** The log stands on a snapshot that `restore` told of, durably. */
+  readonly onRestored: (position: LogPosition) => void;
   readonly onRead: (id: number, index: number | null) => void;
   /** The disk failed or an invariant broke: the agent must stop. */
   readonly onFailed: (error: unknown) => void;
@@ -66,6 +68,7 @@ export class Consensus {
   readonly #options: ConsensusOptions;
   readonly #raft: Raft;
   readonly #time: RaftTime;
+  readonly #writes: LogWrites;
   readonly #nodeId: string;
   readonly #datagramKind: string;
   readonly #stopListening: () => void;
@@ -82,6 +85,11 @@ export class Consensus {
     this.#raft = new Raft({
       ...{ id: memberId, timing, random: () => random.float(), configuration },
       ...recovered,
+    });
+    this.#writes = new LogWrites({
+      ...options,
+      onPersisted: (sequence) => this.#input(() => this.#raft.persisted(sequence)),
+      onFailed: (error) => this.#fail(error),
     });
     this.#stopListening = transport.onDatagram(this.#datagramKind, (from, body) => this.#receive(from, body));
     const voters = votersOf(this.#raft.configuration);
@@ -132,9 +140,19 @@ export class Consensus {
     return this.#input(() => this.#raft.changeConfiguration(target));
   }
 
-  /** Forgets entries in memory; those on the disk are the caller's to drop. See `Raft.compact`. */
-  compact(base: LogPosition): void {
+  /**
+   * Forgets the entries up to `base`, which the store holds durably, in memory and on the disk. Rejects with `log-full` if there
+   * was no room to say so.
+   */
+  async compact(base: LogPosition): Promise<void> {
+    if (this.#isStopped || base.index <= this.#raft.base.index) return;
     this.#input(() => this.#raft.compact(base));
+    await this.#writes.compact(base);
+  }
+
+  /** True while the disk has no room for the log. */
+  get isLogFull(): boolean {
+    return this.#writes.isFull;
   }
 
   /** See `Raft.restore`. */
@@ -163,6 +181,7 @@ export class Consensus {
   stop(): void {
     this.#isStopped = true;
     this.#stopListening();
+    this.#writes.stop();
     this.#timer?.timer.cancel();
   }
 
@@ -214,7 +233,7 @@ export class Consensus {
       for (const message of messages) {
         this.#options.transport.send(nodeIdOf(message.to), this.#datagramKind, encodeMessage(message));
       }
-      if (write !== null) this.#persist(write);
+      if (write !== null) this.#writes.write(write);
       for (const { id, index } of reads) this.#options.onRead(id, index);
       if (snapshotFrom !== null) this.#options.onSnapshotNeeded(snapshotFrom);
       this.#options.onProgress();
@@ -222,17 +241,6 @@ export class Consensus {
     } catch (error) {
       this.#fail(error);
     }
-  }
-
-  #persist({ sequence, restored, hardState, entries }: LogWrite): void {
-    const { log } = this.#options;
-    // Called one after the other and at once: the log keeps the order.
-    const compacted = restored === null ? Promise.resolve() : log.compact(restored);
-    Promise.all([compacted, log.append({ hardState, entries })])
-      .then(() => {
-        if (!this.#isStopped) this.#input(() => this.#raft.persisted(sequence));
-      })
-      .catch((error: unknown) => this.#fail(error));
   }
 
   /** Deadlines mostly move away; a timer that fires early costs less than one that is set anew each time. */

@@ -92,6 +92,7 @@ export class LeaderAccess {
 
   /** Waits until this node has applied what a read of this level must see; rejects as `SqlService.query` does. */
   async catchUp(level: ReadLevel, deadline: Deadline): Promise<void> {
+    this.#replica.assertServing();
     switch (level) {
       case "none":
         return;

@@ -4,6 +4,7 @@ import { decodeCommand } from "../store/command.ts";
 
 interface ReadableLog {
   readonly term: number;
+  readonly firstIndex: number;
   readonly lastIndex: number;
   entries(from: number, to: number, bytesMax: number): readonly Entry[];
 }
@@ -21,11 +22,14 @@ export class LogTime {
     this.#clock = clock;
   }
 
-  /** For the next command of the leader of `log`. Milliseconds since 1970. */
-  next(log: ReadableLog): number {
+  /**
+   * For the next command of the leader of `log`. Milliseconds since 1970. `appliedMs` is the time of the last command that
+   * the store has applied: the log may have begun behind it.
+   */
+  next(log: ReadableLog, appliedMs: number): number {
     if (log.term !== this.#term) {
       this.#term = log.term;
-      this.#lastMs = Math.max(this.#lastMs, newestTimeMs(log));
+      this.#lastMs = Math.max(this.#lastMs, newestTimeMs(log), appliedMs);
     }
     this.#lastMs = Math.max(this.#lastMs, this.#clock.wallMs());
     return this.#lastMs;
@@ -34,7 +38,7 @@ export class LogTime {
 
 /** From the last command in the log; 0 if there is none. */
 function newestTimeMs(log: ReadableLog): number {
-  for (let index = log.lastIndex; index > 0; index--) {
+  for (let index = log.lastIndex; index >= log.firstIndex; index--) {
     const [entry] = log.entries(index, index, 1);
     if (entry?.kind === "command") return decodeCommand(entry.command).timeMs;
   }

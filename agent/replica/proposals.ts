@@ -1,5 +1,6 @@
 import { TrivetError } from "../platform/trivet-error.ts";
 import type { CommandResult, LogPosition } from "../store/types.ts";
+import { outcomeUnknown } from "./sql-errors.ts";
 
 /** What a command answered, and where it stands in the log. */
 export interface Applied {
@@ -51,6 +52,19 @@ export class Proposals {
       if (otherTerm >= term) continue;
       this.#waiting.delete(other);
       reject(replaced(otherIndex));
+    }
+  }
+
+  /**
+   * The state up to `position` came from another member. What stands at or before it happened or did not, and its answer is lost;
+   * what is of a lower term behind it never will.
+   */
+  restored(position: LogPosition): void {
+    for (const [key, { index, term, reject }] of this.#waiting) {
+      if (index > position.index && term >= position.term) continue;
+      this.#waiting.delete(key);
+      // mark: replica: the answer to a proposal was skipped by a snapshot
+      reject(index > position.index ? replaced(index) : outcomeUnknown());
     }
   }
 

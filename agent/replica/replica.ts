@@ -3,18 +3,26 @@ import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
+import type { ConfigurationTarget } from "../raft/configuration-change.ts";
+import type { RestoredSnapshot } from "../raft/core.ts";
 import type { Timing } from "../raft/pace.ts";
+import type { PeerStatus } from "../raft/peers.ts";
 import { votersOf } from "../raft/quorum.ts";
-import { type MemberId, NO_CONFIGURATION } from "../raft/types.ts";
+import { type MemberId, NO_CONFIGURATION, type PlacedConfiguration } from "../raft/types.ts";
 import { encodeCommand } from "../store/command.ts";
 import { checkStatements } from "../store/sql-check.ts";
-import type { LogPosition, SqlStatement, Store } from "../store/types.ts";
+import type { LogPosition, ReplicatedState, SqlStatement, Store } from "../store/types.ts";
 import { Applier } from "./applier.ts";
 import { type CommandDraft, completeDraft } from "./command-draft.ts";
 import { Consensus, type ConsensusOptions } from "./consensus.ts";
+import { type CopyFault, CopyKeeper } from "./copy-keeper.ts";
+import { LogRetention } from "./log-retention.ts";
 import { LogTime } from "./log-time.ts";
+import { MemberChanges } from "./member-changes.ts";
+import { decodeRecord } from "./membership-record.ts";
 import type { ReplicaLog, Transport } from "./ports.ts";
 import { type Applied, Proposals } from "./proposals.ts";
+import type { SnapshotProgress } from "./snapshot-fetcher.ts";
 import { noLeader, notLeader, outcomeUnknown, overloaded, stopping, writeTimeout } from "./sql-errors.ts";
 import { Waiters } from "./waiters.ts";
 
@@ -38,6 +46,8 @@ export interface ReplicaOptions {
   readonly isFounder: boolean;
   readonly log: ReplicaLog;
   readonly store: Store;
+  /** Above it, about half of the log is dropped; who needs more than what is left gets a snapshot. */
+  readonly logRetainBytes: number;
   readonly transport: Transport;
   readonly clock: Clock;
   readonly random: Random;
@@ -51,7 +61,11 @@ export interface ReplicaStatus {
   readonly role: "learner" | "follower" | "pre-candidate" | "candidate" | "leader";
   readonly term: number;
   readonly leader: MemberId | null;
+  /** Of the retained log; `lastIndex + 1` if it is empty. */
+  readonly firstIndex: number;
   readonly lastIndex: number;
+  /** What the retained entries weigh. */
+  readonly logBytes: number;
   readonly commitIndex: number;
   readonly appliedIndex: number;
   /** For how long the store has been at the entries behind it, milliseconds; 0 if there are none. */
@@ -59,6 +73,14 @@ export interface ReplicaStatus {
   /** In both sets while the configuration is joint. */
   readonly voters: readonly MemberId[];
   readonly learners: readonly MemberId[];
+  /** In force: as configured, or slower, as links and disks were measured. */
+  readonly timing: Timing;
+  /** What the leader knows of the others; null unless this member leads. */
+  readonly peers: readonly PeerStatus[] | null;
+  /** The snapshot that is on its way here. */
+  readonly snapshot: SnapshotProgress | null;
+  /** Why this member's copy is not served; null if it is. */
+  readonly copyFault: CopyFault | null;
 }
 
 /**
@@ -69,11 +91,16 @@ export class Replica {
   readonly #options: ReplicaOptions;
   readonly #consensus: Consensus;
   readonly #applier: Applier;
+  readonly #copy: CopyKeeper;
+  readonly #retention: LogRetention;
+  readonly #changes: MemberChanges;
   readonly #proposals = new Proposals();
   readonly #waiters: Waiters;
   readonly #logTime: LogTime;
   readonly #reads = new Map<number, { resolve(index: number): void; reject(error: TrivetError): void }>();
   readonly #leaderListeners = new Set<(leader: MemberId) => void>();
+  readonly #appliedListeners = new Set<() => void>();
+  readonly #installedListeners = new Set<() => void>();
   #lastReadId = 0;
   #isStopped = false;
   #reported = "";
@@ -89,43 +116,80 @@ export class Replica {
     this.#consensus = new Consensus({
       ...options,
       recovered: { ...recovered, hardState: { ...recovered.hardState, commit } },
-      configuration: NO_CONFIGURATION,
+      configuration: appliedConfiguration(store),
       onProgress: () => this.#onProgress(),
-      onSnapshotNeeded: (leader) =>
-        options.logger.log("warn", "This node is too far behind the leader's log.", { leader }),
+      onSnapshotNeeded: (leader) => this.#copy.needed(leader),
+      onRestored: (position) => this.#copy.logRestored(position),
       onRead: (id, index) => this.#onRead(id, index),
       onFailed: (error) => this.#fail(error),
     });
+    const raft = (): Consensus["raft"] => this.#consensus.raft;
+    const onFailed = (error: unknown): void => this.#fail(error);
     this.#applier = new Applier({
       clock,
       store,
-      entries: (from, to, bytesMax) => this.#consensus.raft.entries(from, to, bytesMax),
+      entries: (from, to, bytesMax) => raft().entries(from, to, bytesMax),
       onApplied: (entry, result) => this.#proposals.applied(entry.index, entry.term, result),
-      onBatch: () => this.#waiters.changed(),
-      onFailed: (error) => this.#fail(error),
+      onBatch: () => this.#onBatch(),
+      onFailed,
     });
+    this.#copy = new CopyKeeper({
+      ...options,
+      raft,
+      applier: this.#applier,
+      restore: (snapshot) => this.#restore(snapshot),
+      onInstalled: () => {
+        for (const listener of this.#installedListeners) listener();
+      },
+      onFailed,
+    });
+    this.#retention = new LogRetention({
+      retainBytes: options.logRetainBytes,
+      log: raft,
+      checkpoint: () => store.checkpoint(),
+      openSnapshot: () => this.#copy.sending,
+      endSnapshot: () => this.#copy.endSending(),
+      compact: (base) => this.#consensus.compact(base),
+      onFailed,
+    });
+    this.#changes = new MemberChanges({
+      waiters: this.#waiters,
+      isLeader: () => this.isLeader,
+      configurationIndex: () => raft().configurationIndex,
+      propose: (target) => this.#consensus.changeConfiguration(target),
+      membership: () => this.#applier.membership,
+    });
+    // The database was emptied, or is a copy from long ago: the log does not reach back to its end.
+    if (store.applied.index < recovered.base.index) this.#copy.quarantine("empty");
   }
 
   status(): ReplicaStatus {
-    const { id, role, term, leader, lastIndex, commitIndex, configuration, isVoter } = this.#consensus.raft;
+    const { raft } = this.#consensus;
+    const { id, role, term, leader, configuration, isVoter } = raft;
     return {
       memberId: id,
       role: role === "follower" && !isVoter ? "learner" : role,
       term,
       leader,
-      lastIndex,
-      commitIndex,
+      firstIndex: raft.firstIndex,
+      lastIndex: raft.lastIndex,
+      logBytes: raft.logBytes,
+      commitIndex: raft.commitIndex,
       appliedIndex: this.#applier.appliedIndex,
       applyingMs: this.#applier.batchAgeMs,
       voters: [...votersOf(configuration)],
       learners: configuration.learners,
+      timing: raft.timing,
+      peers: raft.peers,
+      snapshot: this.#copy.progress,
+      copyFault: this.#copy.fault,
     };
   }
 
-  /** Who leads, as far as this member knows; null while nobody does, or while leadership is being handed over. */
+  /** Who leads, as far as this member knows; null while nobody does that can serve, or while leadership is being handed over. */
   get leader(): MemberId | null {
-    const { leader, isTransferring } = this.#consensus.raft;
-    return isTransferring ? null : leader;
+    const { id, leader, isTransferring } = this.#consensus.raft;
+    return isTransferring || (leader === id && this.#copy.fault !== null) ? null : leader;
   }
 
   get isLeader(): boolean {
@@ -141,11 +205,11 @@ export class Replica {
     this.#assertRunning();
     if (this.#proposals.size >= WAITING_MAX) throw overloaded();
     const { raft } = this.#consensus;
-    if (raft.role !== "leader") throw notLeader();
+    if (raft.role !== "leader" || this.#copy.fault !== null) throw notLeader();
     const seed = this.#options.random.bytes(SEED_BYTES);
     if (draft.kind === "sql") await this.#rehearse(draft, seed);
     // Not before: while it was tried out others were proposed, and the time in the log never goes back.
-    const command = completeDraft(draft, this.#logTime.next(raft), seed);
+    const command = completeDraft(draft, this.#logTime.next(raft, this.#options.store.lastTimeMs), seed);
     const proposed = this.#consensus.propose(encodeCommand(command));
     if (proposed.kind === "refused") throw proposed.reason === "overloaded" ? overloaded() : notLeader();
     return this.#proposals.wait(proposed.index, proposed.term);
@@ -156,7 +220,7 @@ export class Replica {
     const { store } = this.#options;
     const { statements, transaction } = draft;
     if (isBounded(statements) && !store.hasHiddenWork) return;
-    const timeMs = this.#logTime.next(this.#consensus.raft);
+    const timeMs = this.#logTime.next(this.#consensus.raft, store.lastTimeMs);
     await store.rehearse(statements, { transaction, timeoutMs: REHEARSAL_MS, timeMs, seed });
     this.#assertRunning();
   }
@@ -169,7 +233,7 @@ export class Replica {
     this.#assertRunning();
     if (this.#reads.size >= WAITING_MAX) throw overloaded();
     const id = ++this.#lastReadId;
-    if (!this.#consensus.read(id)) throw notLeader();
+    if (this.#copy.fault !== null || !this.#consensus.read(id)) throw notLeader();
     const index = await new Promise<number>((resolve, reject) => this.#reads.set(id, { resolve, reject }));
     return this.#positionAt(index);
   }
@@ -181,10 +245,11 @@ export class Replica {
 
   /**
    * Resolves once the store has applied a position that the leader named, and so vouched to be committed. Rejects with
-   * `timeout` or `stopping`.
+   * `timeout`, `not-serving` or `stopping`.
    */
   async waitApplied(position: LogPosition, timeoutMs: number): Promise<void> {
     this.#assertRunning();
+    this.assertServing();
     const { index } = position;
     // Or else this member would wait for the next message of the leader to tell it so.
     if (this.#consensus.raft.commitIndex < index) this.#consensus.learnCommitted(position);
@@ -209,6 +274,41 @@ export class Replica {
   onLeader(listener: (leader: MemberId) => void): () => void {
     this.#leaderListeners.add(listener);
     return () => this.#leaderListeners.delete(listener);
+  }
+
+  /** Calls `listener` after each batch that the store has applied. Returns what ends that. */
+  onApplied(listener: () => void): () => void {
+    this.#appliedListeners.add(listener);
+    return () => this.#appliedListeners.delete(listener);
+  }
+
+  /** Calls `listener` when the store was replaced, before anything else is applied to it. Returns what ends that. */
+  onInstalled(listener: () => void): () => void {
+    this.#installedListeners.add(listener);
+    return () => this.#installedListeners.delete(listener);
+  }
+
+  /** Throws `not-serving` while this member's copy of the data must not be read. */
+  assertServing(): void {
+    this.#copy.assertServing();
+  }
+
+  /**
+   * This member's copy must not be used any more: hands leadership over as soon as another voter can take it, applies and serves
+   * nothing, and fetches another copy.
+   */
+  quarantine(fault: CopyFault): void {
+    if (!this.#isStopped) this.#copy.quarantine(fault);
+  }
+
+  /**
+   * Makes these the members, if this member leads; resolves once that is applied here. New voters should have caught up as
+   * learners. Rejects with `not-leader`, `change-pending`, `member-retired`, `invalid-configuration`, `overloaded` (nothing was
+   * done), `timeout` (unknown) or `stopping`.
+   */
+  async changeMembers(target: ConfigurationTarget, timeoutMs: number): Promise<void> {
+    this.#assertRunning();
+    await this.#changes.change(target, timeoutMs);
   }
 
   /** The connection to a node died: if it leads, elect another one soon. Only a hint. */
@@ -243,6 +343,8 @@ export class Replica {
     this.#isStopped = true;
     this.#consensus.stop();
     this.#applier.stop();
+    this.#retention.stop();
+    this.#copy.stop();
     this.#proposals.fail(outcomeUnknown());
     this.#waiters.fail(stopping());
     for (const read of this.#reads.values()) read.reject(stopping());
@@ -266,8 +368,32 @@ export class Replica {
 
   #onProgress(): void {
     this.#reportRole();
-    this.#applier.advance(this.#consensus.raft.applicableIndex);
+    const { raft } = this.#consensus;
+    this.#applier.advance(raft.applicableIndex);
+    this.#copy.progressed();
+    if (this.#copy.fault !== null) this.#giveLeadershipAway();
+    // Before the membership is in the store, the log is all that knows it.
+    else if (this.#options.store.configuration !== null) this.#retention.maybeRun();
     this.#waiters.changed();
+  }
+
+  /** Without a copy of the data, a leader can serve nobody. */
+  #giveLeadershipAway(): void {
+    const { role, isTransferring } = this.#consensus.raft;
+    if (role !== "leader" || isTransferring) return;
+    // mark: replica: a leader without a copy of the data hands over
+    this.#consensus.transferLeadership();
+  }
+
+  #onBatch(): void {
+    for (const listener of this.#appliedListeners) listener();
+    this.#waiters.changed();
+  }
+
+  #restore(snapshot: RestoredSnapshot): boolean {
+    const waitsForLog = this.#consensus.restore(snapshot);
+    this.#proposals.restored(snapshot);
+    return waitsForLog;
   }
 
   #onRead(id: number, index: number | null): void {
@@ -292,11 +418,19 @@ function isBounded(statements: readonly SqlStatement[]): boolean {
   return check.ok && check.isBounded;
 }
 
-/** The database must stand on this log: the entry that it applied last must be in it. */
+function appliedConfiguration({ configuration }: ReplicatedState): PlacedConfiguration {
+  if (configuration === null) return NO_CONFIGURATION;
+  return { index: configuration.index, configuration: decodeRecord(configuration.bytes).configuration };
+}
+
+/**
+ * The database must stand on this log: the entry that it applied last must be in it, or before it: then the database is
+ * incomplete.
+ */
 function assertOneHistory(applied: LogPosition, { base, entries }: ReplicaOptions["recovered"]): void {
   const last = entries.at(-1) ?? base;
   const found = applied.index === base.index ? base : entries[applied.index - base.index - 1];
-  if (applied.index === 0 || found?.term === applied.term) return;
+  if (applied.index < base.index || found?.term === applied.term) return;
   throw new TrivetError(
     "log-behind-store",
     `The database has applied entry ${applied.index} of term ${applied.term}; the log, which ends at ${last.index}, does not hold it. They are not of one data directory: restore both together, or start this node with an empty one.`,

@@ -23,8 +23,8 @@ const FATAL = ["store-failed", "store-damaged", "store-closed"];
 
 /** Why a snapshot is needed, and which will do. */
 export interface SnapshotWant {
-  /** An older one is of no use. */
-  readonly minIndex: number;
+  /** An older one is of no use. Looked at before each try. */
+  readonly minIndex: () => number;
   /** Nodes to ask, the best first; looked at before each try. */
   readonly sources: () => readonly string[];
   /** False once the log brings the store up to date after all. Looked at before each try, and before the installation. */
@@ -146,7 +146,7 @@ export class SnapshotFetcher {
   async #fetchFrom(source: string, want: SnapshotWant): Promise<void> {
     const { clusterId, store, transport, clock, random, logger, install } = this.#options;
     const { signal } = this.#stopping;
-    const body = encodeOpen({ clusterId, minIndex: want.minIndex });
+    const body = encodeOpen({ clusterId, minIndex: want.minIndex() });
     let download = this.#download;
     const timeoutMs = download?.source === source ? REOPEN_TIMEOUT_MS : OPEN_TIMEOUT_MS;
     const opened = decodeOpened(await transport.request(source, SNAPSHOT_OPEN, body, { timeoutMs, signal }));
@@ -164,7 +164,8 @@ export class SnapshotFetcher {
     await download.run(signal);
     // What it holds is the receiver's from here on: installed or discarded there.
     this.#download = null;
-    await install(download.receiver, manifest, want);
+    // Meanwhile another reason may have come.
+    await install(download.receiver, manifest, this.#want ?? want);
     this.#tellDone(source, opened.id);
   }
 

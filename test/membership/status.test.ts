@@ -30,12 +30,19 @@ function input(peers: readonly [string, Peer][]): StatusInput {
         role: "leader",
         term: 1,
         leader: a,
+        firstIndex: 1,
         lastIndex: 9,
+        logBytes: 900,
         commitIndex: 9,
         appliedIndex: 9,
         applyingMs: 0,
       },
-      ...{ voters, learners: [] },
+      ...{ voters, learners: [], snapshot: null, copyFault: null },
+      timing: { heartbeatMs: 150, electionMs: 900, electionMaxMs: 900 },
+      peers: [
+        { member: b, match: 9, next: 10, state: "replicate", isActive: true, rttMs: 0.3456 },
+        { member: c, match: 2, next: 3, state: "snapshot", isActive: true, rttMs: null },
+      ],
     },
     peers: new Map(peers),
     links: [],
@@ -55,6 +62,33 @@ t.test("statusOf() counts the voters that are there", async (t) => {
   );
   t.strictSame(raft.leader, { nodeId: A, name: "name-a", api: "http://a" });
 });
+
+t.test(
+  "statusOf() tells what the leader knows of the others' logs, and what is on its way here",
+  async (t) => {
+    const { replica, ...rest } = input([peer(B, b), peer(C, c)]);
+    if (replica === null) throw new Error("a replica");
+    const position = { index: 7, term: 1 };
+    const snapshot = { source: B, position, receivedBytes: 10, totalBytes: 40 };
+    const { members, raft } = statusOf({ ...rest, replica: { ...replica, snapshot, copyFault: "empty" } });
+    t.strictSame(
+      members.map(({ replication }) => replication),
+      [
+        null,
+        { matchIndex: 9, state: "replicate", isActive: true, rttMs: 0.3 },
+        { matchIndex: 2, state: "snapshot", isActive: true, rttMs: null },
+      ],
+    );
+    t.match(raft, {
+      firstIndex: 1,
+      logBytes: 900,
+      heartbeatMs: 150,
+      electionTimeoutMs: 900,
+      copyFault: "empty",
+    });
+    t.strictSame(raft.snapshot, { from: B, index: 7, receivedBytes: 10, totalBytes: 40 });
+  },
+);
 
 t.test("statusOf() does not count a node that came back as another member: its vote is lost", async (t) => {
   const { cluster } = statusOf(input([peer(B, b), peer(C, memberIdOf(C, "99999999"))]));

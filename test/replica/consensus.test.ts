@@ -41,6 +41,7 @@ class Trio {
           logger,
           onProgress: () => undefined,
           onSnapshotNeeded: () => undefined,
+          onRestored: () => undefined,
           onRead: () => undefined,
           onFailed: (error) => this.failures.push(error),
         }),

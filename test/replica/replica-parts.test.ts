@@ -45,19 +45,42 @@ function logWith(term: number, timesMs: readonly number[]): ReadableLog {
     return { kind: "command", index: nth + 1, term, command };
   });
   const entries: readonly Entry[] = [...commands, { kind: "noop", index: commands.length + 1, term }];
-  return { term, lastIndex: entries.length, entries: (from) => entries.slice(from - 1, from) };
+  return { term, firstIndex: 1, lastIndex: entries.length, entries: (from) => entries.slice(from - 1, from) };
 }
 
 t.test("LogTime never goes back, not even when a leader with a slow clock takes over", async (t) => {
   const clock = new ManualClock();
   clock.advance(5_000);
   const time = new LogTime(clock);
-  t.equal(time.next(logWith(1, [])), 5_000);
-  t.equal(time.next(logWith(2, [4_000, 9_000])), 9_000, "the last command's time");
+  t.equal(time.next(logWith(1, []), 0), 5_000);
+  t.equal(time.next(logWith(2, [4_000, 9_000]), 0), 9_000, "the last command's time");
   clock.advance(1_000);
-  t.equal(time.next(logWith(2, [4_000, 9_000])), 9_000);
+  t.equal(time.next(logWith(2, [4_000, 9_000]), 0), 9_000);
   clock.advance(10_000);
-  t.equal(time.next(logWith(2, [4_000, 9_000])), 16_000, "the clock has caught up");
+  t.equal(time.next(logWith(2, [4_000, 9_000]), 0), 16_000, "the clock has caught up");
+});
+
+t.test(
+  "LogTime goes on from the database's time where the log has begun behind its last command",
+  async (t) => {
+    const clock = new ManualClock();
+    clock.advance(5_000);
+    const time = new LogTime(clock);
+    t.equal(time.next({ ...logWith(3, []), firstIndex: 1 }, 8_000), 8_000);
+  },
+);
+
+t.test("Proposals whose entries a snapshot has skipped do not wait for ever", async (t) => {
+  const proposals = new Proposals();
+  const skipped = proposals.wait(5, 1);
+  const cut = proposals.wait(9, 1);
+  const open = proposals.wait(9, 3);
+  proposals.restored({ index: 7, term: 2 });
+  await t.rejects(skipped, { code: "outcome-unknown" }, "it may have happened");
+  await t.rejects(cut, { code: "not-leader" }, "behind an entry of term 2 none of term 1 can stand");
+  t.equal(proposals.size, 1);
+  proposals.applied(9, 3, []);
+  t.strictSame((await open).position, { index: 9, term: 3 });
 });
 
 t.test("Proposals tell what became of each", async (t) => {

@@ -1,7 +1,6 @@
 import { t } from "tap";
 import { entryBytes } from "../../agent/raft/entry-log.ts";
 import type { Entry } from "../../agent/raft/types.ts";
-import { DigestRing } from "../../agent/replica/digest-ring.ts";
 import { chooseBase, LogRetention } from "../../agent/replica/log-retention.ts";
 import {
   decodeRecord,
@@ -128,16 +127,4 @@ t.test("nextRecord() remembers who left, and forgets nobody's id too soon", asyn
   t.equal(record.retired.length, RETIRED_MAX);
   t.equal(record.retired.at(-1), `x${RETIRED_MAX + 3}`);
   t.strictSame(decodeRecord(encodeRecord(record)), record);
-});
-
-t.test("DigestRing compares equal indexes, and says when it does not know", async (t) => {
-  const ring = new DigestRing(3);
-  const hash = (value: number): Uint8Array => new Uint8Array(32).fill(value);
-  for (let index = 1; index <= 5; index++) ring.add({ index, hash: hash(index) });
-  t.equal(ring.compare({ index: 5, hash: hash(5) }), "same");
-  t.equal(ring.compare({ index: 3, hash: hash(9) }), "differs");
-  t.equal(ring.compare({ index: 2, hash: hash(9) }), "unknown", "too long ago");
-  t.equal(ring.compare({ index: 6, hash: hash(6) }), "unknown", "not yet");
-  ring.clear();
-  t.equal(ring.compare({ index: 5, hash: hash(5) }), "unknown");
 });

@@ -50,6 +50,7 @@ export class ServiceTrio {
         clusterId: "one",
         memberId: memberIds[nth] ?? "",
         timing: TIMING,
+        logRetainBytes: 8 * 1024 * 1024,
         recovered: nth === 0 ? await foundCluster(log, memberIds) : recovered,
         isFounder: nth === 0,
         onFailed: (error) => t.fail("no node fails", { error }),

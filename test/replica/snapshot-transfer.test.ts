@@ -58,7 +58,11 @@ class Scene {
   }
 
   want(minIndex = 0): void {
-    const want: SnapshotWant = { minIndex, sources: () => this.sources, isNeeded: () => this.isNeeded };
+    const want: SnapshotWant = {
+      minIndex: () => minIndex,
+      sources: () => this.sources,
+      isNeeded: () => this.isNeeded,
+    };
     this.fetcher.want(want);
   }
 

@@ -1,0 +1,44 @@
+import type { LogPosition, SnapshotStore } from "../store/types.ts";
+import type { ConsensusOptions } from "./consensus.ts";
+import type { ReplicaLog } from "./ports.ts";
+
+type Recovered = ConsensusOptions["recovered"];
+
+/**
+ * Brings the log up to a snapshot that was installed before a crash, durably, and tells the store. To be called at the start, with what
+ * the log held; what it returns is what the replica starts from.
+ */
+export async function alignLog(options: {
+  readonly log: ReplicaLog;
+  readonly store: SnapshotStore;
+  readonly recovered: Recovered;
+}): Promise<Recovered> {
+  const { log, store, recovered } = options;
+  const installed = store.pendingInstall;
+  if (installed === null) return recovered;
+  // mark: replica: the log is brought up to a snapshot that was installed before a crash
+  const aligned = alignTo(recovered, installed);
+  if (aligned !== recovered) {
+    await Promise.all([log.compact(installed), log.append({ hardState: aligned.hardState, entries: [] })]);
+  }
+  await store.finishInstall();
+  return aligned;
+}
+
+/** What the log is once it begins behind `position`, which is committed (Raft figure 13, steps 6 and 7). */
+function alignTo(recovered: Recovered, position: LogPosition): Recovered {
+  const { base, entries, hardState } = recovered;
+  if (position.index <= base.index) return recovered;
+  const isHeld = entries[position.index - base.index - 1]?.term === position.term;
+  // The term of the snapshot's last entry was entered before it was installed, but that may not have reached the disk.
+  const isNewTerm = position.term > hardState.term;
+  return {
+    base: position,
+    entries: isHeld ? entries.slice(position.index - base.index) : [],
+    hardState: {
+      term: Math.max(hardState.term, position.term),
+      vote: isNewTerm ? null : hardState.vote,
+      commit: Math.max(hardState.commit, position.index),
+    },
+  };
+}

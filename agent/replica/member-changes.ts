@@ -1,0 +1,98 @@
+import { TrivetError } from "../platform/trivet-error.ts";
+import type { ConfigurationTarget } from "../raft/configuration-change.ts";
+import type { ChangeRefusal, ProposeResult } from "../raft/leader.ts";
+import type { AppliedMembership } from "./applier.ts";
+import { notLeader, overloaded } from "./sql-errors.ts";
+import type { Waiters } from "./waiters.ts";
+
+export interface MemberChangesOptions {
+  readonly waiters: Waiters;
+  readonly isLeader: () => boolean;
+  /** Where the newest configuration stands in the log. */
+  readonly configurationIndex: () => number;
+  readonly propose: (target: ConfigurationTarget) => ProposeResult<ChangeRefusal>;
+  /** What this member has applied. */
+  readonly membership: () => AppliedMembership | null;
+}
+
+/** Changes who belongs to the cluster, from request to the applied result. */
+export class MemberChanges {
+  readonly #options: MemberChangesOptions;
+
+  constructor(options: MemberChangesOptions) {
+    this.#options = options;
+  }
+
+  /** See `Replica.changeMembers`. */
+  async change(target: ConfigurationTarget, timeoutMs: number): Promise<void> {
+    const { waiters, membership } = this.#options;
+    const index = this.#propose(target);
+    if (index === null) return;
+    const isSettled = (): boolean => {
+      const applied = membership();
+      return applied !== null && applied.index >= index && applied.configuration.outgoing.length === 0;
+    };
+    await waiters.until(isSettled, timeoutMs, changeTimeout);
+    // Something else stands there, of a newer leader.
+    if (!isTarget(membership(), target)) throw notLeader();
+  }
+
+  /** Where the first entry of the change stands; null if there is nothing to change. */
+  #propose(target: ConfigurationTarget): number | null {
+    const { isLeader, configurationIndex, propose, membership } = this.#options;
+    if (!isLeader()) throw notLeader();
+    const applied = membership();
+    // Who left with a change is known once it is applied.
+    if ((applied?.index ?? 0) < configurationIndex()) throw changePending();
+    const retired = [...target.voters, ...target.learners].find((id) => applied?.retired.includes(id));
+    if (retired !== undefined) {
+      // mark: replica: a member that left was refused
+      throw new TrivetError(
+        "member-retired",
+        `Member ${retired} has left the cluster and its vote may be lost: start the node with an empty data directory, so that it comes as a new member.`,
+      );
+    }
+    const proposed = propose(target);
+    if (proposed.kind === "proposed") return proposed.index;
+    switch (proposed.reason) {
+      case "unchanged":
+        return null;
+      case "change-pending":
+        throw changePending();
+      case "invalid-configuration":
+        throw new TrivetError(
+          "invalid-configuration",
+          "A cluster needs at least one voter, and each member once: as a voter or as a learner.",
+        );
+      case "overloaded":
+        throw overloaded();
+      case "not-leader":
+      case "transferring":
+        throw notLeader();
+    }
+  }
+}
+
+function isTarget(applied: AppliedMembership | null, target: ConfigurationTarget): boolean {
+  if (applied === null) return false;
+  const { voters, learners } = applied.configuration;
+  return isSameSet(voters, target.voters) && isSameSet(learners, target.learners);
+}
+
+function isSameSet(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((id) => other.includes(id));
+}
+
+function changePending(): TrivetError {
+  return new TrivetError(
+    "change-pending",
+    "Another change of the members is under way: nothing was done. Try again when it is done.",
+  );
+}
+
+function changeTimeout(): TrivetError {
+  return new TrivetError(
+    "timeout",
+    "The change of the members was not done in time: it may or may not take effect. Look at the members before you repeat it.",
+  );
+}

@@ -1,0 +1,144 @@
+import { t } from "tap";
+import type { DurableLog } from "../../agent/log/durable-log.ts";
+import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
+import type { LogWrite } from "../../agent/raft/outbox.ts";
+import type { Entry, HardState, LogPosition } from "../../agent/raft/types.ts";
+import { LogWrites } from "../../agent/replica/log-writes.ts";
+import { command, commands, hardState, openLog, reopen, seededRandom } from "../log/log-fixture.ts";
+import { ManualClock } from "../platform/manual-clock.ts";
+
+/** Writes to a real log on a disk in memory, whose room for further segments can be taken away. */
+class Scene {
+  readonly directory: MemoryDirectory;
+  readonly clock = new ManualClock();
+  readonly persisted: number[] = [];
+  readonly restored: LogPosition[] = [];
+  readonly failures: unknown[] = [];
+  readonly writes: LogWrites;
+  readonly log: DurableLog;
+  #sequence = 0;
+
+  private constructor(directory: MemoryDirectory, log: DurableLog) {
+    this.directory = directory;
+    this.log = log;
+    this.writes = new LogWrites({
+      log,
+      clock: this.clock,
+      random: seededRandom(1),
+      logger: { log: () => undefined },
+      onPersisted: (sequence) => this.persisted.push(sequence),
+      onRestored: (position) => this.restored.push(position),
+      onFailed: (error) => this.failures.push(error),
+    });
+  }
+
+  static async open(): Promise<Scene> {
+    const directory = new MemoryDirectory();
+    const { log } = await openLog(directory);
+    return new Scene(directory, log);
+  }
+
+  setFull(isFull: boolean): void {
+    this.directory.onCall = isFull
+      ? ({ operation, name }) => (operation === "write" && name === "next.tmp" ? "ENOSPC" : undefined)
+      : undefined;
+  }
+
+  /** Sequences grow by one. */
+  write(entries: readonly Entry[], state: HardState, restored: LogPosition | null = null): number {
+    const write: LogWrite = { sequence: ++this.#sequence, restored, hardState: state, entries };
+    this.writes.write(write);
+    return write.sequence;
+  }
+
+  async settle(ms = 0): Promise<void> {
+    this.clock.advance(ms);
+    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** Entries of 200 bytes from `from` on until the disk is full; resolves with the last one that was written. */
+  async fill(from: number, commit: number): Promise<number> {
+    this.setFull(true);
+    for (let index = from; index < from + 200; index++) {
+      this.write([command(index, 1, 200)], hardState(1, "a", commit));
+      await this.settle();
+      if (this.writes.isFull) return index;
+    }
+    throw new Error(`The disk never became full: ${this.failures}`);
+  }
+}
+
+t.test(
+  "LogWrites: a log without room is no failure; what waits goes in, in order, once there is some",
+  async (t) => {
+    const scene = await Scene.open();
+    const last = await scene.fill(1, 0);
+    const before = scene.persisted.at(-1);
+    t.equal(before, last - 1, "the last one found no room");
+    // Elections go on, an uncommitted tail is replaced: all of it waits, and gathers in one write.
+    for (let term = 2; term <= 50; term++) scene.write([], hardState(term, null, 0));
+    scene.write(commands(last - 3, 3, 50), hardState(50, "b", 0));
+    const sequence = scene.write([command(last, 50)], hardState(50, "b", 0));
+    await scene.settle(5_000);
+    await scene.settle(5_000);
+    t.ok(scene.writes.isFull);
+    t.equal(scene.persisted.at(-1), before, "nothing goes out of turn");
+    scene.setFull(false);
+    await scene.settle(5_000);
+    t.notOk(scene.writes.isFull);
+    t.equal(scene.persisted.at(-1), sequence);
+    t.strictSame(scene.failures, []);
+    const { recovered } = await reopen(scene.directory);
+    t.strictSame(recovered.hardState, hardState(50, "b", 0));
+    t.strictSame(
+      recovered.entries.map(({ index, term }) => [index, term]),
+      Array.from({ length: last }, (_, nth) => [nth + 1, nth + 1 < last - 3 ? 1 : 50]),
+    );
+  },
+);
+
+t.test("LogWrites: on a full disk a base still goes in, and what it frees takes what waits", async (t) => {
+  const scene = await Scene.open();
+  // Several segments, so that a base frees one; then none is left.
+  let index = 1;
+  for (; scene.log.segments < 4; index++) {
+    scene.write([command(index, 1, 200)], hardState(1, "a", index - 1));
+    await scene.settle();
+  }
+  const last = await scene.fill(index, index - 2);
+  await scene.writes.compact({ index: index - 2, term: 1 });
+  await scene.settle(5_000);
+  t.notOk(scene.writes.isFull);
+  t.equal(scene.persisted.at(-1), last);
+  const { recovered } = await reopen(scene.directory);
+  t.strictSame(recovered.base, { index: index - 2, term: 1 });
+  t.equal(recovered.entries.at(-1)?.index, last);
+  t.equal(recovered.hardState.commit, index - 2, "a base is committed, also where an older write waited");
+});
+
+t.test("LogWrites: a snapshot's position goes before the entries behind it, and is told of", async (t) => {
+  const scene = await Scene.open();
+  scene.write(commands(1, 5, 1), hardState(1, "a", 2));
+  scene.write([command(91, 3)], hardState(3, null, 90), { index: 90, term: 2 });
+  await scene.settle();
+  t.strictSame(scene.persisted, [1, 2]);
+  t.strictSame(scene.restored, [{ index: 90, term: 2 }]);
+  const { recovered } = await reopen(scene.directory);
+  t.strictSame(recovered.base, { index: 90, term: 2 });
+  t.strictSame(
+    recovered.entries.map(({ index }) => index),
+    [91],
+  );
+});
+
+t.test("LogWrites: a disk that fails is the end", async (t) => {
+  const scene = await Scene.open();
+  scene.directory.onCall = ({ operation }) => (operation === "sync" ? "EIO" : undefined);
+  scene.write([command(1, 1)], hardState(1, "a", 0));
+  scene.write([command(2, 1)], hardState(1, "a", 0));
+  await scene.settle(60_000);
+  t.match(scene.failures, [{ code: "log-failed" }]);
+  t.equal(scene.failures.length, 1);
+  t.strictSame(scene.persisted, []);
+  t.equal(scene.clock.timers, 0, "nothing is tried again");
+});
