@@ -1,18 +1,11 @@
-import { mkdtemp } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { t } from "tap";
 import type { AgentStatus } from "../../agent/membership/agent-status.ts";
-import { AgentProcess } from "../cluster/agent-process.ts";
-import { TestCluster } from "../cluster/test-cluster.ts";
 import { checkKept } from "./check-kept.ts";
-import { HostClient } from "./host-client.ts";
 import { RecordedClients } from "./recorded-clients.ts";
-import { type Faults, VirtualNetwork } from "./virtual-network.ts";
+import { startVirtualCluster } from "./virtual-cluster.ts";
+import { bothWays, type Faults, VirtualNetwork } from "./virtual-network.ts";
 
 const SIZE = 3;
-const HTTP_PORT = 4001;
-const MQTT_PORT = 1883;
 /** `npm run test:network` asks for more. */
 const LONG_ROUNDS = Number(process.env["TRIVET_NETWORK_ROUNDS"] ?? 0);
 const SEED = Number(process.env["TRIVET_NETWORK_SEED"] ?? 1);
@@ -80,28 +73,8 @@ t.test(
   "three agents on a network that loses packets and cuts links stay linearizable",
   { skip: obstacle ?? false, timeout: 180_000 + 240_000 * LONG_ROUNDS },
   async (t) => {
-    const network = await VirtualNetwork.create(SIZE);
-    t.teardown(() => network.remove());
-    const clients = network.hosts.map((host) => new HostClient(host));
-    t.teardown(() => Promise.all(clients.map((client) => client.end())));
-    const directory = await mkdtemp(join(tmpdir(), "trivet-test-"));
-    const peers = network.hosts.map(({ address }) => `mqtt://${address}:${MQTT_PORT}`);
-    const agents = clients.map(
-      (place, nth) =>
-        new AgentProcess({
-          name: `n${nth + 1}`,
-          directory: join(directory, `n${nth + 1}`),
-          http: HTTP_PORT,
-          mqtt: MQTT_PORT,
-          place,
-          args: [
-            ...["--bootstrap-expect", String(SIZE)],
-            ...peers.filter((_, other) => other !== nth).flatMap((peer) => ["--peer", peer]),
-          ],
-        }),
-    );
-    const cluster = await TestCluster.startAll(directory, agents);
-    t.teardown(() => cluster.end());
+    const { network, cluster } = await startVirtualCluster(t, SIZE);
+    const { agents } = cluster;
     const workload = await RecordedClients.start(cluster, { perAgent: 3, seed: SEED });
     t.teardown(() => workload.stop());
 
@@ -141,13 +114,6 @@ t.test(
 /** A node is linked to the brokers of all others. */
 function isLinked({ links }: AgentStatus): boolean {
   return links.filter(({ up }) => up).length === SIZE - 1;
-}
-
-function bothWays(one: number, other: number): readonly (readonly [number, number])[] {
-  return [
-    [one, other],
-    [other, one],
-  ];
 }
 
 function ms(value: number): string {

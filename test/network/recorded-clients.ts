@@ -32,7 +32,8 @@ interface Client {
 /** What the check of a recorded history came to. */
 export interface Checked {
   readonly isLinearizable: boolean;
-  /** For a person. */
+  readonly summary: string;
+  /** For a person who has to find out why it is not. */
   readonly report: string;
 }
 
@@ -209,6 +210,10 @@ function check<State, Input, Output>(
   const verdict = checkLinearizable(history, model);
   const open = history.filter(({ answer }) => answer === null).length;
   const tookMs = (performance.now() - startMs).toFixed(0);
-  const report = `${what}: ${history.length} operations, ${open} of unknown outcome: ${describeVerdict(verdict, model)}, in ${tookMs} ms`;
-  return { isLinearizable: verdict.kind === "linearizable", report };
+  const summary = `${what}: ${history.length} operations, ${open} of unknown outcome: ${verdict.kind}, in ${tookMs} ms`;
+  return {
+    isLinearizable: verdict.kind === "linearizable",
+    summary,
+    report: describeVerdict(verdict, model),
+  };
 }

@@ -13,6 +13,14 @@ export interface Faults {
   readonly cuts?: readonly (readonly [from: number, to: number])[];
 }
 
+/** The cuts that keep two hosts from hearing one another. */
+export function bothWays(one: number, other: number): readonly (readonly [from: number, to: number])[] {
+  return [
+    [one, other],
+    [other, one],
+  ];
+}
+
 /** A machine of its own as far as the network goes. */
 export interface VirtualHost {
   readonly address: string;
