@@ -5,8 +5,8 @@ import { SQLITE_CORRUPT, SqliteError } from "./sqlite-error.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
 import type { LogPosition } from "./types.ts";
 
-/** A full-text index that disagrees with itself, which is the user's doing and no damage: see `SqliteError.isDamage`. */
-const FULL_TEXT_COMPLAINT = /inverted index for FTS\d table/;
+/** How FTS5 begins or ends all of its own: of an index that disagrees with itself, see `SqliteError.isBrokenIndex`. */
+const FULL_TEXT_COMPLAINT = /\bfts5\b/i;
 
 /**
  * True if the last process that had the database was cut off (a clean end leaves no write-ahead log) and it is small
@@ -20,18 +20,28 @@ export function isCheckedAtOpen(path: string): boolean {
 
 /** Throws a `SqliteError` that `isDamage` unless every page of the database is what it should be. Reads the whole file. */
 export function requireSound(connection: SqliteConnection): void {
-  // What the user's CHECK constraints say about rows is no question of damage either.
+  // What the user's CHECK constraints say about rows is no question of damage.
   connection.run("PRAGMA ignore_check_constraints = ON");
+  try {
+    for (const complaint of quickCheck(connection)) {
+      if (complaint === "ok" || FULL_TEXT_COMPLAINT.test(complaint)) continue;
+      throw new SqliteError(SQLITE_CORRUPT, `database disk image is malformed: ${complaint}`);
+    }
+  } catch (error) {
+    // Of the user's making: the check cannot be made, and nothing follows from that.
+    if (!(error instanceof SqliteError) || error.isEnvironmental) throw error;
+    // mark: store: a database could not be checked because of what the user has made in it
+  } finally {
+    connection.run("PRAGMA ignore_check_constraints = OFF");
+  }
+}
+
+function* quickCheck(connection: SqliteConnection): Generator<string, void, undefined> {
   const check = connection.prepare("PRAGMA quick_check");
   try {
-    while (check?.step() === true) {
-      const line = String(check.readColumn(0));
-      if (line === "ok" || FULL_TEXT_COMPLAINT.test(line)) continue;
-      throw new SqliteError(SQLITE_CORRUPT, `database disk image is malformed: ${line}`);
-    }
+    while (check?.step() === true) yield String(check.readColumn(0));
   } finally {
     check?.finalize();
-    connection.run("PRAGMA ignore_check_constraints = OFF");
   }
 }
 

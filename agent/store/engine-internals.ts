@@ -5,7 +5,7 @@ import { SQLITE_ERROR, SQLITE_TOOBIG, SqliteError } from "./sqlite-error.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
 
 /**
- * Three things that determinism needs and that the build does not export, read and written where they stand in
+ * Four things that determinism needs and that the build does not export, read and written where they stand in
  * SQLite's memory. Each is found by known values, and each is proved by an experiment before it is used, at every
  * start: with a build that differs the store refuses to open instead of guessing.
  *
@@ -15,13 +15,15 @@ import type { SqliteWasm } from "./sqlite-wasm.ts";
  * - Violations of deferred foreign keys that wait for COMMIT (`sqlite3.nDeferredCons`). One SQLite transaction
  *   holds many entries, so each entry must answer for its own.
  * - Run-time limits (`sqlite3.aLimit`): the longest value, and no ATTACH.
+ * - SQLITE_DBCONFIG_DEFENSIVE (`sqlite3.flags`): the user's SQL cannot write the tables that a full-text index is made of.
+ *   What it keeps of them in memory would no longer be what they hold, and a node that was started again would differ.
  */
 export interface EngineInternals {
   /** Bytes ever drawn from SQLite's generator. The write-ahead log draws 4 at a time, rowids 8. */
   drawnBytes(): number;
   /** Deferred foreign key violations in the open transaction. */
   deferredViolations(connection: SqliteConnection): number;
-  /** Lowers the limits of a connection to ours. */
+  /** Lowers the limits of a connection to ours, and makes it defensive. */
   setLimits(connection: SqliteConnection): void;
 }
 
@@ -37,6 +39,13 @@ const PRNG_BLOCK_BYTES = 64;
 const DEFAULT_LIMITS = [1_000_000_000, 1_000_000_000, 2000, 1000, 500, 250_000_000, 1000, 10] as const;
 const LIMIT_LENGTH = 0;
 const LIMIT_ATTACHED = 7;
+/** sqliteInt.h: SQLITE_Defensive; and the ones that a PRAGMA sets, to find the field by. */
+const FLAG_DEFENSIVE = 0x10000000;
+const PRAGMA_FLAGS = [
+  ["reverse_unordered_selects", 0x1000],
+  ["recursive_triggers", 0x2000],
+  ["cell_size_check", 0x200000],
+] as const;
 /** No field of struct sqlite3 stands further from its start. */
 const CONNECTION_BYTES_MAX = 1024;
 
@@ -46,6 +55,7 @@ export function findEngineInternals(wasm: SqliteWasm): EngineInternals {
     const drawnBytes = findDrawnBytes(connection);
     const limitsOffset = findLimits(connection);
     const deferredOffset = findDeferredViolations(connection);
+    const flagsOffset = findFlags(connection);
     const internals: EngineInternals = {
       drawnBytes,
       deferredViolations: ({ pointer }) => Number(wasm.memory().readBigInt64LE(pointer + deferredOffset)),
@@ -53,11 +63,15 @@ export function findEngineInternals(wasm: SqliteWasm): EngineInternals {
         const limits = pointer + limitsOffset;
         wasm.memory().writeInt32LE(VALUE_BYTES_MAX, limits + 4 * LIMIT_LENGTH);
         wasm.memory().writeInt32LE(0, limits + 4 * LIMIT_ATTACHED);
+        const flags = wasm.memory().readInt32LE(pointer + flagsOffset);
+        wasm.memory().writeInt32LE(flags | FLAG_DEFENSIVE, pointer + flagsOffset);
       },
     };
     internals.setLimits(connection);
     requireFailure(connection, `SELECT zeroblob(${VALUE_BYTES_MAX + 1})`, SQLITE_TOOBIG);
     requireFailure(connection, "ATTACH ':memory:' AS other", SQLITE_ERROR);
+    connection.run("CREATE VIRTUAL TABLE words USING fts5 (a)");
+    requireFailure(connection, "DELETE FROM words_data", SQLITE_ERROR);
     return internals;
   } finally {
     connection.close();
@@ -122,6 +136,27 @@ function findDeferredViolations(connection: SqliteConnection): number {
   invariant(
     found !== undefined && others.length === 0 && wasm.memory().readBigInt64LE(pointer + found) === 0n,
     "SQLite's count of deferred violations is not where this build of it should have it",
+  );
+  return found;
+}
+
+/** The one word whose bits follow all of the PRAGMAs, on and off. */
+function findFlags(connection: SqliteConnection): number {
+  const { wasm, pointer } = connection;
+  const candidates = new Set(Array.from({ length: CONNECTION_BYTES_MAX / 4 }, (_, word) => word * 4));
+  for (const [pragma, flag] of PRAGMA_FLAGS) {
+    for (const isOn of [true, false]) {
+      connection.run(`PRAGMA ${pragma} = ${isOn ? "ON" : "OFF"}`);
+      const memory = wasm.memory();
+      for (const offset of candidates) {
+        if ((memory.readInt32LE(pointer + offset) & flag) !== (isOn ? flag : 0)) candidates.delete(offset);
+      }
+    }
+  }
+  const [found, ...others] = candidates;
+  invariant(
+    found !== undefined && others.length === 0,
+    "SQLite's flags are not where this build of it should have them",
   );
   return found;
 }

@@ -19,15 +19,20 @@ export class SqliteError extends Error {
 
   /** True if it says nothing about the statement, only about this box now. */
   get isEnvironmental(): boolean {
-    return !DETERMINISTIC_CODES.has(this.primaryCode);
+    return !this.isBrokenIndex && !DETERMINISTIC_CODES.has(this.primaryCode);
   }
 
   /**
-   * True if the file is not a sound database. A full-text index that disagrees with itself is none of that: the user's
-   * SQL can bring it about, on every node alike.
+   * A full-text index disagrees with itself or with its content. The user's SQL can bring that about (a `delete` of what
+   * was never there), on every node alike; its words tell how far an index was read, which is not the same on all.
    */
+  get isBrokenIndex(): boolean {
+    return this.resultCode === SQLITE_CORRUPT_VTAB;
+  }
+
+  /** True if the file is not a sound database. */
   get isDamage(): boolean {
-    if (this.resultCode === SQLITE_CORRUPT_VTAB) return false;
+    if (this.isBrokenIndex) return false;
     return this.primaryCode === SQLITE_CORRUPT || this.primaryCode === SQLITE_NOTADB;
   }
 }
@@ -46,7 +51,7 @@ export const SQLITE_NOTADB = 26;
 export const SQLITE_ROW = 100;
 export const SQLITE_DONE = 101;
 /** Extended. */
-export const SQLITE_CORRUPT_VTAB = 267;
+const SQLITE_CORRUPT_VTAB = 267;
 
 /**
  * An allow-list: a code not known here stops the store, which is safe. SQLITE_FULL is among them because a full
@@ -63,6 +68,7 @@ const DETERMINISTIC_CODES: ReadonlySet<number> = new Set([
 
 /** The stable code of a deterministic error in a `StatementResult`. */
 export function resultCodeName(error: SqliteError): string {
+  if (error.isBrokenIndex) return "broken-index";
   switch (error.primaryCode) {
     case SQLITE_CONSTRAINT:
       return "constraint";

@@ -16,6 +16,9 @@ export function errorResult(code: string, message: string): StatementResult & { 
   return { kind: "error", code, message };
 }
 
+const BROKEN_INDEX =
+  "A full-text index does not agree with itself or with its content. Make it anew with its command 'rebuild'.";
+
 /**
  * What was thrown as the statement's result, if every node would answer so; throws it again if it tells about this
  * box only (or is a bug).
@@ -23,7 +26,7 @@ export function errorResult(code: string, message: string): StatementResult & { 
 export function toErrorResult(error: unknown): StatementResult & { readonly kind: "error" } {
   if (error instanceof StatementError) return errorResult(error.code, error.message);
   if (error instanceof SqliteError && !error.isEnvironmental) {
-    return errorResult(resultCodeName(error), error.message);
+    return errorResult(resultCodeName(error), error.isBrokenIndex ? BROKEN_INDEX : error.message);
   }
   throw error;
 }
