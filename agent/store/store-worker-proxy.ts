@@ -2,22 +2,21 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import { messageOf, TrivetError } from "../platform/trivet-error.ts";
+import { JobQueue } from "./job-queue.ts";
 import {
   APPLY_PATIENCE_MS,
   CLOSE_TIMEOUT_MS,
-  JOBS_IN_FLIGHT_MAX,
   REPLACE_PATIENCE_MS,
   ROOM_RETRY_MS,
   WORKER_RESTARTS_MAX,
   WORKER_RESTARTS_WINDOW_MS,
 } from "./limits.ts";
-import { couldNotRun, heldUpWrites, ranTooLong, waitedTooLong } from "./question-error.ts";
-import { rebaseJobs } from "./rebase-jobs.ts";
+import { heldUpWrites, ranTooLong, waitedTooLong } from "./question-error.ts";
 import { RestartBudget } from "./restart-budget.ts";
+import { rejectBroken, rejectJob, settleQuestion } from "./settle-job.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
-import { sliceEntries } from "./slice-entries.ts";
 import { type StoreFailure, storeFailed } from "./store-failure.ts";
-import { type ApplyJob, type QuestionJob, type StoreJob, sendJob } from "./store-jobs.ts";
+import { type QuestionJob, type StoreJob, sendJob } from "./store-jobs.ts";
 import { StoreView } from "./store-view.ts";
 import type { CommandResult, LogPosition, StoreEntry } from "./types.ts";
 import { UncommittedEntries } from "./uncommitted-entries.ts";
@@ -84,10 +83,7 @@ export class StoreWorkerProxy {
   #hasClosed = false;
   #failure: TrivetError | undefined;
   #view: StoreView | undefined;
-  #waiting: StoreJob[] = [];
-  /** By number, in order. */
-  readonly #inFlight = new Map<number, StoreJob>();
-  #lastJob = 0;
+  readonly #jobs = new JobQueue();
   readonly #onFirst: OpenListener;
 
   constructor(options: StoreWorkerProxyOptions, onFirst: OpenListener) {
@@ -146,7 +142,7 @@ export class StoreWorkerProxy {
   unpin(): void {
     this.#pinnedAt = null;
     if (this.#failure !== undefined) return;
-    this.#waiting.push({ kind: "unpin", resolve: ignore, reject: ignore });
+    this.#jobs.push({ kind: "unpin", resolve: ignore, reject: ignore });
     this.#pump();
   }
 
@@ -184,7 +180,7 @@ export class StoreWorkerProxy {
   ): Promise<Answer> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
-      this.#waiting.push(createJob({ resolve, reject }));
+      this.#jobs.push(createJob({ resolve, reject }));
       this.#pump();
     });
   }
@@ -211,25 +207,17 @@ export class StoreWorkerProxy {
   /** Sends as much as may be in flight. */
   #pump(): void {
     if (this.#replacement !== undefined) {
-      const isDrained = this.#replacement.stage === "draining" && this.#inFlight.size === 0;
+      const isDrained = this.#replacement.stage === "draining" && this.#jobs.isDrained;
       if (isDrained && this.#isReady) this.#endWorker();
       return;
     }
-    while (this.#isReady && this.#inFlight.size < JOBS_IN_FLIGHT_MAX) {
-      const job = this.#takeNext();
-      if (job === undefined) return;
-      if (job.kind === "question" && job.isSettled) continue;
-      this.#lastJob += 1;
-      this.#inFlight.set(this.#lastJob, job);
+    while (this.#isReady) {
+      const next = this.#jobs.send();
+      if (next === undefined) return;
+      const { id, job } = next;
       if (job.kind === "apply") this.#uncommitted.add(job.entries);
-      sendJob(this.#link, this.#lastJob, job);
+      sendJob(this.#link, id, job);
     }
-  }
-
-  /** All else goes before questions, which then see more, never less; but nothing is left behind by the end. */
-  #takeNext(): StoreJob | undefined {
-    const first = this.#waiting.findIndex(({ kind }) => kind !== "question" && kind !== "close");
-    return first > 0 ? this.#waiting.splice(first, 1)[0] : this.#waiting.shift();
   }
 
   #onReport(report: WorkerReport): void {
@@ -242,12 +230,12 @@ export class StoreWorkerProxy {
         this.#onApplied(report);
         break;
       case "answered": {
-        const job = this.#take(report.job, "question");
+        const job = this.#jobs.take(report.job, "question");
         settleQuestion(job, () => job.resolve(report.answer));
         break;
       }
       case "declined": {
-        const job = this.#take(report.job, "question");
+        const job = this.#jobs.take(report.job, "question");
         settleQuestion(job, () => job.reject(new TrivetError(report.code, report.message)));
         break;
       }
@@ -256,14 +244,14 @@ export class StoreWorkerProxy {
         this.#foregone = this.#foregone.filter(({ index }) => index > report.index);
         break;
       case "checkpointed":
-        this.#take(report.job, "checkpoint").resolve(report.position);
+        this.#jobs.take(report.job, "checkpoint").resolve(report.position);
         break;
       case "pinned":
         this.#pinnedAt = report.state.position;
-        this.#take(report.job, "pin").resolve(report.state);
+        this.#jobs.take(report.job, "pin").resolve(report.state);
         break;
       case "unpinned":
-        this.#take(report.job, "unpin").resolve();
+        this.#jobs.take(report.job, "unpin").resolve();
         break;
       case "pin-outgrown":
         this.#options.onPinOutgrown();
@@ -272,7 +260,7 @@ export class StoreWorkerProxy {
         this.#onClosed(report.job);
         break;
       case "broken-by-question":
-        rejectBroken(this.#take(report.job, "question"), report.message);
+        rejectBroken(this.#jobs.take(report.job, "question"), report.message);
         this.#endWorker();
         break;
       case "transaction-lost":
@@ -313,7 +301,7 @@ export class StoreWorkerProxy {
       this.#finishReplacement(this.#replacement, report);
     } else {
       const entries = this.#uncommitted.between(applied.index, this.#view.applied.index);
-      this.#waiting.unshift(...sliceEntries(entries).map(createReplay));
+      this.#jobs.replay(entries);
     }
     this.#isReady = true;
   }
@@ -321,24 +309,21 @@ export class StoreWorkerProxy {
   #finishReplacement(replacement: Replacement, { applied, state }: Report<"opened">): void {
     this.#replacement = undefined;
     this.view.advance(applied, state, []);
-    const { waiting, lastTaken } = rebaseJobs(this.#waiting, applied);
-    this.#waiting = [...waiting];
-    replacement.resolve(lastTaken);
+    replacement.resolve(this.#jobs.rebase(applied));
   }
 
   #onApplied({ job: id, results, events, state }: Report<"applied">): void {
-    const job = this.#inFlight.get(id);
+    const job = this.#jobs.sent(id);
     invariant(job?.kind === "apply", `report of entries for job ${id}`);
     job.results.push(...results);
     const last = job.entries[job.results.length - 1];
     if (last !== undefined && !job.isReplay) this.view.advance(last, state, events);
     if (job.results.length < job.entries.length) return;
-    this.#inFlight.delete(id);
-    job.resolve(job.results);
+    this.#jobs.take(id, "apply").resolve(job.results);
   }
 
   #onClosed(id: number): void {
-    const job = this.#take(id, "close");
+    const job = this.#jobs.take(id, "close");
     this.#hasClosed = true;
     this.#endWorker();
     job.resolve();
@@ -360,14 +345,6 @@ export class StoreWorkerProxy {
     this.#settleClosed();
   }
 
-  /** The job `id`, which is not in flight any more. */
-  #take<Kind extends StoreJob["kind"]>(id: number, kind: Kind): Extract<StoreJob, { readonly kind: Kind }> {
-    const job = this.#inFlight.get(id);
-    invariant(job !== undefined && isOfKind(job, kind), `report of a ${kind} for job ${id}`);
-    this.#inFlight.delete(id);
-    return job;
-  }
-
   #onDeadline(job: QuestionJob, timeoutMs: number): void {
     if (job.isSettled) return;
     let isRunning = false;
@@ -377,13 +354,13 @@ export class StoreWorkerProxy {
     }
     const error = isRunning ? ranTooLong(job.question, timeoutMs) : waitedTooLong(job.question, timeoutMs);
     settleQuestion(job, () => job.reject(error));
-    this.#waiting = this.#waiting.filter((waiting) => waiting !== job);
+    this.#jobs.drop(job);
     if (isRunning) this.#endWorker();
   }
 
   /** Entries have waited long enough. If a question holds them up, it is ended. */
   #onApplyWaits(): void {
-    const job = this.#inFlight.get(this.#link.runningJob);
+    const job = this.#jobs.sent(this.#link.runningJob);
     if (!this.#isReady || job?.kind !== "question") return;
     settleQuestion(job, () => job.reject(heldUpWrites(job.question, APPLY_PATIENCE_MS)));
     this.#endWorker();
@@ -401,9 +378,7 @@ export class StoreWorkerProxy {
     this.#isReady = false;
     const isDraining = this.#replacement?.stage === "draining";
     if (reason !== "" && !isDraining && !this.#mayRestart(link, reason)) return;
-    const unanswered = [...this.#inFlight.values()].filter((job) => job.kind !== "apply" || !job.isReplay);
-    this.#inFlight.clear();
-    this.#waiting = [...unanswered, ...this.#waiting.filter((job) => job.kind !== "apply" || !job.isReplay)];
+    this.#jobs.recall();
     if (this.#replacement !== undefined && isDraining) void this.#swapFiles(this.#replacement);
     else if (this.#isDiskFull) this.#startWorkerLater();
     else this.#link = this.#startWorker();
@@ -438,7 +413,7 @@ export class StoreWorkerProxy {
 
   /** A thread that ended by itself: the fault of the question it was busy with, or counted. */
   #mayRestart(link: WorkerLink, reason: string): boolean {
-    const job = this.#inFlight.get(link.runningJob);
+    const job = this.#jobs.sent(link.runningJob);
     this.#options.logger.log("warn", "the database worker ended by itself", { reason });
     if (job?.kind === "question") {
       rejectBroken(job, reason);
@@ -457,54 +432,19 @@ export class StoreWorkerProxy {
     this.#onFirst.onFailed(this.#failure);
     this.#replacement?.reject(this.#failure);
     if (this.#hasClosed) return;
-    for (const job of this.#takeAll()) rejectJob(job, this.#failure);
+    for (const job of this.#jobs.takeAll()) rejectJob(job, this.#failure);
   }
 
   /** What was cut off to close: the closing itself is done. */
   #settleClosed(): void {
     const error = new TrivetError("store-closed", "The store was closed before it was done with this.");
     this.#replacement?.reject(error);
-    for (const job of this.#takeAll()) {
+    for (const job of this.#jobs.takeAll()) {
       if (job.kind === "close") job.resolve();
       else rejectJob(job, error);
     }
   }
-
-  #takeAll(): readonly StoreJob[] {
-    const jobs = [...this.#inFlight.values(), ...this.#waiting];
-    this.#inFlight.clear();
-    this.#waiting = [];
-    return jobs;
-  }
 }
 
-/** Settles the promise of a question unless it has been settled. */
-function settleQuestion(job: QuestionJob, settle: () => void): void {
-  if (job.isSettled) return;
-  job.isSettled = true;
-  job.deadline.cancel();
-  settle();
-}
-
-function rejectJob(job: StoreJob, error: Error): void {
-  if (job.kind === "question") settleQuestion(job, () => job.reject(error));
-  else job.reject(error);
-}
-
-function rejectBroken(job: QuestionJob, reason: string): void {
-  rejectJob(job, couldNotRun(job.question, reason));
-}
-
-function isOfKind<Kind extends StoreJob["kind"]>(
-  job: StoreJob,
-  kind: Kind,
-): job is Extract<StoreJob, { readonly kind: Kind }> {
-  return job.kind === kind;
-}
-
-function createReplay(entries: readonly StoreEntry[]): ApplyJob {
-  return { kind: "apply", entries, results: [], isReplay: true, resolve: ignore, reject: ignore };
-}
-
-/** Nobody waits for a replay, and its failure is the store's. */
+/** Nobody waits for it. */
 const ignore = () => undefined;
