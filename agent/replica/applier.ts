@@ -6,6 +6,8 @@ import { decodeRecord, encodeRecord, type MembershipRecord, nextRecord } from ".
 
 /** Entries handed to the store at once: enough to share its costs, little enough to answer soon. */
 const BATCH_BYTES_MAX = 256 * 1024;
+/** Every member ends a batch at the multiples of this, so that running hashes of busy members meet at equal indexes. */
+const DIGEST_STRIDE = 1_024;
 
 export interface ApplierOptions {
   readonly clock: Clock;
@@ -19,6 +21,9 @@ export interface ApplierOptions {
   /** The store failed: nothing may be applied any more. */
   readonly onFailed: (error: unknown) => void;
 }
+
+/** Each may stop the applier for a while: another copy is being installed, or the disk is full. */
+export type Holder = "copy" | "disk";
 
 /** The membership that is applied, and the index of the entry that it came with. */
 export interface AppliedMembership extends MembershipRecord {
@@ -34,7 +39,7 @@ export class Applier {
   #running: Promise<void> | null = null;
   /** When the batch that is with the store was given to it; null if there is none. */
   #batchSinceMs: number | null = null;
-  #isHeld = false;
+  readonly #holders = new Set<Holder>();
   #isStopped = false;
 
   constructor(options: ApplierOptions) {
@@ -63,18 +68,20 @@ export class Applier {
     this.#maybeRun();
   }
 
-  /** Applies nothing until `release`. Resolves once the store has nothing of it any more. Idempotent. */
-  async hold(): Promise<void> {
-    this.#isHeld = true;
+  /** Applies nothing until `release` by the same holder. Resolves once the store has nothing of it any more. Idempotent. */
+  async hold(holder: Holder): Promise<void> {
+    this.#holders.add(holder);
     await this.#running;
   }
 
-  /** Goes on behind what the store holds now, which may have been replaced meanwhile. */
-  release(): void {
-    invariant(this.#running === null, "the store is at work while the applier is held");
-    this.#applied = this.#options.store.applied;
-    this.#membership = membershipOf(this.#options.store);
-    this.#isHeld = false;
+  /** Goes on behind what the store holds now, which the holder `copy` may have replaced meanwhile. */
+  release(holder: Holder): void {
+    this.#holders.delete(holder);
+    if (holder === "copy") {
+      invariant(this.#running === null, "the store is at work while the applier is held");
+      this.#applied = this.#options.store.applied;
+      this.#membership = membershipOf(this.#options.store);
+    }
     this.#maybeRun();
   }
 
@@ -84,7 +91,7 @@ export class Applier {
   }
 
   get #mayRun(): boolean {
-    return !this.#isStopped && !this.#isHeld && this.#applied.index < this.#target;
+    return !this.#isStopped && this.#holders.size === 0 && this.#applied.index < this.#target;
   }
 
   #maybeRun(): void {
@@ -110,7 +117,9 @@ export class Applier {
 
   async #applyBatch(): Promise<void> {
     const { entries, store, onApplied, onBatch } = this.#options;
-    const batch = entries(this.#applied.index + 1, this.#target, BATCH_BYTES_MAX);
+    const from = this.#applied.index + 1;
+    const stride = Math.ceil(from / DIGEST_STRIDE) * DIGEST_STRIDE;
+    const batch = entries(from, Math.min(this.#target, stride), BATCH_BYTES_MAX);
     let membership = this.#membership;
     const storeEntries = batch.map((entry): StoreEntry => {
       const { index, term } = entry;

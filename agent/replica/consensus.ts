@@ -160,8 +160,8 @@ export class Consensus {
     return this.#input(() => this.#raft.restore(snapshot));
   }
 
-  transferLeadership(): boolean {
-    return this.#input(() => this.#raft.transferLeadership());
+  transferLeadership(to: MemberId | null = null): boolean {
+    return this.#input(() => this.#raft.transferLeadership(to));
   }
 
   /** The connection to a node died. If it leads, this is the fastest sign of its death; see `Raft.leaderLost`. */

@@ -37,7 +37,11 @@ export interface CopyKeeperOptions {
     readonly base: LogPosition;
   };
   /** What feeds the store. */
-  readonly applier: { readonly appliedIndex: number; hold(): Promise<void>; release(): void };
+  readonly applier: {
+    readonly appliedIndex: number;
+    hold(holder: "copy"): Promise<void>;
+    release(holder: "copy"): void;
+  };
   /** The store was replaced: consensus goes on from there. True if its log must follow, which `logRestored` will tell. */
   readonly restore: (snapshot: RestoredSnapshot) => boolean;
   /** After the store was replaced and before anything is applied to it. */
@@ -125,7 +129,7 @@ export class CopyKeeper {
     this.#fault = fault;
     // mark: replica: the own copy is put out of use
     logger.log("warn", "This node's copy of the data is put out of use: a fresh one is fetched.", { fault });
-    void applier.hold();
+    void applier.hold("copy");
     this.#fetcher.want({
       minIndex: () => raft().base.index,
       sources: () => this.#sources(raft().leader),
@@ -163,7 +167,7 @@ export class CopyKeeper {
 
   async #install(receiver: SnapshotReceiver, manifest: SnapshotManifest, want: SnapshotWant): Promise<void> {
     const { applier, restore, onInstalled, logger } = this.#options;
-    await applier.hold();
+    await applier.hold("copy");
     try {
       // Meanwhile the log may have brought what the snapshot has, or may have gone on beyond it.
       const { position } = manifest;
@@ -187,7 +191,7 @@ export class CopyKeeper {
       this.#fault = null;
       onInstalled(position);
     } finally {
-      if (this.#fault === null) applier.release();
+      if (this.#fault === null) applier.release("copy");
     }
     this.progressed();
   }

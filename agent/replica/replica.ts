@@ -102,6 +102,7 @@ export class Replica {
   readonly #appliedListeners = new Set<() => void>();
   readonly #installedListeners = new Set<() => void>();
   #lastReadId = 0;
+  #refuseWrite: () => TrivetError | null = () => null;
   #isStopped = false;
   #reported = "";
 
@@ -206,6 +207,8 @@ export class Replica {
     if (this.#proposals.size >= WAITING_MAX) throw overloaded();
     const { raft } = this.#consensus;
     if (raft.role !== "leader" || this.#copy.fault !== null) throw notLeader();
+    const refusal = isBarrier(draft) ? null : this.#refuseWrite();
+    if (refusal !== null) throw refusal;
     const seed = this.#options.random.bytes(SEED_BYTES);
     if (draft.kind === "sql") await this.#rehearse(draft, seed);
     // Not before: while it was tried out others were proposed, and the time in the log never goes back.
@@ -301,6 +304,20 @@ export class Replica {
     if (!this.#isStopped) this.#copy.quarantine(fault);
   }
 
+  /** `refusal` says of each write why it cannot be taken now; null if it can. Reads are not asked for. */
+  refuseWrites(refusal: () => TrivetError | null): void {
+    this.#refuseWrite = refusal;
+  }
+
+  /** Applies nothing until `releaseApplying`; what is applied can be read. */
+  holdApplying(): void {
+    void this.#applier.hold("disk");
+  }
+
+  releaseApplying(): void {
+    this.#applier.release("disk");
+  }
+
   /**
    * Makes these the members, if this member leads; resolves once that is applied here. New voters should have caught up as
    * learners. Rejects with `not-leader`, `change-pending`, `member-retired`, `invalid-configuration`, `overloaded` (nothing was
@@ -317,12 +334,12 @@ export class Replica {
   }
 
   /**
-   * Hands leadership over if this member has it, so that nobody waits for an election timeout. Resolves when another
+   * Hands leadership over if this member has it, to `to` if that is given, so that nobody waits for an election timeout. Resolves when another
    * leads, what was proposed here is answered, and what the others had sent here meanwhile has been turned away; or after
    * `timeoutMs`: then the others must find out by themselves.
    */
-  async handOver(timeoutMs: number): Promise<void> {
-    if (!this.#consensus.transferLeadership()) return;
+  async handOver(timeoutMs: number, to: MemberId | null = null): Promise<void> {
+    if (!this.#consensus.transferLeadership(to)) return;
     const { logger, clock } = this.#options;
     try {
       await this.#waiters.until(() => this.leader !== null && !this.isLeader, timeoutMs, noLeader);
@@ -411,6 +428,11 @@ export class Replica {
     this.#options.logger.log("info", "Raft state changed.", { role, term, leader });
     if (leader !== null) for (const listener of this.#leaderListeners) listener(leader);
   }
+}
+
+/** What stands before it is applied once it is; it changes nothing. */
+function isBarrier(draft: CommandDraft): boolean {
+  return draft.kind === "sql" && draft.statements.length === 0;
 }
 
 function isBounded(statements: readonly SqlStatement[]): boolean {

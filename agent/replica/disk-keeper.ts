@@ -1,0 +1,101 @@
+import type { Clock, Timer } from "../platform/clock.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
+import type { MemberId } from "../raft/types.ts";
+import type { DiskWatch } from "./disk-watch.ts";
+import type { Replica } from "./replica.ts";
+import type { MemberReport } from "./report-wire.ts";
+import { notLeader } from "./sql-errors.ts";
+
+/** How often a leader that is short of space looks for another one. */
+const LOOK_MS = 500;
+const HAND_OVER_MS = 2_000;
+
+export interface DiskKeeperOptions {
+  readonly replica: Pick<
+    Replica,
+    "status" | "isLeader" | "handOver" | "refuseWrites" | "holdApplying" | "releaseApplying"
+  >;
+  readonly disk: DiskWatch;
+  /** What the others told of their disks; see `MemberReports`. */
+  readonly reports: () => ReadonlyMap<MemberId, MemberReport>;
+  readonly clock: Clock;
+}
+
+/** Acts on what the disk of this member has left; see `DiskState`. */
+export class DiskKeeper {
+  readonly #options: DiskKeeperOptions;
+  readonly #stopListening: () => void;
+  #timer: Timer;
+  #isHandingOver = false;
+  #isHeld = false;
+
+  constructor(options: DiskKeeperOptions) {
+    const { replica, disk, clock } = options;
+    this.#options = options;
+    replica.refuseWrites(() => this.#refusal());
+    this.#stopListening = disk.onChange(() => this.#act());
+    this.#timer = clock.setTimer(0, () => this.#tick());
+  }
+
+  stop(): void {
+    this.#stopListening();
+    this.#timer.cancel();
+  }
+
+  #tick(): void {
+    this.#timer = this.#options.clock.setTimer(LOOK_MS, () => this.#tick());
+    this.#act();
+  }
+
+  #act(): void {
+    const { replica, disk } = this.#options;
+    const mustHold = disk.state === "critical";
+    if (mustHold !== this.#isHeld) {
+      this.#isHeld = mustHold;
+      if (mustHold) replica.holdApplying();
+      else replica.releaseApplying();
+    }
+    if (disk.state !== "ok") this.#maybeHandOver();
+  }
+
+  #maybeHandOver(): void {
+    const { replica } = this.#options;
+    if (!replica.isLeader || this.#isHandingOver) return;
+    const successor = this.#successor();
+    if (successor === null) return;
+    // mark: disk: a leader that is short of space hands over
+    this.#isHandingOver = true;
+    void replica.handOver(HAND_OVER_MS, successor).finally(() => {
+      this.#isHandingOver = false;
+    });
+  }
+
+  /** The voter with room that is furthest; null if there is none. */
+  #successor(): MemberId | null {
+    const { replica, reports } = this.#options;
+    const { voters, peers } = replica.status();
+    const fit = (peers ?? []).filter(
+      ({ member, isActive }) => isActive && voters.includes(member) && reports().get(member)?.disk === "ok",
+    );
+    const [best] = fit.sort((a, b) => b.match - a.match);
+    return best?.member ?? null;
+  }
+
+  /** Why this member takes no client's write, if it leads. */
+  #refusal(): TrivetError | null {
+    const { disk } = this.#options;
+    if (disk.state === "ok") return null;
+    // Somebody else takes it in a moment.
+    if (this.#successor() !== null) return notLeader();
+    // mark: disk: a write is refused for lack of space
+    return diskFull(disk.freeBytes ?? 0, disk.watermarkBytes);
+  }
+}
+
+function diskFull(freeBytes: number, watermarkBytes: number): TrivetError {
+  const [free, watermark] = [freeBytes, watermarkBytes].map((bytes) => `${Math.floor(bytes / 1024)} KiB`);
+  return new TrivetError(
+    "disk-full",
+    `Nothing was done: the disk of the leader has ${free} left, and no other voter has more than its watermark. Free space on the data's file systems, to more than ${watermark} (disk-watermark); writes go on by themselves then.`,
+  );
+}

@@ -1,0 +1,192 @@
+import type { Clock, Timer } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
+import type { MemberId } from "../raft/types.ts";
+import type { ResultDigest } from "../store/types.ts";
+import type { DiskState } from "./disk-state.ts";
+import { compareDigests, DigestRing, type Judgement, judge } from "./divergence.ts";
+import { nodeIdOf } from "./member-id.ts";
+import type { Transport } from "./ports.ts";
+import type { Replica } from "./replica.ts";
+import {
+  decodeReport,
+  decodeVerdict,
+  encodeReport,
+  encodeVerdict,
+  type MemberReport,
+  type Verdict,
+} from "./report-wire.ts";
+import { notLeader } from "./sql-errors.ts";
+
+/** Tells the leader how this member is; answers with what the leader thinks of its copy. */
+const REPORT = "replica/report";
+/** How often there may be something to report. */
+const REPORT_MS = 1_000;
+const REPORT_TIMEOUT_MS = 2_000;
+/** Of the newest digests; the leader needs one of them only. */
+const REPORTED_DIGESTS = 16;
+
+export interface MemberReportsOptions {
+  readonly replica: Pick<
+    Replica,
+    "status" | "isLeader" | "leader" | "quarantine" | "onApplied" | "onInstalled"
+  >;
+  readonly digest: () => ResultDigest;
+  readonly disk: () => DiskState;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * What members tell the leader of themselves, when it changes: the running hashes of their results, and the state of their disks.
+ *
+ * The leader finds out by it who went another way (see `judge`). A follower that did hears of it as the answer to its report; a leader
+ * that did finds it out by itself. Either puts its copy out of use, which hands leadership over, and fetches a fresh one.
+ */
+export class MemberReports {
+  readonly #options: MemberReportsOptions;
+  readonly #ring = new DigestRing();
+  readonly #abort = new AbortController();
+  readonly #stopListening: readonly (() => void)[];
+  /** What others told while this member leads, in `#term`. */
+  readonly #reports = new Map<MemberId, MemberReport>();
+  #term = 0;
+  #timer: Timer;
+  #isReporting = false;
+  /** The last report that the leader has answered for good. */
+  #settled = "";
+
+  constructor(options: MemberReportsOptions) {
+    const { replica, transport, clock } = options;
+    this.#options = options;
+    this.#record();
+    this.#stopListening = [
+      replica.onApplied(() => this.#record()),
+      replica.onInstalled(() => {
+        this.#ring.clear();
+        this.#record();
+      }),
+      transport.handle(REPORT, async (from, body) => encodeVerdict(this.#receive(from, decodeReport(body)))),
+    ];
+    this.#timer = clock.setTimer(REPORT_MS, () => this.#tick());
+  }
+
+  /** As they told in the present term of this member's leadership; empty if it does not lead. */
+  get reports(): ReadonlyMap<MemberId, MemberReport> {
+    this.#followTerm();
+    return this.#reports;
+  }
+
+  stop(): void {
+    this.#abort.abort(new TrivetError("stopping", "The member stops."));
+    this.#timer.cancel();
+    for (const stop of this.#stopListening) stop();
+  }
+
+  #record(): void {
+    const digest = this.#options.digest();
+    // Index 0: there is nothing, or it is not known at the moment.
+    if (digest.index > 0) this.#ring.record(digest);
+  }
+
+  #tick(): void {
+    const { replica, clock } = this.#options;
+    this.#timer = clock.setTimer(REPORT_MS, () => this.#tick());
+    const { leader } = replica;
+    if (leader === null || replica.isLeader || this.#isReporting) return;
+    const report = this.#ownReport();
+    const key = `${leader} ${replica.status().term} ${report.disk} ${report.digests.at(-1)?.index}`;
+    if (key === this.#settled) return;
+    this.#isReporting = true;
+    this.#report(leader, report)
+      .then((verdict) => {
+        if (verdict !== "unknown") this.#settled = key;
+        if (verdict === "differs") this.#diverged();
+      })
+      .catch((error: unknown) => {
+        // The leader may have changed, or be busy: the next time will do.
+        if (!isTrivetError(error)) throw error;
+        this.#options.logger.log("debug", "The leader did not take a report.", { reason: error.message });
+      })
+      .finally(() => {
+        this.#isReporting = false;
+      });
+  }
+
+  async #report(leader: MemberId, report: MemberReport): Promise<Verdict> {
+    const options = { timeoutMs: REPORT_TIMEOUT_MS, signal: this.#abort.signal };
+    const answer = this.#options.transport.request(nodeIdOf(leader), REPORT, encodeReport(report), options);
+    const verdict = decodeVerdict(await answer);
+    // It was said of digests that this member has replaced meanwhile, or does not stand by.
+    return this.#isTrusted ? verdict : "unknown";
+  }
+
+  #ownReport(): MemberReport {
+    const digests = this.#isTrusted ? this.#ring.digests.slice(-REPORTED_DIGESTS) : [];
+    return { member: this.#options.replica.status().memberId, disk: this.#options.disk(), digests };
+  }
+
+  get #isTrusted(): boolean {
+    return this.#options.replica.status().copyFault === null;
+  }
+
+  #receive(fromNode: string, report: MemberReport): Verdict {
+    const { replica } = this.#options;
+    const { voters, learners, memberId } = replica.status();
+    if (!replica.isLeader) throw notLeader();
+    const { member, digests } = report;
+    const isKnown = nodeIdOf(member) === fromNode && [...voters, ...learners].includes(member);
+    if (!isKnown) throw new TrivetError("not-a-member", "The cluster has no such member on this node.");
+    this.#followTerm();
+    this.#reports.set(member, report);
+    const judgement = this.#judge();
+    switch (judgement.kind) {
+      case "undecided":
+        return "unknown";
+      case "odd-leader":
+        // mark: divergence: the leader is the odd one
+        this.#options.logger.log("error", "The results of this leader differ from those of a majority.", {
+          member: memberId,
+        });
+        replica.quarantine("diverged");
+        return "unknown";
+      case "odd-members":
+        if (judgement.members.includes(member)) return "differs";
+        return compareDigests(digests, this.#ring.digests) === "same" ? "same" : "unknown";
+    }
+  }
+
+  #judge(): Judgement {
+    const { memberId, voters, learners, peers } = this.#options.replica.status();
+    const members = [...voters, ...learners];
+    const answering = (peers ?? []).filter(({ isActive }) => isActive).map(({ member }) => member);
+    const told = [...this.#reports.values()].filter(({ member }) => members.includes(member));
+    return judge({
+      leader: memberId,
+      voters,
+      digests: new Map([
+        ...told.map(({ member, digests }) => [member, digests] as const),
+        [memberId, this.#ring.digests],
+      ]),
+      answering: new Set(answering),
+    });
+  }
+
+  #diverged(): void {
+    // mark: divergence: a follower is the odd one
+    const { logger, replica } = this.#options;
+    logger.log("error", "The results of this member differ from the leader's at the same entry.", {
+      leader: replica.leader,
+    });
+    replica.quarantine("diverged");
+  }
+
+  /** What was told to this member in an earlier term of its leadership is old. */
+  #followTerm(): void {
+    const { term } = this.#options.replica.status();
+    if (term === this.#term && this.#options.replica.isLeader) return;
+    this.#term = term;
+    this.#reports.clear();
+  }
+}

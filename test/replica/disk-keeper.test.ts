@@ -1,0 +1,128 @@
+import { t } from "tap";
+import type { TrivetError } from "../../agent/platform/trivet-error.ts";
+import { DiskKeeper } from "../../agent/replica/disk-keeper.ts";
+import type { DiskState } from "../../agent/replica/disk-state.ts";
+import { DiskWatch } from "../../agent/replica/disk-watch.ts";
+import type { ReplicaLog } from "../../agent/replica/ports.ts";
+import type { MemberReport } from "../../agent/replica/report-wire.ts";
+import { RoomyLog } from "../../agent/replica/roomy-log.ts";
+import { ManualClock } from "../platform/manual-clock.ts";
+
+type ReplicaPart = ConstructorParameters<typeof DiskKeeper>[0]["replica"];
+
+/** A member whose disk has as much room as is said, and what was asked of its replica. */
+class Kept {
+  readonly clock = new ManualClock();
+  readonly asked: string[] = [];
+  readonly reports = new Map<string, MemberReport>();
+  readonly watch: DiskWatch;
+  free = 1_000;
+  isLeader = true;
+  refusal: () => TrivetError | null = () => null;
+
+  constructor() {
+    this.watch = new DiskWatch({
+      space: { freeBytes: async () => this.free },
+      watermarkBytes: 100,
+      clock: this.clock,
+      logger: { log: () => undefined },
+    });
+    const peers = [
+      { member: "b", match: 5, isActive: true },
+      { member: "c", match: 9, isActive: true },
+      { member: "d", match: 9, isActive: false },
+      { member: "learner", match: 9, isActive: true },
+    ].map((peer) => ({ ...peer, next: 1, state: "replicate" as const, rttMs: null }));
+    const keeper = this;
+    const replica: ReplicaPart = {
+      get isLeader() {
+        return keeper.isLeader;
+      },
+      status: () => ({ voters: ["a", "b", "c", "d"], peers }) as unknown as ReturnType<ReplicaPart["status"]>,
+      handOver: async (_timeoutMs, to) => {
+        this.asked.push(`hand over to ${to}`);
+      },
+      refuseWrites: (refusal) => {
+        this.refusal = refusal;
+      },
+      holdApplying: () => this.asked.push("hold"),
+      releaseApplying: () => this.asked.push("release"),
+    };
+    new DiskKeeper({ replica, disk: this.watch, reports: () => this.reports, clock: this.clock });
+  }
+
+  tell(member: string, disk: DiskState): void {
+    this.reports.set(member, { member, disk, digests: [] });
+  }
+
+  /** Until the disk was looked at again. */
+  async have(free: number): Promise<readonly string[]> {
+    this.free = free;
+    this.asked.length = 0;
+    this.clock.advance(1_000);
+    for (let round = 0; round < 3; round++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      this.clock.advance(500);
+    }
+    return [...new Set(this.asked)];
+  }
+}
+
+t.test("DiskKeeper hands over to the voter with room that is furthest", async (t) => {
+  const kept = new Kept();
+  await kept.watch.start();
+  kept.tell("b", "ok");
+  kept.tell("c", "low");
+  for (const member of ["d", "learner"]) kept.tell(member, "ok");
+  t.strictSame(await kept.have(1_000), []);
+  t.equal(kept.refusal(), null);
+  t.strictSame(await kept.have(50), ["hand over to b"]);
+  t.match(kept.refusal(), { code: "not-leader" }, "a write goes to the other one");
+  kept.tell("c", "ok");
+  t.strictSame(await kept.have(50), ["hand over to c"]);
+  kept.isLeader = false;
+  t.strictSame(await kept.have(50), []);
+});
+
+t.test("DiskKeeper refuses writes where nobody has room, until there is some", async (t) => {
+  const kept = new Kept();
+  await kept.watch.start();
+  for (const member of ["b", "c"]) kept.tell(member, "low");
+  t.strictSame(await kept.have(50), []);
+  t.match(kept.refusal(), { code: "disk-full", message: /Nothing was done.*Free space/ });
+  t.strictSame(await kept.have(10), ["hold"], "and applies nothing when it is full");
+  t.match(kept.refusal(), { code: "disk-full" });
+  t.strictSame(await kept.have(60), ["release"]);
+  await kept.have(200);
+  t.equal(kept.refusal(), null);
+});
+
+t.test("RoomyLog keeps what is left for terms and votes, and the order", async (t) => {
+  const clock = new ManualClock();
+  const written: string[] = [];
+  const log: ReplicaLog = {
+    append: async ({ entries }) => {
+      written.push(`${entries.length} entries`);
+    },
+    compact: async ({ index }) => {
+      written.push(`compact ${index}`);
+    },
+  };
+  let disk: DiskState = "low";
+  const roomy = new RoomyLog({ log, disk: () => disk, clock });
+  const hardState = { term: 1, vote: null, commit: 0 };
+  const entries = [{ kind: "noop", index: 1, term: 1 }] as const;
+  await roomy.append({ hardState, entries });
+  disk = "critical";
+  await roomy.append({ hardState, entries: [] });
+  const refused = roomy.append({ hardState, entries });
+  const behind = roomy.append({ hardState, entries: [] });
+  await t.rejects(refused, { code: "log-full" });
+  await t.rejects(behind, { code: "log-full" }, "nothing may become durable before what it follows");
+  await roomy.compact({ index: 1, term: 1 });
+  clock.advance(1);
+  await roomy.append({ hardState, entries: [] });
+  disk = "low";
+  await roomy.append({ hardState, entries });
+  t.strictSame(written, ["1 entries", "0 entries", "compact 1", "0 entries", "1 entries"]);
+});

@@ -1,0 +1,238 @@
+import { t } from "tap";
+import { encodeCbor } from "../../agent/platform/cbor.ts";
+import type { DiskState } from "../../agent/replica/disk-state.ts";
+import type { Digest } from "../../agent/replica/divergence.ts";
+import { memberIdOf } from "../../agent/replica/member-id.ts";
+import { MemberReports } from "../../agent/replica/member-reports.ts";
+import { decodeReport, decodeVerdict, encodeReport, encodeVerdict } from "../../agent/replica/report-wire.ts";
+import { ManualClock } from "../platform/manual-clock.ts";
+import { MemoryNetwork } from "./memory-network.ts";
+
+type ReplicaPart = ConstructorParameters<typeof MemberReports>[0]["replica"];
+
+/** A member as far as reports see it: who leads, what it has applied, whether it was put out of use. */
+class ReportingMember {
+  readonly reports: MemberReports;
+  readonly memberId: string;
+  readonly lines: string[] = [];
+  leader: string | null = null;
+  term = 1;
+  disk: DiskState = "ok";
+  fault: "diverged" | null = null;
+  active: readonly string[] = [];
+  #digest: Digest = { index: 0, hash: new Uint8Array(0) };
+  readonly #listeners = new Set<() => void>();
+  readonly #installed = new Set<() => void>();
+
+  constructor(letter: string, members: readonly string[], network: MemoryNetwork, clock: ManualClock) {
+    this.memberId = idOf(letter);
+    const member = this;
+    const replica: Pick<ReplicaPart, "leader" | "isLeader" | "quarantine" | "onApplied" | "onInstalled"> = {
+      get leader() {
+        return member.leader;
+      },
+      get isLeader() {
+        return member.leader === member.memberId;
+      },
+      quarantine: (fault) => {
+        if (fault === "diverged") this.fault = fault;
+      },
+      onApplied: (listener) => {
+        this.#listeners.add(listener);
+        return () => this.#listeners.delete(listener);
+      },
+      onInstalled: (listener) => {
+        this.#installed.add(listener);
+        return () => this.#installed.delete(listener);
+      },
+    };
+    const status = () => this.#status(members);
+    this.reports = new MemberReports({
+      replica: Object.defineProperties({ status }, Object.getOwnPropertyDescriptors(replica)) as ReplicaPart,
+      digest: () => this.#digest,
+      disk: () => this.disk,
+      transport: network.transportOf(letter.repeat(32)),
+      clock,
+      logger: { log: (_level, message) => this.lines.push(message) },
+    });
+  }
+
+  apply(index: number, state: string): void {
+    this.#digest = { index, hash: Buffer.from(state) };
+    for (const listener of this.#listeners) listener();
+  }
+
+  install(index: number, state: string): void {
+    this.#digest = { index, hash: Buffer.from(state) };
+    this.fault = null;
+    for (const listener of this.#installed) listener();
+  }
+
+  #status(members: readonly string[]): ReturnType<ReplicaPart["status"]> {
+    const peers = members
+      .filter((member) => member !== this.memberId)
+      .map((member) => ({
+        ...{ member, match: 0, next: 1, state: "replicate" as const, rttMs: null },
+        isActive: this.active.includes(member),
+      }));
+    return {
+      ...{ memberId: this.memberId, role: "follower", term: this.term, leader: this.leader },
+      ...{ firstIndex: 1, lastIndex: 0, logBytes: 0, commitIndex: 0, appliedIndex: 0, applyingMs: 0 },
+      ...{ voters: members, learners: [], peers, snapshot: null, copyFault: this.fault },
+      timing: { heartbeatMs: 1, electionMs: 10, electionMaxMs: 10 },
+    };
+  }
+}
+
+function idOf(letter: string): string {
+  return memberIdOf(letter.repeat(32), "00000001");
+}
+
+class Group {
+  readonly clock = new ManualClock();
+  readonly network = new MemoryNetwork(this.clock);
+  readonly members: readonly [ReportingMember, ReportingMember, ReportingMember];
+
+  constructor() {
+    const ids = ["a", "b", "c"].map(idOf);
+    const [a, b, c] = ["a", "b", "c"].map(
+      (letter) => new ReportingMember(letter, ids, this.network, this.clock),
+    );
+    if (!a || !b || !c) throw new Error("three members");
+    this.members = [a, b, c];
+    this.lead(a);
+  }
+
+  lead(leader: ReportingMember): void {
+    for (const member of this.members) {
+      member.leader = leader.memberId;
+      member.term += 1;
+      member.active = this.members.map(({ memberId }) => memberId);
+    }
+  }
+
+  /** Lets time pass, and what is under way arrive. */
+  async pass(seconds: number): Promise<void> {
+    for (let ms = 0; ms < seconds * 1_000; ms += 250) {
+      this.clock.advance(250);
+      for (let round = 0; round < 4; round++) {
+        await new Promise((resolve) => setImmediate(resolve));
+        this.clock.advance(1);
+      }
+    }
+  }
+
+  get requests(): number {
+    return this.network.delivered.get("replica/report") ?? 0;
+  }
+}
+
+t.test("followers report what is new, and only that", async (t) => {
+  const group = new Group();
+  const [a, b, c] = group.members;
+  for (const member of group.members) member.apply(7, "x");
+  await group.pass(3);
+  t.equal(group.requests, 2, "each follower once");
+  await group.pass(10);
+  t.equal(group.requests, 2, "and no more while nothing changes");
+  b.disk = "low";
+  await group.pass(2);
+  t.equal(group.requests, 3);
+  t.equal(a.reports.reports.get(b.memberId)?.disk, "low");
+  group.lead(c);
+  await group.pass(2);
+  t.equal(group.requests, 5, "a new leader is told anew");
+  t.equal(a.reports.reports.size, 0, "and the old one forgets");
+  t.ok(group.members.every(({ fault }) => fault === null));
+});
+
+t.test("a follower that differs is put out of use, and whole again with another copy", async (t) => {
+  const group = new Group();
+  const [a, b, c] = group.members;
+  a.apply(7, "x");
+  c.apply(7, "x");
+  b.apply(7, "y");
+  await group.pass(4);
+  t.strictSame([a.fault, b.fault, c.fault], [null, "diverged", null]);
+  t.ok(b.lines.some((line) => line.includes("differ")));
+  b.install(6, "w");
+  a.apply(8, "z");
+  c.apply(8, "z");
+  b.apply(8, "z");
+  await group.pass(4);
+  t.strictSame([a.fault, b.fault, c.fault], [null, null, null]);
+});
+
+t.test("who is right waits for a voter that has not told yet", async (t) => {
+  const group = new Group();
+  const [a, b, c] = group.members;
+  a.apply(7, "x");
+  b.apply(7, "y");
+  group.network.cut("c".repeat(32), "a".repeat(32));
+  await group.pass(4);
+  t.strictSame([a.fault, b.fault], [null, null]);
+  c.apply(7, "y");
+  group.network.heal();
+  await group.pass(4);
+  t.strictSame([a.fault, b.fault, c.fault], ["diverged", null, null], "here it is the leader");
+});
+
+t.test("a leader against a majority puts its own copy out of use", async (t) => {
+  const group = new Group();
+  const [a, b, c] = group.members;
+  a.apply(7, "x");
+  b.apply(7, "y");
+  c.apply(7, "y");
+  await group.pass(4);
+  t.strictSame([a.fault, b.fault, c.fault], ["diverged", null, null]);
+  group.lead(b);
+  await group.pass(4);
+  t.strictSame([b.fault, c.fault], [null, null], "nobody else follows");
+});
+
+t.test("a report is for oneself", async (t) => {
+  const group = new Group();
+  const [a, b] = group.members;
+  const send = (from: string, member: string): Promise<Uint8Array> =>
+    group.network
+      .transportOf(from)
+      .request("a".repeat(32), "replica/report", encodeReport({ member, disk: "ok", digests: [] }), {
+        timeoutMs: 10_000,
+        signal: new AbortController().signal,
+      });
+  for (const [from, member] of [
+    ["c".repeat(32), b.memberId],
+    ["d".repeat(32), idOf("d")],
+  ] as const) {
+    const refused = t.rejects(send(from, member), { code: "not-a-member" });
+    await group.pass(0.5);
+    await refused;
+  }
+  t.notOk(a.reports.reports.has(idOf("d")));
+  for (const member of group.members) member.reports.stop();
+  t.equal(group.clock.timers, 0);
+});
+
+t.test("reports and verdicts survive the wire, and nothing else does", async (t) => {
+  const report = {
+    member: idOf("a"),
+    disk: "critical",
+    digests: [{ index: 3, hash: Buffer.from([1, 2]) }],
+  } as const;
+  t.strictSame(decodeReport(encodeReport(report)), report);
+  for (const verdict of ["same", "differs", "unknown"] as const)
+    t.equal(decodeVerdict(encodeVerdict(verdict)), verdict);
+  for (const wire of [
+    [],
+    ["m", "ok"],
+    ["m", "full", []],
+    [7, "ok", []],
+    ["m", "ok", [[1]]],
+    ["m", "ok", [[-1, new Uint8Array(0)]]],
+    ["m", "ok", [[1, new Uint8Array(65)]]],
+    ["m", "ok", Array.from({ length: 65 }, () => [1, new Uint8Array(1)])],
+  ]) {
+    t.throws(() => decodeReport(encodeCbor(wire)), { code: "malformed-datagram" }, JSON.stringify(wire));
+  }
+  t.throws(() => decodeVerdict(encodeCbor(["maybe"])), { code: "malformed-datagram" });
+});
