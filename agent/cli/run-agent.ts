@@ -4,8 +4,10 @@ import type { Settings } from "../config/settings.ts";
 import { DataDirectory } from "../membership/data-directory.ts";
 import { Membership } from "../membership/membership.ts";
 import { systemClock as clock } from "../platform/clock.ts";
+import { diskSpaceAt } from "../platform/disk-space.ts";
 import type { Logger } from "../platform/logger.ts";
 import { systemRandom as random } from "../platform/random.ts";
+import { DiskWatch } from "../replica/disk-watch.ts";
 import { NodeStorage } from "./node-storage.ts";
 import { VERSION } from "./version.ts";
 
@@ -32,6 +34,11 @@ export async function runAgent(options: {
       "bus",
       await Bus.open({ cluster, nodeId, session: data.session, listen, seeds, clock, random, logger }),
     );
+    const space = diskSpaceAt(data.path);
+    const watermarkBytes = settings.diskWatermarkBytes;
+    const diskWatch = new DiskWatch({ space, watermarkBytes, clock, logger });
+    opened.add("disk watch", { close: async () => diskWatch.stop() });
+    await diskWatch.start();
     let api: ApiServer | null = null;
     const membership = new Membership({
       node: { version: VERSION, name: settings.name, broker: bus.brokerUrl, api: () => api?.url ?? null },
@@ -46,7 +53,7 @@ export async function runAgent(options: {
       logRetainBytes: settings.logRetainBytes,
       onFailed: (error) => failure.fail(error),
       openStorage: () => storage.open(),
-      ...{ data, bus, clock, random, logger },
+      ...{ data, diskWatch, bus, clock, random, logger },
     });
     opened.add("membership", { close: async () => membership.stop() });
     api = await startApiServer({

@@ -1,9 +1,21 @@
 import type { Bus } from "../bus/bus.ts";
+import type { Clock } from "../platform/clock.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
 import { ClusterObjects } from "../replica/cluster-objects.ts";
 import { ClusterSql } from "../replica/cluster-sql.ts";
+import { Deadline } from "../replica/deadline.ts";
+import { DiskKeeper } from "../replica/disk-keeper.ts";
+import type { DiskState } from "../replica/disk-state.ts";
+import type { DiskWatch } from "../replica/disk-watch.ts";
 import { LeaderAccess } from "../replica/leader-access.ts";
+import { MemberReports } from "../replica/member-reports.ts";
 import { Replica, type ReplicaOptions } from "../replica/replica.ts";
+import { RoomyLog } from "../replica/roomy-log.ts";
 import { answerNewcomers } from "./founding.ts";
+import { answerReturners } from "./rejoin.ts";
+import { Repairer } from "./repairer.ts";
+
+const CHANGE_TIMEOUT_MS = 8_000;
 
 /** This node as part of a cluster: its replica, what others may ask it, and what it hears of the others' ends. */
 export class Member {
@@ -13,13 +25,32 @@ export class Member {
   readonly #leader: LeaderAccess;
   readonly #stopListening: readonly (() => void)[];
 
-  constructor(options: Omit<ReplicaOptions, "transport"> & { readonly bus: Bus }) {
-    const { bus, clusterId, store, clock } = options;
-    this.replica = new Replica({ ...options, transport: bus });
+  constructor(
+    options: Omit<ReplicaOptions, "transport"> & { readonly bus: Bus; readonly diskWatch: DiskWatch },
+  ) {
+    const { bus, clusterId, store, clock, diskWatch } = options;
+    const disk = (): DiskState => diskWatch.state;
+    const log = new RoomyLog({ log: options.log, disk, clock });
+    this.replica = new Replica({ ...options, log, transport: bus });
     this.#leader = new LeaderAccess({ replica: this.replica, transport: bus, clock });
     this.sql = new ClusterSql({ leader: this.#leader, store, clock });
     this.objects = new ClusterObjects({ leader: this.#leader, store, clock });
+    const { replica } = this;
+    const parts = { ...options, replica, transport: bus };
+    const reports = new MemberReports({ ...parts, disk, digest: () => store.digest });
+    const keeper = new DiskKeeper({ ...parts, disk: diskWatch, reports: () => reports.reports });
+    const repairer = new Repairer(parts);
     this.#stopListening = [
+      () => reports.stop(),
+      () => keeper.stop(),
+      () => repairer.stop(),
+      answerReturners(bus, {
+        clusterId,
+        isLeader: () => replica.isLeader,
+        members: () => replica.status(),
+        confirmQuorum: (timeoutMs) => this.#confirmQuorum(clock, timeoutMs),
+        changeMembers: (members) => replica.changeMembers(members, CHANGE_TIMEOUT_MS),
+      }),
       answerNewcomers(bus, { id: clusterId, isMember: (memberId) => this.#isMember(memberId) }),
       bus.onPeer((event) => {
         // The first sign that the leader died is worth an election: pre-vote fails if the sign was wrong.
@@ -33,6 +64,15 @@ export class Member {
     this.#leader.stop();
     this.objects.stop();
     this.replica.stop();
+  }
+
+  /** A quorum holds a new entry durably, and so everything before it. */
+  async #confirmQuorum(clock: Clock, timeoutMs: number): Promise<void> {
+    const nothing = { kind: "sql", session: null, transaction: false, statements: [] } as const;
+    await new Deadline(clock, timeoutMs).race(
+      this.replica.propose(nothing),
+      () => new TrivetError("timeout", "The leader does not reach a quorum of the others."),
+    );
   }
 
   #isMember(memberId: string): boolean {

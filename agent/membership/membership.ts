@@ -6,8 +6,8 @@ import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import { alignLog } from "../replica/align-log.ts";
-import type { CopyFault } from "../replica/copy-keeper.ts";
 import { Deadline } from "../replica/deadline.ts";
+import type { DiskWatch } from "../replica/disk-watch.ts";
 import { beginLog, foundCluster, isBlank } from "../replica/found-cluster.ts";
 import type { ObjectsService } from "../replica/objects-service.ts";
 import type { ReplicaOptions } from "../replica/replica.ts";
@@ -22,7 +22,7 @@ import { type Damage, type OpenStorage, openSoundStorage, type Storage } from ".
 import { presenceOf } from "./presence-body.ts";
 import { incarnationsOf, untilMember } from "./rejoin.ts";
 import { isOfAnotherCluster, statusOf } from "./status.ts";
-import type { Trouble } from "./trouble.ts";
+import { type Trouble, troublesOf } from "./trouble.ts";
 
 /** How often this node tells the others its state, at most; the bus sends only what has changed. */
 const ANNOUNCE_MS = 500;
@@ -57,6 +57,8 @@ export interface MembershipOptions {
   readonly logRetainBytes: ReplicaOptions["logRetainBytes"];
   readonly data: DataDirectory;
   readonly openStorage: OpenStorage;
+  /** Of the file system that the data is on. */
+  readonly diskWatch: DiskWatch;
   readonly bus: Bus;
   readonly clock: Clock;
   readonly random: Random;
@@ -218,7 +220,7 @@ export class Membership {
 
   #takePart(clusterId: string, storage: Storage, isFounder: boolean): void {
     if (this.#stopping.signal.aborted) return;
-    const { data, timing, logRetainBytes, bus, clock, random, logger, onFailed } = this.#options;
+    const { data, timing, logRetainBytes, diskWatch, bus, clock, random, logger, onFailed } = this.#options;
     const { memberId } = data;
     this.#member = new Member({
       clusterId,
@@ -226,6 +228,7 @@ export class Membership {
       timing,
       logRetainBytes,
       ...storage,
+      diskWatch,
       isFounder,
       bus,
       clock,
@@ -290,29 +293,14 @@ export class Membership {
   }
 
   #troubles(): readonly Trouble[] {
-    const troubles: Trouble[] = [];
-    if (this.#damage !== null) troubles.push({ code: "damaged", text: textOf(this.#damage) });
-    if (this.#damage === null && this.#options.data.isRejoining)
-      troubles.push({ code: "rejoining", text: "its log was damaged, and it fetches what the others hold" });
-    const fault = this.#member?.replica.status().copyFault ?? null;
-    if (fault !== null) troubles.push(COPY_TROUBLES[fault]);
-    return troubles;
+    const { data, diskWatch } = this.#options;
+    return troublesOf({
+      damage: this.#damage,
+      isRejoining: data.isRejoining,
+      disk: diskWatch,
+      copyFault: this.#member?.replica.status().copyFault ?? null,
+    });
   }
-}
-
-const COPY_TROUBLES: Readonly<Record<CopyFault, Trouble>> = {
-  empty: {
-    code: "incomplete",
-    text: "its log does not complete its databases, so it serves nothing until it has the others' copy",
-  },
-  diverged: {
-    code: "diverged",
-    text: "its databases differ from the others', so it serves nothing until it has their copy",
-  },
-};
-
-function textOf({ error, waitsFor }: Damage): string {
-  return `${error.message} It comes back by itself, with a fresh copy, once a quorum of the others confirms that it holds the data (${waitsFor}). Until then nothing is changed, and a start with the data restored works.`;
 }
 
 function damaged({ error, waitsFor }: Damage): TrivetError {

@@ -1,4 +1,7 @@
 import type { Peer } from "../bus/peer-table.ts";
+import type { CopyFault } from "../replica/copy-keeper.ts";
+import type { DiskWatch } from "../replica/disk-watch.ts";
+import type { Damage } from "./open-storage.ts";
 
 /** What may be wrong with a node. Others hear of it by these words, which follow the node's name. */
 export const TROUBLES = {
@@ -22,4 +25,49 @@ export function troubleCodesOf({ up, presence }: Peer): readonly TroubleCode[] {
   const codes = presence?.extra?.["troubles"];
   if (!up || !Array.isArray(codes)) return [];
   return codes.filter((code: unknown) => typeof code === "string" && code in TROUBLES);
+}
+
+const COPY_TROUBLES: Readonly<Record<CopyFault, Trouble>> = {
+  empty: {
+    code: "incomplete",
+    text: "its log does not complete its databases, so it serves nothing until it has the others' copy",
+  },
+  diverged: {
+    code: "diverged",
+    text: "its databases differ from the others', so it serves nothing until it has their copy",
+  },
+};
+
+/** What is wrong with this node, the worst first. */
+export function troublesOf(state: {
+  readonly damage: Damage | null;
+  readonly isRejoining: boolean;
+  readonly disk: Pick<DiskWatch, "state" | "freeBytes" | "watermarkBytes">;
+  readonly copyFault: CopyFault | null;
+}): readonly Trouble[] {
+  const { damage, isRejoining, disk, copyFault } = state;
+  const troubles: Trouble[] = [];
+  if (damage !== null) {
+    const { error, waitsFor } = damage;
+    const text = `${error.message} It comes back by itself, with a fresh copy, once a quorum of the others confirms that it holds the data (${waitsFor}). Until then nothing is changed, and a start with the data restored works.`;
+    troubles.push({ code: "damaged", text });
+  } else if (isRejoining) {
+    troubles.push({ code: "rejoining", text: "its log was damaged, and it fetches what the others hold" });
+  }
+  if (copyFault !== null) troubles.push(COPY_TROUBLES[copyFault]);
+  if (disk.state === "low") {
+    const text = `${roomOf(disk)}; it takes no writes and gives leadership away. Free space on the file system of its data`;
+    troubles.push({ code: "disk-low", text });
+  } else if (disk.state === "critical") {
+    const text = `${roomOf(disk)}; it stores nothing more until there is room. Free space on the file system of its data`;
+    troubles.push({ code: "disk-critical", text });
+  }
+  return troubles;
+}
+
+function roomOf({ freeBytes, watermarkBytes }: Pick<DiskWatch, "freeBytes" | "watermarkBytes">): string {
+  const [free, watermark] = [freeBytes ?? 0, watermarkBytes].map(
+    (bytes) => `${Math.floor(bytes / 1024)} KiB`,
+  );
+  return `${free} are left, the watermark is ${watermark}`;
 }
