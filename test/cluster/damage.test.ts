@@ -1,0 +1,184 @@
+import { cp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { t } from "tap";
+import type { AgentProcess } from "./agent-process.ts";
+import { TestCluster } from "./test-cluster.ts";
+
+/** Rows enough that the databases have pages to damage, and the log has a middle. */
+const WRITES = 30;
+const ROWS_PER_WRITE = 10;
+const TEXT = "x".repeat(500);
+
+t.test("damaged data comes back without a person", { timeout: 280_000 }, async (t) => {
+  const cluster = await TestCluster.start(3);
+  t.teardown(() => cluster.end());
+  const [first] = cluster.agents;
+  await first?.execute(["CREATE TABLE kept (id INTEGER NOT NULL, body TEXT NOT NULL)"]);
+  let lastId = 0;
+  /** `count` entries of some rows each. */
+  const write = async (agent: AgentProcess, count: number): Promise<void> => {
+    for (let nth = 0; nth < count; nth++) {
+      const rows = Array.from({ length: ROWS_PER_WRITE }, () => [
+        "INSERT INTO kept VALUES (?, ?)",
+        ++lastId,
+        TEXT,
+      ]);
+      t.match(await agent.execute(rows), { status: 200 });
+    }
+  };
+  if (first !== undefined) await write(first, WRITES);
+  await cluster.untilEqual();
+
+  /** All nodes have the same rows, three voters that are reachable, and nothing is wrong with any. */
+  const untilWhole = async (): Promise<void> => {
+    for (const agent of cluster.agents) {
+      await agent.untilStatus(
+        "three voters, no trouble",
+        ({ cluster, node, members }) =>
+          cluster.votersReachable === 3 && members.length === 3 && node.troubles.length === 0,
+      );
+    }
+    await cluster.untilEqual();
+    for (const agent of cluster.agents) {
+      t.strictSame(await agent.rows("SELECT count(*), max(id) FROM kept"), [[lastId, lastId]], agent.name);
+    }
+  };
+
+  for (const who of ["a follower", "the leader"] as const) {
+    await t.test(`a bit flips in the middle of the log of ${who}`, async (t) => {
+      const leader = await cluster.untilLed();
+      const victim = who === "the leader" ? leader : other(cluster, [leader]);
+      const witness = other(cluster, [victim]);
+      const { memberId, id } = (await victim.status()).node;
+      await victim.kill();
+      await flipInLog(victim.directory);
+      const damaged = await readLog(victim.directory);
+      victim.start();
+      const anew = await victim.untilStatus(
+        "is a voter again, as another member",
+        ({ node, members }) =>
+          node.memberId !== memberId &&
+          members.some((member) => member.memberId === node.memberId && member.role === "voter"),
+      );
+      t.equal(anew.node.id, id, "on the same node");
+      await write(victim, 3);
+      await untilWhole();
+      const { members } = await witness.status();
+      t.notOk(
+        members.some((member) => member.memberId === memberId),
+        "the old member is none any more",
+      );
+      const [slot = ""] = await quarantineOf(victim);
+      t.strictSame(
+        await readLog(join(victim.directory, "quarantine", slot)),
+        damaged,
+        "what was damaged is kept",
+      );
+    });
+  }
+
+  await t.test("the database of a node is damaged, its log is not", async (t) => {
+    const victim = other(cluster, [await cluster.untilLed()]);
+    const { memberId } = (await victim.status()).node;
+    const before = (await quarantineOf(victim)).length;
+    t.equal(await victim.stop(), 0);
+    await spoil(join(victim.directory, "app.db"));
+    await write(other(cluster, [victim]), 3);
+    victim.start();
+    await untilWhole();
+    t.equal((await victim.status()).node.memberId, memberId, "it is the same member");
+    t.ok(victim.lines.some((line) => line.includes("The databases are damaged")));
+    t.ok((await quarantineOf(victim)).length > Math.min(before, 1));
+  });
+
+  await t.test("two of three are damaged: they wait, and touch nothing", async (t) => {
+    const leader = await cluster.untilLed();
+    const victims = cluster.agents.filter((agent) => agent !== leader);
+    const [restored, repaired] = victims;
+    if (!restored || !repaired) throw new Error("two victims");
+    await Promise.all(cluster.agents.map((agent) => agent.stop()));
+    const backup = join(cluster.directory, "backup");
+    await copyData(restored.directory, backup);
+    const slots = await Promise.all(victims.map(quarantineOf));
+    for (const victim of victims) await flipInLog(victim.directory);
+    const logs = await Promise.all(victims.map((victim) => readLog(victim.directory)));
+    for (const agent of cluster.agents) agent.start();
+    for (const victim of victims) {
+      const { cluster: health, node } = await victim.untilStatus("waits for a quorum", ({ node }) =>
+        node.troubles.some((trouble) => /quorum of the others/.test(trouble)),
+      );
+      t.match(health.health, /^damaged: /);
+      t.match(node.troubles.join(), /damaged.*a start with the data restored works/s);
+      t.match(await victim.query("SELECT 1"), { status: 503, code: "damaged" });
+    }
+    await leader.untilStatus(
+      "sees both, and counts neither",
+      ({ cluster: { health, votersReachable, failuresTolerated } }) =>
+        victims.every(({ name }) => health.includes(`${name} is damaged`)) &&
+        votersReachable === 1 &&
+        failuresTolerated === -1,
+    );
+    t.strictSame(await Promise.all(victims.map((victim) => readLog(victim.directory))), logs);
+    t.strictSame(await Promise.all(victims.map(quarantineOf)), slots, "nothing was put away");
+
+    // A person brings one of them back; the other one needs nobody then.
+    t.equal(await restored.stop(), 0);
+    await rm(restored.directory, { recursive: true });
+    await copyData(backup, restored.directory);
+    restored.start();
+    await cluster.agents[0]?.untilStatus("has a leader", ({ raft }) => raft.leader !== null);
+    await untilWhole();
+    await write(repaired, 3);
+    await untilWhole();
+  });
+});
+
+/** One that is none of `others`. */
+function other(cluster: TestCluster, others: readonly AgentProcess[]): AgentProcess {
+  const found = cluster.agents.find((agent) => !others.includes(agent));
+  if (found === undefined) throw new Error("nobody else");
+  return found;
+}
+
+/** In the middle of what is written to the newest segment that holds something. */
+async function flipInLog(directory: string): Promise<void> {
+  for (const name of (await readdir(join(directory, "raft"))).sort().reverse()) {
+    const path = join(directory, "raft", name);
+    const bytes = await readFile(path);
+    const end = bytes.findLastIndex((byte) => byte !== 0) + 1;
+    if (end < 1_000) continue;
+    const at = Math.floor(end / 2);
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 0x10, at);
+    return writeFile(path, bytes);
+  }
+  throw new Error(`no segment to damage in ${directory}`);
+}
+
+/** The header of every page but the first is zeroed: what SQLite reads first of each. */
+async function spoil(path: string): Promise<void> {
+  const bytes = await readFile(path);
+  const pageBytes = bytes.readUInt16BE(16);
+  for (let at = pageBytes; at < bytes.length; at += pageBytes) bytes.fill(0, at, at + 16);
+  await writeFile(path, bytes);
+}
+
+/** The files of the log that hold something, by name. */
+async function readLog(directory: string): Promise<Readonly<Record<string, string>>> {
+  const log: Record<string, string> = {};
+  for (const name of await readdir(join(directory, "raft"))) {
+    const bytes = await readFile(join(directory, "raft", name));
+    if (bytes.some((byte) => byte !== 0)) log[name] = bytes.toString("base64");
+  }
+  return log;
+}
+
+async function quarantineOf(agent: AgentProcess): Promise<readonly string[]> {
+  const path = join(agent.directory, "quarantine");
+  const isThere = await stat(path).catch(() => null);
+  return isThere === null ? [] : (await readdir(path)).sort((a, b) => Number(b) - Number(a));
+}
+
+/** All but the lock, which is a socket. */
+function copyData(from: string, to: string): Promise<void> {
+  return cp(from, to, { recursive: true, filter: (path) => basename(path) !== "lock" });
+}
