@@ -54,12 +54,12 @@ export class ObjectTable {
     const objects: StoredObject[] = [];
     let bytes = 0;
     let isComplete = true;
-    const where = `kind = ? AND ${namespace === null ? "" : "namespace = ? AND "}(namespace, name) > (?, ?)`;
-    const parameters = [
-      ...(namespace === null ? [kind] : [kind, namespace]),
-      ...(after === null ? ["", ""] : [after.namespace, after.name]),
-    ];
-    this.#file.read(`${SELECT} WHERE ${where} ORDER BY namespace, name`, parameters, (row) => {
+    const [where, parameters] =
+      namespace === null
+        ? ["(namespace, name) > (?, ?)", [after?.namespace ?? "", after?.name ?? ""]]
+        : ["namespace = ? AND name > ?", [namespace, after?.name ?? ""]];
+    const sql = `${SELECT} WHERE kind = ? AND ${where} ORDER BY namespace, name`;
+    this.#file.read(sql, [kind, ...parameters], (row) => {
       isComplete = objects.length < Math.min(limit, OBJECTS_READ_MAX) && bytes < OBJECTS_READ_BYTES_MAX;
       if (!isComplete) return false;
       const object = readObject(row);

@@ -46,7 +46,7 @@ export class SessionTable {
       return [
         errorResult(
           "session-expired",
-          "The session is not known, or has expired. Nothing was done. Open another one.",
+          "The session is not known, or has expired: nothing was done now, and what an earlier try did is not known. Read before you repeat it in another one.",
         ),
       ];
     }

@@ -260,7 +260,7 @@ export interface ObjectReads {
     readonly kind: string;
     /** Of all namespaces if left out. */
     readonly namespace?: string;
-    /** Only what follows this one. */
+    /** Only what follows this one, which is in `namespace` if there is one. */
     readonly after?: { readonly namespace: string; readonly name: string };
     readonly limit: number;
     readonly timeoutMs: number;
