@@ -27,6 +27,7 @@ export class SnapshotInstaller {
   #isReceiving = false;
   #isReplacing = false;
   #pendingInstall: LogPosition | null;
+  #finishing: Promise<void> = Promise.resolve();
 
   constructor(options: SnapshotInstallerOptions) {
     this.#options = options;
@@ -53,10 +54,14 @@ export class SnapshotInstaller {
     }
   }
 
-  /** Idempotent. */
+  /** Idempotent. Of no effect while another snapshot takes its place, whose marker must stay. */
   async finishInstall(): Promise<void> {
-    if (this.#isReplacing)
-      throw new TrivetError("store-busy", "A snapshot is being installed. Await it first.");
+    if (this.#isReplacing) return;
+    this.#finishing = this.#finish();
+    await this.#finishing;
+  }
+
+  async #finish(): Promise<void> {
     await removeInstallMarker(this.#options.directory);
     this.#pendingInstall = null;
   }
@@ -113,6 +118,8 @@ export class SnapshotInstaller {
   /** From here on there is no way back: a failure ends the store, and the next start finds out what the disk has. */
   async #replace(position: LogPosition): Promise<void> {
     this.#isReplacing = true;
+    // It removes a marker, and must not remove the one that is written now.
+    await Promise.allSettled([this.#finishing]);
     await this.#options.replaceFiles(() => installStaged(this.#options.directory, position));
     this.#pendingInstall = position;
     this.#isReplacing = false;

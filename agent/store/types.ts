@@ -329,6 +329,6 @@ export interface SnapshotStore {
   receiveSnapshot(manifest: SnapshotManifest): Promise<SnapshotReceiver>;
   /** Position of a snapshot that was installed and that the log may not know of yet: `finishInstall` was not called since. */
   readonly pendingInstall: LogPosition | null;
-  /** The log agrees with the snapshot, durably. Idempotent. */
+  /** The log agrees with the snapshot, durably. Idempotent, and of no effect while another one is being installed. */
   finishInstall(): Promise<void>;
 }

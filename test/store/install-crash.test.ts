@@ -4,7 +4,7 @@ import { INSTALL_MARKER } from "../../agent/store/install-marker.ts";
 import { SnapshotInstaller } from "../../agent/store/snapshot-installer.ts";
 import { stagedName } from "../../agent/store/snapshot-staging.ts";
 import { installStaged, recoverInstall } from "../../agent/store/swap-databases.ts";
-import { SNAPSHOT_FILES, type SnapshotManifest } from "../../agent/store/types.ts";
+import { SNAPSHOT_FILES, type SnapshotManifest, type SnapshotReceiver } from "../../agent/store/types.ts";
 import { seededRandom } from "../log/log-fixture.ts";
 import { sha256 } from "./copy-snapshot.ts";
 
@@ -55,22 +55,34 @@ async function stateOf(directory: MemoryDirectory): Promise<"old" | "new" | "mix
   return found.every((state) => state === found[0]) ? (found[0] ?? "mixed") : "mixed";
 }
 
-/** Receives and installs a snapshot, as far as it gets. The databases are no real ones, so all that arrive are sound. */
-async function receiveAndInstall(directory: MemoryDirectory): Promise<void> {
-  const installer = new SnapshotInstaller({
+/** The databases are no real ones, so all that arrive are sound. */
+function createInstaller(directory: MemoryDirectory): SnapshotInstaller {
+  return new SnapshotInstaller({
     directory,
     check: async () => ({ kind: "sound", position: POSITION }),
     replaceFiles: (swap) => swap(),
     pendingInstall: null,
   });
-  const receiver = await installer.receive(MANIFEST);
+}
+
+async function writeAll(receiver: SnapshotReceiver): Promise<void> {
   for (const { name, bytes } of MANIFEST.files) {
     const content = NEW.get(name) ?? Buffer.alloc(0);
     for (let offset = 0; offset < bytes; offset += 1000) {
       await receiver.write(name, offset, content.subarray(offset, offset + 1000));
     }
   }
+}
+
+async function receiveInto(installer: SnapshotInstaller): Promise<void> {
+  const receiver = await installer.receive(MANIFEST);
+  await writeAll(receiver);
   await receiver.install();
+}
+
+/** Receives and installs a snapshot, as far as it gets. */
+function receiveAndInstall(directory: MemoryDirectory): Promise<void> {
+  return receiveInto(createInstaller(directory));
 }
 
 /** Lets `run` go on up to its call `number`, which halts; false if it has no such call. */
@@ -181,6 +193,35 @@ t.test("a disk error at any call", async (t) => {
     }
     t.ok(outcomes.has("old snapshot-failed"), [...outcomes].join(", "));
     t.ok(outcomes.has(`new ${code}`), "after the commit point it is the store that fails");
+  }
+});
+
+t.test("finishInstall() never takes away the marker of the next installation", async (t) => {
+  for (let number = 1; number <= 3; number += 1) {
+    const directory = await createOld();
+    const installer = createInstaller(directory);
+    await receiveInto(installer);
+    const receiver = await installer.receive(MANIFEST);
+    await writeAll(receiver);
+    // Its call `number` is held up until the second snapshot is installed, or waits for it.
+    let calls = 0;
+    let release: (verdict: undefined) => void = () => undefined;
+    const held = new Promise<undefined>((resolve) => {
+      release = resolve;
+    });
+    directory.onCall = () => {
+      calls += 1;
+      return calls === number ? held : undefined;
+    };
+    const finished = installer.finishInstall();
+    const installed = receiver.install();
+    for (let turn = 0; turn < 1000; turn += 1) await Promise.resolve();
+    release(undefined);
+    await Promise.all([finished, installed]);
+    t.same(installer.pendingInstall, POSITION);
+    t.ok((await directory.list()).includes(INSTALL_MARKER), `held up at call ${number}`);
+    await installer.finishInstall();
+    t.notOk((await directory.list()).includes(INSTALL_MARKER));
   }
 });
 

@@ -7,7 +7,7 @@ import { rebaseJobs } from "../../agent/store/rebase-jobs.ts";
 import type { ApplyJob, StoreJob } from "../../agent/store/store-jobs.ts";
 import type { SnapshotManifest } from "../../agent/store/types.ts";
 import { copySnapshot, sha256, transfer } from "./copy-snapshot.ts";
-import { ENDLESS, entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
+import { configurationEntry, ENDLESS, entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
 
 const BIG = "INSERT INTO t SELECT hex(randomblob(400)) FROM (VALUES (1), (2), (3), (4), (5), (6), (7), (8))";
 const GONE = { code: "snapshot-gone" };
@@ -18,6 +18,11 @@ async function createNode(t: Test, rows = 20): Promise<StoreNode> {
   await node.execute(["CREATE TABLE t (a)"]);
   for (let nth = 0; nth < rows; nth += 1) await node.execute([BIG]);
   return node;
+}
+
+/** A rehearsal commits first what is applied, and is answered after the report of it. */
+async function commit({ store }: StoreNode): Promise<void> {
+  await store.rehearse([statement("SELECT 1")], { transaction: false, timeoutMs: PATIENT_MS, timeMs: 1 });
 }
 
 async function hashes(node: StoreNode): Promise<SnapshotManifest["files"]> {
@@ -41,7 +46,10 @@ t.test("openSnapshot()", async (t) => {
     t.same(snapshot.position, position);
     t.same(snapshot.files, await hashes(node));
     const receiver = await other.store.receiveSnapshot(snapshot);
-    await copySnapshot(snapshot, receiver, () => node.execute([BIG]));
+    await copySnapshot(snapshot, receiver, async () => {
+      await node.execute([BIG]);
+      await commit(node);
+    });
     t.ok(node.store.applied.index > position.index + 10, `writes went on to ${node.store.applied.index}`);
     t.same(await node.store.checkpoint(), position, "a checkpoint waits");
     t.same(await hashes(node), snapshot.files, "the files have not changed");
@@ -86,12 +94,7 @@ t.test("openSnapshot()", async (t) => {
     const large = `INSERT INTO t WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT ${PINNED_WAL_FRAMES_MAX / 16}) SELECT zeroblob(4000) FROM c`;
     const writeLarge = async () => {
       await node.execute([large]);
-      // Commits first, and is answered after the report of it.
-      await node.store.rehearse([statement("SELECT 1")], {
-        transaction: false,
-        timeoutMs: PATIENT_MS,
-        timeMs: 1,
-      });
+      await commit(node);
     };
     await writeLarge();
     t.equal((await snapshot.read("app.db", 0, 100)).byteLength, 100);
@@ -187,7 +190,11 @@ t.test("receiveSnapshot()", async (t) => {
   t.test(
     "install() answers what waits from the new state, and pendingInstall outlives a restart",
     async (t) => {
+      const index = source.store.applied.index + 1;
+      await source.store.apply([configurationEntry(index, "three members")]);
       const snapshot = await source.store.openSnapshot();
+      t.equal(snapshot.configuration?.index, index);
+      t.equal(Buffer.from(snapshot.configuration?.bytes ?? []).toString(), "three members");
       const receiver = await target.store.receiveSnapshot(snapshot);
       await copySnapshot(snapshot, receiver);
       await snapshot.close();
@@ -206,6 +213,10 @@ t.test("receiveSnapshot()", async (t) => {
       for (const rows of seen) t.ok(rows === 16 || rows === count[0]?.[0], `${rows} rows`);
       t.same(await target.dump(), expected);
       t.same(target.store.applied, source.store.applied);
+      t.same(target.store.configuration, source.store.configuration);
+      t.same(target.store.digest, source.store.digest);
+      t.same(target.store.configuration, source.store.configuration);
+      t.same(target.store.digest, source.store.digest);
       await target.reopen();
       t.same(target.store.pendingInstall, snapshot.position);
       await target.store.finishInstall();
