@@ -19,6 +19,7 @@ import { DATABASE_DATA, LOG_DATA, moveToQuarantine } from "./quarantine.ts";
  *     lock           held by the agent that runs
  *     raft/          the log: the truth
  *     state.db, app.db   what the log made
+ *     snapshot-*     a copy of these from another node, until it has taken their place
  *     quarantine/    what was found damaged
  */
 export class DataDirectory {

@@ -1,9 +1,13 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import t, { type Test } from "tap";
+import { systemClock } from "../../agent/platform/clock.ts";
+import type { Directory } from "../../agent/platform/directory.ts";
+import { NodeDirectory } from "../../agent/platform/node-directory.ts";
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import { PINNED_WAL_FRAMES_MAX } from "../../agent/store/limits.ts";
 import { rebaseJobs } from "../../agent/store/rebase-jobs.ts";
+import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
 import type { ApplyJob, StoreJob } from "../../agent/store/store-jobs.ts";
 import type { SnapshotManifest } from "../../agent/store/types.ts";
 import { copySnapshot, sha256, transfer } from "./copy-snapshot.ts";
@@ -280,6 +284,59 @@ t.test("rebaseJobs() with a snapshot of entry 10", (t) => {
   t.same(rebaseJobs([apply("gap", [13])], position), { waiting: [], lastTaken: 10 });
   t.same(settled, ["covered 2", "gap store-replaced"]);
   t.end();
+});
+
+t.test("openSnapshot() rejects with snapshot-failed on a disk error, and holds nothing back", async (t) => {
+  const node = await createNode(t);
+  await node.store.close();
+  const { directory } = node;
+  const files = await NodeDirectory.open(directory);
+  let isFailing = false;
+  let closed = 0;
+  const failing: Directory = {
+    path: files.path,
+    list: () => files.list(),
+    rename: (from, to) => files.rename(from, to),
+    remove: (name) => files.remove(name),
+    sync: () => files.sync(),
+    open: async (name) => {
+      const file = await files.open(name);
+      return {
+        size: () => file.size(),
+        write: (offset, bytes) => file.write(offset, bytes),
+        sync: () => file.sync(),
+        read: async (offset, length) => {
+          if (isFailing) throw Object.assign(new Error("EIO: told to fail"), { code: "EIO" });
+          return await file.read(offset, length);
+        },
+        close: async () => {
+          closed += 1;
+          await file.close();
+        },
+      };
+    },
+  };
+  const options = { directory, logger: { log: () => undefined }, clock: systemClock, files: failing };
+  const store = await openSqliteStore(options);
+  const snapshot = await store.openSnapshot();
+  isFailing = true;
+  const failed = { code: "snapshot-failed", message: /EIO/ };
+  await t.rejects(snapshot.read("app.db", 0, 100), failed);
+  t.same(await store.checkpoint(), snapshot.position);
+  await snapshot.close();
+  await Promise.all([t.rejects(store.openSnapshot(), failed), t.rejects(store.openSnapshot(), failed)]);
+  await store.apply([entry(store.applied.index + 1, [BIG])]);
+  t.same(await store.checkpoint(), store.applied, "checkpoints go on");
+  isFailing = false;
+  const again = await store.openSnapshot();
+  t.same(again.position, store.applied);
+  await again.close();
+  await store.close();
+  t.equal(
+    closed,
+    5,
+    "every file that was opened is closed: two for each snapshot, one where the first read failed",
+  );
 });
 
 t.test("a snapshot of a node that serves others ends when it installs one", async (t) => {
