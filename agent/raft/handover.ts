@@ -28,6 +28,12 @@ export class Handover {
     return this.#isFinal;
   }
 
+  /** There is another voter, and none is being handed over to. */
+  get canBegin(): boolean {
+    const { configuration, id } = this.#core;
+    return !this.isOn && configuration.voters.some((voter) => voter !== id);
+  }
+
   get deadlineMs(): number {
     return this.#target?.endMs ?? Number.POSITIVE_INFINITY;
   }

@@ -246,7 +246,6 @@ export class Leader implements Role {
 
   /** When to give up on the own disk: never without anyone to hand over to. */
   get #diskHangsMs(): number {
-    const canHandOver = !this.#handover.isOn && this.#peers.successors().length > 0;
-    return canHandOver ? this.#core.diskHangsMs : Number.POSITIVE_INFINITY;
+    return this.#handover.canBegin ? this.#core.diskHangsMs : Number.POSITIVE_INFINITY;
   }
 }

@@ -239,6 +239,8 @@ export class Raft {
       // mark: raft: a snapshot ends a campaign
       this.#transitions.becomeFollower(null);
     }
+    const isHeld = core.log.term(snapshot.index) === snapshot.term;
+    invariant(!isNews || isHeld || !(this.#role instanceof Leader), "a leader lacks what is committed");
     if (!core.restore(snapshot)) return false;
     if (this.#role instanceof Follower) this.#role.restored(snapshot.index);
     return true;

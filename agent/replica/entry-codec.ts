@@ -1,5 +1,6 @@
 import type { Configuration, Entry } from "../raft/types.ts";
-import { asArray, asBytes, asInteger, asString } from "./wire-fields.ts";
+import { parseMemberId } from "./member-id.ts";
+import { asArray, asBytes, asInteger, asString, malformed } from "./wire-fields.ts";
 
 /** An entry on the wire, without its index, which the request tells: `[term]` is a no-op, else `[term, payload]`. */
 export type WireEntry =
@@ -22,7 +23,7 @@ export function entryToWire(entry: Entry): WireEntry {
   }
 }
 
-/** Throws `malformed-datagram` for anything that `entryToWire` did not make. */
+/** Throws `malformed-datagram` or `malformed-member-id` for anything that `entryToWire` did not make. */
 export function entryFromWire(wire: unknown, index: number): Entry {
   const [rawTerm, payload] = asArray(wire);
   const term = asInteger(rawTerm);
@@ -32,6 +33,10 @@ export function entryFromWire(wire: unknown, index: number): Entry {
 }
 
 function configurationFromWire(wire: unknown): Configuration {
-  const [voters, outgoing, learners] = asArray(wire).map((list) => asArray(list).map(asString));
-  return { voters: voters ?? [], outgoing: outgoing ?? [], learners: learners ?? [] };
+  const lists = asArray(wire).map((list) => asArray(list).map((id) => parseMemberId(asString(id))));
+  const [voters, outgoing, learners] = lists;
+  if (voters === undefined || outgoing === undefined || learners === undefined || lists.length > 3) {
+    throw malformed("three lists of members", wire);
+  }
+  return { voters, outgoing, learners };
 }

@@ -13,6 +13,12 @@ export function memberIdOf(nodeId: string, incarnation: string): MemberId {
   return memberId;
 }
 
+/** Throws `malformed-member-id` for a text that is none. */
+export function parseMemberId(text: string): MemberId {
+  splitMemberId(text);
+  return text;
+}
+
 /** The node that a member lives on. */
 export function nodeIdOf(member: MemberId): string {
   return splitMemberId(member).nodeId;

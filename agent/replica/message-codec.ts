@@ -59,7 +59,7 @@ function fieldsOf(message: Message): readonly unknown[] {
   }
 }
 
-/** Throws `malformed-datagram` or `malformed-cbor` for anything that `encodeMessage` did not make. */
+/** Throws `malformed-datagram`, `malformed-member-id` or `malformed-cbor` for anything that `encodeMessage` did not make. */
 export function decodeMessage(bytes: Uint8Array, fromNode: string, toNode: string): Message {
   const [rawKind, rawFrom, rawTo, rawTerm, a, b, c, d] = asArray(decodeCbor(bytes));
   const kind = KINDS[asInteger(rawKind)];

@@ -389,7 +389,11 @@ class Walk {
   #upheavals(): readonly (() => void)[] {
     const compact = () => this.#upheaval.compact();
     const change = () => this.#upheaval.change();
-    return [...[compact, compact, compact], ...[change, change], () => this.#upheaval.refetch()];
+    return [
+      ...[compact, compact, compact],
+      ...[change, change, change, change],
+      () => this.#upheaval.refetch(),
+    ];
   }
 
   /** One that is up, not paused, and as asked for. */

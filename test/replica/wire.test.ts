@@ -111,6 +111,27 @@ t.test("decodeMessage() refuses everything else with a code, whatever it is", as
   t.pass();
 });
 
+t.test("decodeMessage() refuses a configuration of anything but three lists of members", async (t) => {
+  const decode = (configuration: unknown) =>
+    decodeMessage(encodeCbor([4, "00000001", "00000002", 1, 0, 0, 0, [[1, configuration]]]), A, B);
+  t.match(decode([[from], [], [to]]), {
+    entries: [{ index: 1, configuration: { voters: [from], outgoing: [], learners: [to] } }],
+  });
+  t.throws(() => decode([]), { code: "malformed-datagram" });
+  t.throws(() => decode([[from], []]), { code: "malformed-datagram" });
+  t.throws(() => decode([[from], [], [], []]), { code: "malformed-datagram" });
+  t.throws(() => decode([[from], [], from]), { code: "malformed-datagram" });
+  // It would be sent to, and nobody knows where it lives.
+  t.throws(() => decode([["b"], [], []]), { code: "malformed-member-id" });
+});
+
+t.test("decodeMessage() refuses times that are no whole number", async (t) => {
+  for (const ms of [-1, 0.5, 2 ** 53, "1", null]) {
+    const heartbeat = encodeCbor([6, "00000001", "00000002", 1, 0, 0, ms, 900]);
+    t.throws(() => decodeMessage(heartbeat, A, B), { code: "malformed-datagram" }, `${ms}`);
+  }
+});
+
 t.test("decodeMessage() does not keep the datagram that an entry came in", async (t) => {
   const command = new Uint8Array(10);
   const entries = [{ kind: "command", index: 1, term: 1, command }] as const;
