@@ -31,6 +31,12 @@ const COMMIT_INDEX = "command/commit-index";
 /** How long to wait before the same leader is asked again after it refused or could not be reached. */
 const RETRY_MS = 25;
 
+/**
+ * How long an answer is waited for before a request that may be repeated is sent again: datagrams get lost. Twice as long each
+ * time, so that a link or a command that needs longer gets it.
+ */
+const ANSWER_MS_MIN = 1_000;
+
 /** A command without statements: what stands before it is applied once it is. */
 const BARRIER: CommandDraft = { kind: "sql", session: null, transaction: false, statements: [] };
 
@@ -46,7 +52,7 @@ type Repetition =
 interface Question<T> {
   readonly repetition: Repetition;
   readonly here: () => Promise<T>;
-  readonly there: (leaderNode: string) => Promise<T>;
+  readonly there: (leaderNode: string, timeoutMs: number) => Promise<T>;
 }
 
 export interface LeaderAccessOptions {
@@ -116,8 +122,8 @@ export class LeaderAccess {
     return this.#ask(deadline, {
       repetition,
       here: () => this.#replica.propose(draft),
-      there: async (leader) =>
-        decodeApplied(await this.#request(leader, PROPOSE, encodeDraft(draft), deadline)),
+      there: async (leader, timeoutMs) =>
+        decodeApplied(await this.#request(leader, PROPOSE, encodeDraft(draft), timeoutMs)),
     });
   }
 
@@ -125,8 +131,8 @@ export class LeaderAccess {
     const position = await this.#ask(deadline, {
       repetition: "harmless",
       here,
-      there: async (leader) =>
-        decodePosition(await this.#request(leader, method, new Uint8Array(0), deadline)),
+      there: async (leader, timeoutMs) =>
+        decodePosition(await this.#request(leader, method, new Uint8Array(0), timeoutMs)),
     });
     await this.#replica.waitApplied(position, deadline.remainingMs);
   }
@@ -141,12 +147,16 @@ export class LeaderAccess {
     /** Once an answer to a write got lost, no later refusal can vouch for it that nothing was done. */
     let isInDoubt = false;
     let refused: MemberId | null = null;
+    let answerMs = repetition === "forbidden" ? Infinity : ANSWER_MS_MIN;
     try {
       for (;;) {
         const leader = await this.#nextLeader(refused, deadline);
         refused = leader;
+        const timeoutMs = Math.min(answerMs, deadline.remainingMs);
+        answerMs *= 2;
         try {
-          return await deadline.race(this.#replica.isLeader ? here() : there(nodeIdOf(leader)), onTimeout);
+          const answer = this.#replica.isLeader ? here() : there(nodeIdOf(leader), timeoutMs);
+          return await deadline.race(answer, onTimeout);
         } catch (error) {
           const isLost = isAnswerLost(error);
           if (isLost && repetition !== "harmless") isInDoubt = true;
@@ -183,8 +193,7 @@ export class LeaderAccess {
     }
   }
 
-  #request(toNode: string, method: string, body: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
-    const { remainingMs: timeoutMs } = deadline;
+  #request(toNode: string, method: string, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
     return this.#forwards.follow(toNode, (signal) =>
       this.#transport.request(toNode, method, body, { timeoutMs, signal }),
     );

@@ -14,6 +14,8 @@ export class MemoryNetwork {
   readonly #cuts = new Set<string>();
   /** Datagrams that arrived, by kind; requests that arrived, by method. */
   readonly delivered = new Map<string, number>();
+  /** Methods of which the next answer does not arrive; nobody is told. */
+  readonly answersToDrop = new Set<string>();
   /** What an answer becomes on its way. */
   alterAnswer: (method: string, body: Uint8Array) => Uint8Array = (_method, body) => body;
 
@@ -79,14 +81,15 @@ export class MemoryNetwork {
       if (signal.aborted) return abort();
       signal.addEventListener("abort", abort, { once: true });
       this.#carry(fromNode, toNode, () => {
-        void this.#answer(fromNode, toNode, method, body).then((outcome) =>
+        void this.#answer(fromNode, toNode, method, body).then((outcome) => {
+          if (this.answersToDrop.delete(method)) return;
           this.#carry(toNode, fromNode, () =>
             end(() => {
               if ("body" in outcome) resolve(this.alterAnswer(method, outcome.body));
               else reject(new RemoteError(toNode, outcome.code, outcome.message));
             }),
-          ),
-        );
+          );
+        });
       });
     });
   }

@@ -37,6 +37,23 @@ t.test("execute() of a session whose answers get lost is asked for again, and ap
   t.equal(await count(11), 1);
 });
 
+t.test("what may be asked again does not wait until its deadline for an answer that got lost", async (t) => {
+  const { sql } = trio.get(1);
+  const session = { id: await sql.openSession(OPTIONS), sequence: 1 };
+  const startMs = performance.now();
+  trio.network.answersToDrop.add("command/propose");
+  const [result] = await sql.execute(insert(12), { ...OPTIONS, session });
+  t.match(result, { kind: "changed", rowsAffected: 1 });
+  trio.network.answersToDrop.add("command/read-index");
+  t.equal(await count(12), 1);
+  t.equal(trio.network.answersToDrop.size, 0, "both were lost");
+  const tookMs = performance.now() - startMs;
+  t.ok(
+    tookMs < OPTIONS.timeoutMs,
+    `${tookMs.toFixed(0)} ms for both; each could have taken ${OPTIONS.timeoutMs}`,
+  );
+});
+
 t.test("execute() without a session does not repeat what may have happened", async (t) => {
   trio.answersToLose = 1;
   await t.rejects(trio.get(1).sql.execute(insert(21), OPTIONS), { code: "outcome-unknown" });
