@@ -18,10 +18,9 @@ const META_SCHEMA =
 const EXCLUSIVE = "PRAGMA locking_mode = EXCLUSIVE";
 
 /**
- * NORMAL: a commit is not synced,
- * because the Raft log can repeat it; a checkpoint syncs the write-ahead log before and the file after it has copied
- * (SQLite's documentation of PRAGMA synchronous). Checkpoints are ours alone, because SQLite's automatic ones keep
- * their errors to themselves. The write at the end begins the write-ahead log, whose first frame alone draws 8 bytes
+ * NORMAL: a commit is not synced, because the Raft log can repeat it; a checkpoint syncs the write-ahead log before and
+ * the file after it has copied (SQLite's documentation of PRAGMA synchronous). Checkpoints are ours alone, because
+ * SQLite's automatic ones keep their errors to themselves. The write at the end begins the write-ahead log, whose first frame alone draws 8 bytes
  * from SQLite's random generator: no entry may be suspected of it (see `EngineInternals`).
  */
 const SETUP = [

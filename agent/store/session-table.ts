@@ -67,6 +67,7 @@ export class SessionTable {
     }
     // mark: store: a command repeated in its session
     if (session.answer !== null) return decodeResults(session.answer);
+    // mark: store: a command repeated whose answer was too large to be kept
     return [
       errorResult(
         "answer-too-large",

@@ -35,7 +35,10 @@ export class StateFile extends GuardedFile {
 
   /** The events also of an entry that the file has: nobody was told of them since it was opened. */
   write(index: number, command: ObjectsCommand): RanCommand {
-    if (this.has(index)) return { ...NOTHING_RAN, events: this.#history.at(index) };
+    if (this.has(index)) {
+      // mark: store: state.db was ahead of app.db after a crash
+      return { ...NOTHING_RAN, events: this.#history.at(index) };
+    }
     return this.carryOut(index, command, () => this.#objects.write(command, index));
   }
 

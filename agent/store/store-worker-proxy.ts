@@ -264,6 +264,7 @@ export class StoreWorkerProxy {
         this.#endWorker();
         break;
       case "transaction-lost":
+        // mark: store: a statement lost the transaction of all uncommitted entries
         this.#foregone = [...this.#foregone, report.foregone];
         this.#endWorker();
         break;
