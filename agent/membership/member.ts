@@ -34,8 +34,8 @@ export class Member {
     this.replica = new Replica({ ...options, log, transport: bus });
     this.#leader = new LeaderAccess({ replica: this.replica, transport: bus, clock });
     this.sql = new ClusterSql({ leader: this.#leader, store, clock });
-    this.objects = new ClusterObjects({ leader: this.#leader, store, clock });
     const { replica } = this;
+    this.objects = new ClusterObjects({ replica, leader: this.#leader, store, clock });
     const parts = { ...options, replica, transport: bus };
     const reports = new MemberReports({ ...parts, disk, digest: () => store.digest });
     const keeper = new DiskKeeper({ ...parts, disk: diskWatch, reports: () => reports.reports });

@@ -13,10 +13,12 @@ import type {
   ObjectWatchOptions,
   ObjectWriteOptions,
 } from "./objects-service.ts";
+import type { Replica } from "./replica.ts";
 import { stopping, throwIfRefused } from "./sql-errors.ts";
 import { watchObjects } from "./watch-objects.ts";
 
 export interface ClusterObjectsOptions {
+  readonly replica: Pick<Replica, "assertServing" | "onInstalled">;
   readonly leader: LeaderAccess;
   readonly store: Store;
   readonly clock: Clock;
@@ -27,17 +29,21 @@ export interface ClusterObjectsOptions {
  * with what the level asks for.
  */
 export class ClusterObjects implements ObjectsService {
+  readonly #replica: ClusterObjectsOptions["replica"];
   readonly #leader: LeaderAccess;
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #feed: ObjectFeed;
+  readonly #stopListening: () => void;
 
   /** To be made while the store applies nothing. */
-  constructor({ leader, store, clock }: ClusterObjectsOptions) {
+  constructor({ replica, leader, store, clock }: ClusterObjectsOptions) {
+    this.#replica = replica;
     this.#leader = leader;
     this.#store = store;
     this.#clock = clock;
     this.#feed = new ObjectFeed(store, clock);
+    this.#stopListening = replica.onInstalled(() => this.#feed.restart());
   }
 
   async get(key: ObjectKey, options: ObjectReadOptions): ReturnType<ObjectsService["get"]> {
@@ -65,17 +71,18 @@ export class ClusterObjects implements ObjectsService {
   }
 
   watch({ from, filter, signal }: ObjectWatchOptions): AsyncIterable<ObjectChange> {
-    const parts = { feed: this.#feed, objects: this.#store.objects, clock: this.#clock };
+    const parts = {
+      feed: this.#feed,
+      objects: this.#store.objects,
+      clock: this.#clock,
+      assertServing: () => this.#replica.assertServing(),
+    };
     return watchObjects(parts, { revision: from ?? this.#store.applied.index, filter, signal });
-  }
-
-  /** A snapshot took the place of what the store held. */
-  storeReplaced(): void {
-    this.#feed.restart();
   }
 
   /** Ends every watch. */
   stop(): void {
+    this.#stopListening();
     this.#feed.stop(stopping());
   }
 

@@ -98,7 +98,17 @@ export class LeaderAccess {
 
   /** Waits until this node has applied what a read of this level must see; rejects as `SqlService.query` does. */
   async catchUp(level: ReadLevel, deadline: Deadline): Promise<void> {
+    await this.#catchUp(level, deadline);
+    // Last, and whatever the level: what a copy that was put out of use meanwhile holds may never have been true.
     this.#replica.assertServing();
+  }
+
+  /** Answers the other nodes no more. */
+  stop(): void {
+    for (const stop of this.#stopHandling) stop();
+  }
+
+  async #catchUp(level: ReadLevel, deadline: Deadline): Promise<void> {
     switch (level) {
       case "none":
         return;
@@ -111,11 +121,6 @@ export class LeaderAccess {
         return this.#replica.waitApplied(position, deadline.remainingMs);
       }
     }
-  }
-
-  /** Answers the other nodes no more. */
-  stop(): void {
-    for (const stop of this.#stopHandling) stop();
   }
 
   #propose(draft: CommandDraft, deadline: Deadline, repetition: Repetition): Promise<Applied> {

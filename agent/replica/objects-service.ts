@@ -77,7 +77,7 @@ export interface ObjectsService {
   /**
    * Tells at once how far it is, then of every change after `from`, in log order, none left out and none twice, as this node applies them. Ends when `signal` is
    * aborted or the node stops. Throws `revision-compacted` if the history after `from` is not kept any more: list, and watch from
-   * there. A consumer may be as slow as it likes until then: it holds nothing but its place.
+   * there. Throws `not-serving` if this node's copy is put out of use: go on through another one. A consumer may be as slow as it likes until then: it holds nothing but its place.
    */
   watch(options: ObjectWatchOptions): AsyncIterable<ObjectChange>;
 }

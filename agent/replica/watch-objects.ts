@@ -16,6 +16,8 @@ export interface WatchParts {
   readonly feed: ObjectFeed;
   readonly objects: Pick<ObjectReads, "history">;
   readonly clock: Clock;
+  /** Throws if what the store holds must not be shown. */
+  readonly assertServing: () => void;
 }
 
 /**
@@ -30,12 +32,13 @@ export async function* watchObjects(
   parts: WatchParts,
   options: { readonly revision: number; readonly filter: ObjectFilter; readonly signal: AbortSignal },
 ): AsyncGenerator<ObjectChange, void, undefined> {
-  const { feed, clock } = parts;
+  const { feed, clock, assertServing } = parts;
   const { filter, signal } = options;
   let { revision } = options;
   // At once: whoever asks for what is not kept any more, or how far this node is, must not wait for the next change.
   let toldMs = clock.nowMs() - PROGRESS_MS;
   while (!signal.aborted) {
+    assertServing();
     const dueMs = toldMs + PROGRESS_MS - clock.nowMs();
     const recent = dueMs > 0 ? feed.after(revision) : null;
     if (recent !== null && recent.length === 0) {

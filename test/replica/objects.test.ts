@@ -148,6 +148,29 @@ t.test("ClusterObjects.watch() of a consumer that stalls goes on from the histor
   t.equal((await waiting).done, true, "and its signal ends it");
 });
 
+t.test("a watch has no gap where a snapshot takes the place of the node's copy", async (t) => {
+  const node = trio.nodes.find(({ replica }) => !replica.isLeader) ?? trio.get(0);
+  const from = await write(node, put("copy", "before"));
+  let tell = (): void => undefined;
+  const told = new Promise<void>((resolve) => {
+    tell = resolve;
+  });
+  const seen = watchUntil(node, "after", { from, onChange: async () => tell() });
+  await told;
+  // Now it waits for what comes next.
+  await new Promise((resolve) => setImmediate(resolve));
+  const installed = new Promise<void>((resolve) => node.replica.onInstalled(resolve));
+  node.replica.quarantine("diverged");
+  const read = node.objects.get(key("copy"), { level: "none", timeoutMs });
+  await t.rejects(read, { code: "not-serving" }, "not even what may be of any age");
+  await t.rejects(watchUntil(node, "after", { from }), { code: "not-serving" });
+  const other = trio.nodes.find((each) => each !== node) ?? trio.get(0);
+  await write(other, put("copy", "meanwhile"));
+  await installed;
+  await write(other, put("copy", "after"));
+  t.strictSame(await seen, ["meanwhile", "after"]);
+});
+
 t.test(
   "ClusterObjects.watch() from before the history says where to begin, and stop() ends all",
   async (t) => {

@@ -58,7 +58,7 @@ export class ServiceTrio {
       });
       const leader = new LeaderAccess({ replica, transport, clock });
       const sql = new ClusterSql({ leader, store, clock });
-      const objects = new ClusterObjects({ leader, store, clock });
+      const objects = new ClusterObjects({ replica, leader, store, clock });
       trio.nodes.push({ nodeId, replica, sql, objects });
       t.teardown(async () => {
         leader.stop();
