@@ -42,6 +42,7 @@ export class Campaign implements Role {
 
   tick(): void {
     if (this.#core.nowMs >= this.#endMs) {
+      // mark: raft: an election is not decided in time
       // Split vote or no quorum in reach: from the start, with a fresh random timeout.
       if (this.#core.mayCampaign) this.#transitions.becomePreCandidate();
       else this.#transitions.becomeFollower(null);

@@ -181,6 +181,7 @@ export class Core {
       this.commitTo(position.index);
       this.#committedAhead = null;
     } else if (position.index > (this.#committedAhead?.index ?? this.#commit)) {
+      // mark: raft: an entry is known to be committed before it comes
       this.#committedAhead = position;
     }
   }
@@ -273,7 +274,10 @@ export class Core {
       this.pace.wrote(this.nowMs - first.issuedMs);
       // If the log was cut or replaced meanwhile, a later write covers what came instead. Terms only grow, so that the
       // same term at the same index means the same entries.
-      if (this.log.term(first.lastIndex) !== first.lastTerm) continue;
+      if (this.log.term(first.lastIndex) !== first.lastTerm) {
+        // mark: raft: a write is done that the log has moved on from
+        continue;
+      }
       this.#persisted = Math.max(this.#persisted, first.lastIndex);
     }
     this.outbox.writesDurable(sequence);

@@ -123,11 +123,13 @@ function handleAppend(core: Core, request: AppendRequest): void {
   const answer = { kind: "append-response", from: core.id, to, term: core.term } as const;
 
   if (previousIndex < core.commit) {
+    // mark: raft: an append comes late, behind what is committed
     // Late or doubled. What is committed here equals the leader's log, so tell it how far that goes.
     core.sendAfterEverything({ ...answer, index: core.commit, hint: null });
     return;
   }
   if (core.log.term(previousIndex) !== previousTerm) {
+    // mark: raft: an append is rejected, the logs differ
     const hintIndex = core.log.lastIndexWithin(previousIndex, previousTerm);
     const hintTerm = core.log.term(hintIndex);
     invariant(hintTerm !== undefined, `no term at ${hintIndex}, which the log holds`);
@@ -138,7 +140,10 @@ function handleAppend(core: Core, request: AppendRequest): void {
   const added = entriesToAdd(core, entries);
   const first = added[0];
   if (first !== undefined) {
-    if (first.index <= core.log.lastIndex) core.truncate(first.index);
+    if (first.index <= core.log.lastIndex) {
+      // mark: raft: a new leader's entries replace others
+      core.truncate(first.index);
+    }
     core.append(added);
   }
   // Only up to what this request vouches for: behind it may stand entries that another leader left.

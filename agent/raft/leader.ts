@@ -112,6 +112,7 @@ export class Leader implements Role {
         this.#transitions.becomeFollower(null);
         return;
       }
+      // mark: raft: a handover fails, and the leader goes on
       this.#handover.cancel();
     }
     if (nowMs >= this.#checkQuorumMs) {

@@ -111,7 +111,10 @@ export class Progress {
     switch (this.#state) {
       case "replicate":
         // What is durable there is never refused: this answer has been overtaken.
-        if (rejectedIndex <= this.#match) return false;
+        if (rejectedIndex <= this.#match) {
+          // mark: raft: a rejection comes late
+          return false;
+        }
         this.#restart("probe", this.#match + 1);
         return true;
       case "probe":

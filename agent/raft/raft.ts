@@ -305,7 +305,10 @@ export class Raft {
         if (message.granted) return true;
         break;
       case "vote-request":
-        if (this.#role.protectsLeader && !message.transfer) return false;
+        if (this.#role.protectsLeader && !message.transfer) {
+          // mark: raft: a candidate is ignored for a leader that lives
+          return false;
+        }
         break;
       default:
     }
