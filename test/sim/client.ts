@@ -1,0 +1,226 @@
+import { isTrivetError } from "../../agent/platform/trivet-error.ts";
+import { READ_LEVELS, type ReadLevel } from "../../agent/replica/read-level.ts";
+import type { CommandResult, SessionGuard } from "../../agent/store/types.ts";
+import type { Operation } from "../linearizability/history.ts";
+import type { RegisterInput, RegisterOutput, Value } from "../linearizability/register.ts";
+import type { ClusterWatch } from "./cluster-watch.ts";
+import type { FaultMix } from "./fault-mix.ts";
+import { type KvOperation, statementOf } from "./kv-sql.ts";
+import type { SimNode } from "./sim-node.ts";
+import { ProcessDied } from "./sim-process.ts";
+import type { SimRandom } from "./sim-random.ts";
+import { check } from "./violation.ts";
+import { NOBODY, type World } from "./world.ts";
+
+export type KvHistory = Operation<RegisterInput, RegisterOutput>[];
+
+type Write = Exclude<KvOperation, { readonly kind: "get" }>;
+
+/** How often a read asks for less than the history can be held to. */
+const LESSER_READ_RATE = 0.15;
+const STRONG_READ_RATE = 0.15;
+/** How often a write of a session is given up rather than sent once more. */
+const GIVE_UP_RATE = 0.1;
+
+/** Codes that vouch for it that this request did nothing. */
+const REFUSED = [
+  "no-leader",
+  "overloaded",
+  "stopping",
+  "not-leader",
+  "store-busy",
+  "session-expired",
+  "disk-full",
+];
+
+export interface ClientOptions {
+  readonly name: string;
+  readonly world: World;
+  readonly random: SimRandom;
+  readonly mix: FaultMix["clients"];
+  readonly nodes: readonly SimNode[];
+  readonly watch: ClusterWatch;
+  readonly history: KvHistory;
+}
+
+/** What a request came to. */
+type Outcome =
+  | { readonly kind: "answered"; readonly output: RegisterOutput }
+  | { readonly kind: "refused" | "unknown" };
+
+const REFUSAL: Outcome = { kind: "refused" };
+
+/** Sends one request after the other to nodes of its choice, and writes down what it saw. */
+export class Client {
+  readonly #options: ClientOptions;
+  /** Its writes are to be guarded by a session, and repeated. */
+  readonly #usesSession: boolean;
+  #session: number | null = null;
+  #writes = 0;
+  /** What was last seen of each key: a compare-and-set that asks for it may succeed. */
+  readonly #seen = new Map<string, Value>();
+  #isStopped = false;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+    this.#usesSession = options.random.isTrue(options.mix.sessionRate);
+  }
+
+  start(): void {
+    this.#goOn().catch((error: unknown) => this.#options.world.end({ kind: "violation", error }));
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** One request to this node. True if it was answered. */
+  async ask(node: SimNode, operation: KvOperation): Promise<boolean> {
+    if (operation.kind === "get") return this.#read(node, operation.key);
+    const called = this.#options.world.nowMs;
+    const outcome = await this.#send(node, operation, null);
+    this.#record(operation, called, outcome);
+    return outcome.kind === "answered";
+  }
+
+  async #goOn(): Promise<void> {
+    const { random, mix, nodes, name } = this.#options;
+    while (!this.#isStopped) {
+      await this.#pause();
+      const key = `k${random.below(mix.keys)}`;
+      if (random.isTrue(mix.readRate)) await this.#read(random.pick(nodes), key);
+      else {
+        const value = `${name}.${++this.#writes}`;
+        const from = this.#seen.get(key) ?? null;
+        await this.#write(
+          random.isTrue(0.7)
+            ? { kind: "put", key, value }
+            : { kind: "cas", key, from: from === null ? null : String(from), to: value },
+        );
+      }
+    }
+  }
+
+  #pause(): Promise<void> {
+    const { world, mix, random } = this.#options;
+    return new Promise((resolve) => world.at(mix.thinkMs * random.between(0.2, 1.8), NOBODY, resolve));
+  }
+
+  async #read(node: SimNode, key: string): Promise<boolean> {
+    const { random, world } = this.#options;
+    const level = this.#drawLevel();
+    const { process } = node;
+    if (process?.sql == null) return false;
+    const called = world.nowMs;
+    const operation = { kind: "get", key } as const;
+    const options = { timeoutMs: this.#drawTimeoutMs(), level };
+    const outcome = await this.#outcome(operation, () =>
+      process.whileAlive(
+        process.sql?.query([statementOf(operation)], options) ?? Promise.reject(new ProcessDied()),
+      ),
+    );
+    if (outcome.kind !== "answered") return false;
+    this.#seen.set(key, random.isTrue(0.9) ? (outcome.output as Value) : null);
+    if (level === "linearizable" || level === "strong") this.#record(operation, called, outcome);
+    return true;
+  }
+
+  /** With a session again and again, through any node, until it is answered. */
+  async #write(operation: Write): Promise<void> {
+    const { world, random, nodes } = this.#options;
+    const guard = await this.#nextGuard();
+    if (guard === null && this.#usesSession) return;
+    const called = world.nowMs;
+    let outcome = await this.#send(random.pick(nodes), operation, guard);
+    let isInDoubt = outcome.kind === "unknown";
+    while (guard !== null && isInDoubt && outcome.kind !== "answered") {
+      if (this.#session === null || this.#isStopped || random.isTrue(GIVE_UP_RATE)) break;
+      await this.#pause();
+      outcome = await this.#send(random.pick(nodes), operation, guard);
+      isInDoubt ||= outcome.kind === "unknown";
+    }
+    this.#record(operation, called, outcome.kind === "refused" && isInDoubt ? { kind: "unknown" } : outcome);
+  }
+
+  /** The next sequence of the session, which is opened if there is none. */
+  async #nextGuard(): Promise<SessionGuard | null> {
+    const { random, nodes } = this.#options;
+    if (!this.#usesSession) return null;
+    if (this.#session === null) {
+      const { process } = random.pick(nodes);
+      if (process?.sql == null) return null;
+      try {
+        this.#session = await process.whileAlive(
+          process.sql.openSession({ timeoutMs: this.#drawTimeoutMs() }),
+        );
+      } catch (error) {
+        if (!isTrivetError(error) && !(error instanceof ProcessDied)) throw error;
+        return null;
+      }
+    }
+    return { id: this.#session, sequence: this.#writes };
+  }
+
+  #send({ process }: SimNode, operation: Write, session: SessionGuard | null): Promise<Outcome> {
+    const { random, watch } = this.#options;
+    if (process?.sql == null) return Promise.resolve(REFUSAL);
+    const options = { timeoutMs: this.#drawTimeoutMs(), transaction: random.isTrue(0.5), session };
+    return this.#outcome(operation, async () => {
+      const answer =
+        process.sql?.execute([statementOf(operation)], options) ?? Promise.reject(new ProcessDied());
+      const result = await process.whileAlive(answer);
+      if (operation.kind === "put" || outputOf(operation, result) === true) {
+        watch.acknowledged(operation.kind === "put" ? operation.value : operation.to);
+      }
+      return result;
+    });
+  }
+
+  async #outcome(operation: KvOperation, request: () => Promise<CommandResult>): Promise<Outcome> {
+    try {
+      return { kind: "answered", output: outputOf(operation, await request()) };
+    } catch (error) {
+      if (error instanceof ProcessDied) return { kind: "unknown" };
+      if (!isTrivetError(error)) throw error;
+      if (error.code === "session-expired") this.#session = null;
+      return REFUSED.includes(error.code) ? REFUSAL : { kind: "unknown" };
+    }
+  }
+
+  #record(operation: KvOperation, called: number, outcome: Outcome): void {
+    if (outcome.kind === "refused") return;
+    const { name, world, history } = this.#options;
+    const answer = outcome.kind === "answered" ? { time: world.nowMs, output: outcome.output } : null;
+    history.push({ client: name, input: inputOf(operation), called, answer });
+  }
+
+  #drawTimeoutMs(): number {
+    return this.#options.mix.timeoutMs * this.#options.random.between(0.5, 1.5);
+  }
+
+  #drawLevel(): ReadLevel {
+    const { random } = this.#options;
+    if (random.isTrue(LESSER_READ_RATE)) return random.pick(READ_LEVELS);
+    return random.isTrue(STRONG_READ_RATE) ? "strong" : "linearizable";
+  }
+}
+
+function inputOf(operation: KvOperation): RegisterInput {
+  switch (operation.kind) {
+    case "get":
+      return { kind: "read", key: operation.key };
+    case "put":
+      return { kind: "write", key: operation.key, value: operation.value };
+    case "cas":
+      return operation;
+  }
+}
+
+function outputOf({ kind }: KvOperation, [result]: CommandResult): RegisterOutput {
+  check(
+    result !== undefined && result.kind !== "error",
+    () => `a ${kind} was answered ${JSON.stringify(result)}`,
+  );
+  if (result.kind === "rows") return (result.values[0]?.[0] ?? null) as Value;
+  return kind === "cas" && result.kind === "changed" ? result.rowsAffected === 1 : null;
+}

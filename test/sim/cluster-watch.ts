@@ -1,0 +1,147 @@
+import type { LogPosition, StoreEntry } from "../../agent/store/types.ts";
+import { KnownEntries, LogWatch } from "./log-watch.ts";
+import type { Effect } from "./model-file.ts";
+import { check } from "./violation.ts";
+
+/** What a replica says of itself, as far as it is watched. */
+export interface Standing {
+  readonly memberId: string;
+  readonly role: string;
+  readonly term: number;
+  /** The last entry that it knows to be committed. */
+  readonly committed: LogPosition;
+}
+
+/**
+ * Watches the cluster from above, with what no member can know, and fails at the first step that breaks a promise
+ * (Raft figure 3: election safety, log matching, leader completeness, state machine safety).
+ */
+export class ClusterWatch {
+  readonly #knownEntries = new KnownEntries();
+  readonly #logs = new Map<string, LogWatch>();
+  readonly #leaders = new Map<number, string>();
+  /** The terms of what was ever committed, from index 0. It only grows. */
+  readonly #committed: number[] = [0];
+  readonly #commits = new Map<string, number>();
+  readonly #hashes = new Map<number, number>();
+  readonly #writtenAt = new Map<string, number>();
+
+  logOf(memberId: string): LogWatch {
+    const known = this.#logs.get(memberId);
+    if (known !== undefined) return known;
+    const log = new LogWatch(memberId.slice(0, 8), this.#knownEntries);
+    this.#logs.set(memberId, log);
+    return log;
+  }
+
+  get elections(): number {
+    return this.#leaders.size;
+  }
+
+  get commitIndex(): number {
+    return this.#committed.length - 1;
+  }
+
+  started(memberId: string, commit: number): void {
+    this.#commits.set(memberId, commit);
+  }
+
+  /** After every step of a member. */
+  observe({ memberId, role, term, committed }: Standing): void {
+    if (role === "leader" && this.#leaders.get(term) !== memberId) this.#newLeader(memberId, term);
+    const { index: commitIndex } = committed;
+    const before = this.#commits.get(memberId) ?? 0;
+    if (commitIndex === before) return;
+    check(
+      commitIndex > before,
+      () => `the commit index of ${memberId} fell from ${before} to ${commitIndex}`,
+    );
+    const log = this.logOf(memberId);
+    // Entries come into a member's memory a moment before they are written, which is when they are seen here.
+    if (log.term(commitIndex) !== committed.term) return;
+    this.#commits.set(memberId, commitIndex);
+    for (let index = before + 1; index <= commitIndex; index += 1) this.#commit(memberId, log, index);
+  }
+
+  /** A member's store has applied an entry. */
+  applied(memberId: string, entry: StoreEntry, hash: number, { written }: Effect): void {
+    const { index, term } = entry;
+    check(
+      this.#committed[index] === term,
+      () => `${memberId} applied ${index}/${term}, which is not committed`,
+    );
+    const known = this.#hashes.get(index);
+    check(
+      known === undefined || known === hash,
+      () => `${memberId} has another state at ${index} than others`,
+    );
+    this.#hashes.set(index, hash);
+    for (const value of written) {
+      const at = this.#writtenAt.get(value) ?? index;
+      check(at === index, () => `the write of ${value} took effect twice: at ${at} and at ${index}`);
+      this.#writtenAt.set(value, index);
+    }
+  }
+
+  /** A member's store was replaced by another's. */
+  installed(memberId: string, { index, term }: LogPosition, hash: number): void {
+    check(
+      this.#committed[index] === term,
+      () => `${memberId} installed ${index}/${term}, which is not committed`,
+    );
+    check(
+      this.#hashes.get(index) === hash,
+      () => `${memberId} installed another state at ${index} than others had`,
+    );
+  }
+
+  /** A client was told that its write has happened. */
+  acknowledged(value: string): void {
+    check(this.#writtenAt.has(value), () => `the write of ${value} was acknowledged and never happened`);
+  }
+
+  #newLeader(memberId: string, term: number): void {
+    const known = this.#leaders.get(term);
+    check(known === undefined, () => `${memberId} and ${known} both lead term ${term}`);
+    this.#leaders.set(term, memberId);
+    const log = this.logOf(memberId);
+    for (const [index, committedTerm] of this.#committed.entries()) {
+      if (committedTerm >= term) break;
+      const found = log.term(index);
+      check(
+        found === committedTerm || found === undefined,
+        () => `${memberId} leads term ${term} with ${index}/${found} in place of ${index}/${committedTerm}`,
+      );
+    }
+    const last = this.#committed.findLastIndex((committedTerm) => committedTerm < term);
+    check(
+      log.term(last) !== undefined || last <= log.baseIndex,
+      () => `${memberId} leads term ${term} without entry ${last}`,
+    );
+  }
+
+  #commit(memberId: string, log: LogWatch, index: number): void {
+    const term = log.term(index);
+    const known = this.#committed[index];
+    if (term === undefined) {
+      check(known !== undefined, () => `${memberId} committed ${index}, which its log does not hold`);
+      return;
+    }
+    if (known === undefined) {
+      this.#checkDurable(memberId, log, index, term);
+      this.#committed[index] = term;
+    } else check(known === term, () => `${memberId} committed ${index}/${term}, others ${index}/${known}`);
+  }
+
+  /** Whoever commits it first, a majority of disks must hold it; of a joint configuration one in each set. */
+  #checkDurable(memberId: string, log: LogWatch, index: number, term: number): void {
+    const { voters, outgoing } = log.configuration ?? { voters: [], outgoing: [] };
+    for (const set of [voters, outgoing]) {
+      const holders = set.filter((voter) => this.#logs.get(voter)?.durableTerm(index) === term);
+      check(
+        set.length === 0 || holders.length * 2 > set.length,
+        () => `${memberId} committed ${index}/${term}, which ${holders.length} of ${set.length} disks hold`,
+      );
+    }
+  }
+}

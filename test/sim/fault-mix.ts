@@ -1,0 +1,132 @@
+import type { SimRandom } from "./sim-random.ts";
+
+/** What goes wrong in one run, and how often. Probabilities are of one datagram, call or start; intervals are means. */
+export interface FaultMix {
+  readonly network: {
+    readonly lossRate: number;
+    readonly duplicateRate: number;
+    /** Of the duplicated: comes minutes later. */
+    readonly lateRate: number;
+    readonly delayMs: number;
+    /** Of all: delayed by up to `tailMs`, most of them far less. */
+    readonly tailRate: number;
+    readonly tailMs: number;
+    readonly partitionEveryMs: number;
+    readonly flapEveryMs: number;
+    readonly falseHintEveryMs: number;
+    /** How often the death of a node is told to the others at once. */
+    readonly hintRate: number;
+  };
+  readonly disk: {
+    readonly syncMs: number;
+    readonly slowRate: number;
+    readonly slowMs: number;
+    readonly failedSyncRate: number;
+    readonly failedWriteRate: number;
+    readonly fullEveryMs: number;
+    /** A call is begun, the process dies. */
+    readonly diesInCallRate: number;
+  };
+  readonly process: {
+    readonly crashEveryMs: number;
+    /** Of the crashes: the power goes, and what was not synced with it. */
+    readonly powerCutRate: number;
+    /** Of the crashes: all nodes at once. */
+    readonly allRate: number;
+    /** Of the starts: dies again soon. */
+    readonly crashLoopRate: number;
+    readonly pauseEveryMs: number;
+    readonly wipeEveryMs: number;
+    /** Of the crashes: a bit of the log rots while the node is down. */
+    readonly rotRate: number;
+  };
+  readonly clock: {
+    readonly driftMax: number;
+    readonly jumpEveryMs: number;
+  };
+  readonly operator: {
+    readonly handOverEveryMs: number;
+    readonly stopEveryMs: number;
+  };
+  readonly clients: {
+    readonly count: number;
+    readonly thinkMs: number;
+    readonly timeoutMs: number;
+    readonly keys: number;
+    readonly readRate: number;
+    /** Of the clients: their writes are guarded by a session, and sent again until they are answered. */
+    readonly sessionRate: number;
+  };
+  readonly store: {
+    readonly applyMs: number;
+    readonly checkpointEveryMs: number;
+    readonly snapshotBytesMin: number;
+  };
+  readonly logRetainBytes: number;
+  readonly segmentBytes: number;
+}
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** Each fault is left out of most runs or of some: a bug may need that another fault is *not* there. */
+export function drawFaultMix(random: SimRandom): FaultMix {
+  const maybe = (probability: number, low: number, high: number) =>
+    random.isTrue(probability) ? random.magnitude(low, high) : 0;
+  const every = (probability: number, low: number, high: number) =>
+    random.isTrue(probability) ? random.magnitude(low, high) : NEVER;
+  return {
+    network: {
+      lossRate: maybe(0.6, 0.002, 0.3),
+      duplicateRate: maybe(0.6, 0.005, 0.5),
+      lateRate: maybe(0.5, 0.01, 0.3),
+      delayMs: random.magnitude(0.2, 30),
+      tailRate: maybe(0.5, 0.002, 0.2),
+      tailMs: random.magnitude(100, 10_000),
+      partitionEveryMs: every(0.6, 1500, 20_000),
+      flapEveryMs: every(0.3, 500, 10_000),
+      falseHintEveryMs: every(0.4, 200, 10_000),
+      hintRate: random.pick([0, 0.5, 1]),
+    },
+    disk: {
+      syncMs: random.magnitude(0.1, 30),
+      slowRate: maybe(0.3, 0.001, 0.05),
+      slowMs: random.magnitude(50, 3_000),
+      failedSyncRate: maybe(0.25, 0.0003, 0.01),
+      failedWriteRate: maybe(0.2, 0.0003, 0.01),
+      fullEveryMs: every(0.2, 3_000, 20_000),
+      diesInCallRate: maybe(0.4, 0.0005, 0.02),
+    },
+    process: {
+      crashEveryMs: every(0.7, 1_000, 20_000),
+      powerCutRate: random.pick([0, 0.5, 1, 1]),
+      allRate: random.pick([0, 0, 0.2, 0.6]),
+      crashLoopRate: maybe(0.3, 0.1, 0.6),
+      pauseEveryMs: every(0.4, 1_000, 20_000),
+      wipeEveryMs: every(0.2, 5_000, 30_000),
+      rotRate: maybe(0.2, 0.05, 0.4),
+    },
+    clock: {
+      driftMax: maybe(0.5, 0.0001, 0.05),
+      jumpEveryMs: every(0.3, 500, 10_000),
+    },
+    operator: {
+      handOverEveryMs: every(0.3, 1_000, 10_000),
+      stopEveryMs: every(0.2, 3_000, 20_000),
+    },
+    clients: {
+      count: 2 + random.below(5),
+      thinkMs: random.magnitude(2, 300),
+      timeoutMs: random.magnitude(200, 8_000),
+      keys: 1 + random.below(4),
+      readRate: random.between(0.2, 0.7),
+      sessionRate: random.pick([0, 0.5, 1]),
+    },
+    store: {
+      applyMs: random.magnitude(0.05, 20),
+      checkpointEveryMs: random.magnitude(500, 10_000),
+      snapshotBytesMin: random.pick([0, 0, 300_000]),
+    },
+    logRetainBytes: random.magnitude(2_000, 100_000),
+    segmentBytes: random.pick([4096, 4096, 8192, 16_384, 65_536]),
+  };
+}

@@ -1,0 +1,45 @@
+import type { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
+import type { ClusterWatch } from "./cluster-watch.ts";
+import type { FaultMix } from "./fault-mix.ts";
+import type { ModelFiles } from "./model-store.ts";
+import type { SimClock } from "./sim-clock.ts";
+import type { SimNetwork } from "./sim-network.ts";
+import type { SimRandom } from "./sim-random.ts";
+import type { World } from "./world.ts";
+import type { WriteMemory } from "./write-memory.ts";
+
+/** What all nodes of a run share. */
+export interface Surroundings {
+  readonly world: World;
+  readonly random: SimRandom;
+  readonly mix: FaultMix;
+  readonly network: SimNetwork;
+  readonly watch: ClusterWatch;
+  readonly nodeIds: readonly string[];
+  /** The members that the cluster is founded with. */
+  readonly founders: readonly string[];
+  /** False in the end, when nothing goes wrong any more. */
+  readonly isBad: () => boolean;
+  /** The process of a node is gone: told to the others, sometimes. */
+  readonly onDown: (node: number) => void;
+  readonly log: (node: number, text: string) => void;
+}
+
+/** What a process sees of the node that it runs on. */
+export interface Machine {
+  readonly number: number;
+  readonly memberId: string;
+  readonly around: Surroundings;
+  readonly clock: SimClock;
+  readonly disk: MemoryDirectory;
+  readonly files: ModelFiles;
+  readonly writes: WriteMemory;
+  /** The medium was damaged, so the log may be found corrupt. */
+  readonly isRotten: boolean;
+  readonly isFull: boolean;
+  /** The member's log has been begun, so it may never be found empty. */
+  hasBegun: boolean;
+  crash(options: { readonly isPowerCut: boolean }): void;
+  /** The process of this session ended by itself. */
+  processFailed(session: string, error: unknown): void;
+}

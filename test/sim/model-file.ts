@@ -1,0 +1,197 @@
+import { crc32 } from "node:zlib";
+import { decodeCommand } from "../../agent/store/command.ts";
+import type {
+  Command,
+  CommandResult,
+  LogPosition,
+  SqlCommand,
+  StoredConfiguration,
+  StoreEntry,
+} from "../../agent/store/types.ts";
+import { type KvOperation, operationOf } from "./kv-sql.ts";
+import { ModelSessions } from "./model-sessions.ts";
+import type { SimRandom } from "./sim-random.ts";
+
+/** What an entry did to a file. */
+export interface Effect {
+  readonly result: CommandResult;
+  /** The values that it wrote, each of which a client writes once. */
+  readonly written: readonly string[];
+}
+
+const NO_EFFECT: Effect = { result: [], written: [] };
+
+/** Everything that is in one database file at a position. */
+interface Content {
+  position: LogPosition;
+  /** Of all that was applied, results included. */
+  hash: number;
+  timeMs: number;
+  readonly values: Map<string, string>;
+  readonly sessions: ModelSessions;
+  configuration: StoredConfiguration | null;
+}
+
+/** As a snapshot carries it. */
+interface PackedContent extends Omit<Content, "values" | "sessions" | "configuration"> {
+  readonly values: readonly (readonly [string, string])[];
+  readonly sessions: ReturnType<ModelSessions["pack"]>;
+  readonly configuration: { readonly index: number; readonly hex: string } | null;
+}
+
+/** `app` holds what clients write; `state` has its own sessions. */
+export type FileKind = "app" | "state";
+
+/**
+ * One database file of a node, as it is on its disk. SQLite commits lazily and syncs at checkpoints only: a crash takes
+ * the file back to any position between the last checkpoint and what was applied.
+ */
+export class ModelFile {
+  readonly #kind: FileKind;
+  #durable: Content = {
+    position: { index: 0, term: 0 },
+    hash: 0,
+    timeMs: 0,
+    values: new Map(),
+    sessions: new ModelSessions(),
+    configuration: null,
+  };
+  #current: Content = copyOf(this.#durable);
+  /** What was applied since the last checkpoint. */
+  #since: StoreEntry[] = [];
+
+  constructor(kind: FileKind) {
+    this.#kind = kind;
+  }
+
+  get position(): LogPosition {
+    return this.#current.position;
+  }
+
+  get durable(): LogPosition {
+    return this.#durable.position;
+  }
+
+  get timeMs(): number {
+    return this.#current.timeMs;
+  }
+
+  get configuration(): StoredConfiguration | null {
+    return this.#current.configuration;
+  }
+
+  get hash(): number {
+    return this.#current.hash;
+  }
+
+  read(key: string): string | null {
+    return this.#current.values.get(key) ?? null;
+  }
+
+  apply(entry: StoreEntry): Effect {
+    this.#since.push(entry);
+    return take(this.#current, entry, this.#kind);
+  }
+
+  pack(): PackedContent {
+    const { values, sessions, configuration, ...rest } = this.#current;
+    const packed = configuration && {
+      index: configuration.index,
+      hex: Buffer.from(configuration.bytes).toString("hex"),
+    };
+    return { ...rest, values: [...values], sessions: sessions.pack(), configuration: packed };
+  }
+
+  /** Durably becomes what another node packed. */
+  unpack(packed: PackedContent): void {
+    const { values, sessions, configuration, ...rest } = packed;
+    this.#durable = {
+      ...rest,
+      values: new Map(values),
+      sessions: ModelSessions.unpack(sessions),
+      configuration: configuration && {
+        index: configuration.index,
+        bytes: Buffer.from(configuration.hex, "hex"),
+      },
+    };
+    this.#current = copyOf(this.#durable);
+    this.#since = [];
+  }
+
+  checkpoint(): void {
+    this.#durable = copyOf(this.#current);
+    this.#since = [];
+  }
+
+  crash(random: SimRandom): void {
+    // The whole or nothing are as likely as everything in between.
+    const kept = Math.round(Math.min(1, Math.max(0, random.between(-0.5, 1.5))) * this.#since.length);
+    this.#since = this.#since.slice(0, kept);
+    this.#current = copyOf(this.#durable);
+    for (const entry of this.#since) take(this.#current, entry, this.#kind);
+  }
+}
+
+function take(content: Content, entry: StoreEntry, kind: FileKind): Effect {
+  const { index, term, command } = entry;
+  if (index !== content.position.index + 1) {
+    throw new Error(`entry ${index} came to a file at ${content.position.index}`);
+  }
+  content.position = { index, term };
+  if (entry.configuration !== undefined) content.configuration = { index, bytes: entry.configuration };
+  const effect = command === null ? NO_EFFECT : run(content, index, decodeCommand(command), kind);
+  const text = `${index} ${term} ${JSON.stringify(effect.result)}`;
+  content.hash = crc32(command ?? "", crc32(text, content.hash));
+  return effect;
+}
+
+function run(content: Content, index: number, command: Command, kind: FileKind): Effect {
+  const { timeMs } = command;
+  if (timeMs < content.timeMs)
+    throw new Error(`the log's clock went back from ${content.timeMs} to ${timeMs}`);
+  content.timeMs = timeMs;
+  switch (command.kind) {
+    case "open-session":
+      content.sessions.open(index, timeMs);
+      return { result: [{ kind: "session", id: index }], written: [] };
+    case "sql":
+      return kind === "app" ? runSql(content, command) : NO_EFFECT;
+    case "objects":
+      throw new Error("the model of the store knows no objects");
+  }
+}
+
+function runSql(content: Content, { session, statements, timeMs }: SqlCommand): Effect {
+  const written: string[] = [];
+  const runAll = () => statements.map((statement) => runOperation(content, operationOf(statement), written));
+  const result = session === null ? runAll() : content.sessions.guard(session, timeMs, runAll);
+  return { result, written };
+}
+
+function runOperation({ values }: Content, operation: KvOperation, written: string[]): CommandResult[number] {
+  const write = (value: string) => {
+    values.set(operation.key, value);
+    written.push(value);
+  };
+  switch (operation.kind) {
+    case "get":
+      return rowsOf(values.get(operation.key) ?? null);
+    case "put":
+      write(operation.value);
+      return { kind: "changed", lastInsertId: 0, rowsAffected: 1 };
+    case "cas": {
+      const isEqual = (values.get(operation.key) ?? null) === operation.from;
+      if (isEqual) write(operation.to);
+      return { kind: "changed", lastInsertId: 0, rowsAffected: isEqual ? 1 : 0 };
+    }
+  }
+}
+
+/** What a SELECT of one value answers. */
+export function rowsOf(value: string | null): CommandResult[number] {
+  return { kind: "rows", columns: ["value"], types: [value === null ? "" : "text"], values: [[value]] };
+}
+
+function copyOf(content: Content): Content {
+  return { ...content, values: new Map(content.values), sessions: new ModelSessions(content.sessions) };
+}

@@ -1,0 +1,97 @@
+import { Client, type ClientOptions } from "./client.ts";
+import type { SimNetwork } from "./sim-network.ts";
+import type { SimNode } from "./sim-node.ts";
+import type { SimRandom } from "./sim-random.ts";
+import { Violation } from "./violation.ts";
+import { NOBODY, type World } from "./world.ts";
+
+/** Elections, catching up and what was still on its way take less than this, once a quorum is well. */
+const RECOVERY_MS_MAX = 60_000;
+const LOOK_MS = 100;
+/** How often only a bare quorum is healed, and the rest stays away. */
+const BARE_QUORUM_RATE = 0.4;
+
+export interface RecoveryOptions {
+  readonly world: World;
+  readonly random: SimRandom;
+  readonly network: SimNetwork;
+  readonly nodes: readonly SimNode[];
+  readonly clients: readonly Client[];
+  readonly clientOptions: Omit<ClientOptions, "name">;
+  readonly log: (text: string) => void;
+}
+
+/** The good end: a quorum is healed, and must elect, commit, answer everyone and converge, in bounded virtual time. */
+export class Recovery {
+  readonly #options: RecoveryOptions;
+  #healed: readonly SimNode[] = [];
+
+  constructor(options: RecoveryOptions) {
+    this.#options = options;
+  }
+
+  begin(): void {
+    const { world, network, nodes, random, log, clients } = this.#options;
+    const able = nodes.filter(({ isOut }) => !isOut);
+    const quorum = Math.floor(nodes.length / 2) + 1;
+    const count = random.isTrue(BARE_QUORUM_RATE) ? Math.min(quorum, able.length) : able.length;
+    const first = random.below(able.length);
+    this.#healed = able
+      .map((_, nth) => able[(first + nth) % able.length])
+      .filter((node) => node !== undefined)
+      .slice(0, count);
+    log(`healed: ${this.#healed.map(({ number }) => number)}`);
+    for (const client of clients) client.stop();
+    network.becomeGood();
+    for (const node of nodes) {
+      node.isFull = false;
+      node.clock.wake();
+      if (this.#healed.includes(node)) node.start();
+      else if (!node.isOut) node.lose("it is not of the healed quorum");
+    }
+    const endMs = world.nowMs + RECOVERY_MS_MAX;
+    this.#goOn(endMs).then(
+      () => world.end({ kind: "done", error: null }),
+      (error: unknown) => world.end({ kind: "violation", error }),
+    );
+  }
+
+  async #goOn(endMs: number): Promise<void> {
+    const client = new Client({ ...this.#options.clientOptions, name: "last" });
+    for (const node of this.#healed) {
+      await this.#until(endMs, `a write through node ${node.number} is answered`, () =>
+        client.ask(node, {
+          kind: "put",
+          key: "last",
+          value: `last.${node.number}.${this.#options.world.steps}`,
+        }),
+      );
+    }
+    await this.#until(endMs, "all have applied the same", async () => this.#hasConverged());
+    for (const node of this.#healed) {
+      for (const key of ["k0", "k1", "k2", "k3", "last"]) {
+        await this.#until(endMs, `node ${node.number} reads ${key}`, () =>
+          client.ask(node, { kind: "get", key }),
+        );
+      }
+    }
+  }
+
+  #hasConverged(): boolean {
+    const states = this.#healed.map(({ process }) => process?.replica?.status());
+    const commits = new Set(states.map((status) => status?.commitIndex));
+    const leaders = new Set(states.map((status) => status?.leader));
+    const isApplied = states.every(
+      (status) => status !== undefined && status.appliedIndex === status.commitIndex,
+    );
+    return isApplied && commits.size === 1 && leaders.size === 1 && !leaders.has(null);
+  }
+
+  async #until(endMs: number, what: string, isMet: () => Promise<boolean>): Promise<void> {
+    const { world } = this.#options;
+    while (!(await isMet())) {
+      if (world.nowMs > endMs) throw new Violation(`not within ${RECOVERY_MS_MAX} ms after healing: ${what}`);
+      await new Promise<void>((resolve) => world.at(LOOK_MS, NOBODY, resolve));
+    }
+  }
+}

@@ -1,0 +1,133 @@
+import { memberIdOf } from "../../agent/replica/member-id.ts";
+import { checkLinearizable, describeVerdict } from "../linearizability/check-linearizable.ts";
+import { REGISTER } from "../linearizability/register.ts";
+import { Chaos } from "./chaos.ts";
+import { Client, type KvHistory } from "./client.ts";
+import { ClusterWatch } from "./cluster-watch.ts";
+import { drawFaultMix } from "./fault-mix.ts";
+import type { Surroundings } from "./machine.ts";
+import { Recovery } from "./recovery.ts";
+import { SimNetwork } from "./sim-network.ts";
+import { SimNode } from "./sim-node.ts";
+import { SimRandom } from "./sim-random.ts";
+import { Violation } from "./violation.ts";
+import { NOBODY, World } from "./world.ts";
+
+export interface SeedResult {
+  readonly seed: number;
+  /** What was broken; null if nothing was. */
+  readonly violation: string | null;
+  readonly steps: number;
+  readonly virtualMs: number;
+  readonly traceHash: number;
+  readonly operations: number;
+  readonly commits: number;
+  readonly elections: number;
+}
+
+/** Called with each line of a run's log. */
+export type RunLog = (line: string) => void;
+
+const BAD_TIME_MS_MIN = 8_000;
+const BAD_TIME_MS_MAX = 60_000;
+/** Enough for any search that is not hopeless; a run has a few hundred operations. */
+const STATES_MAX = 200_000;
+
+/** One run: a cluster, a bad time, a good end. A function of the seed, and of the code under test. */
+export async function runSeed(seed: number, log: RunLog | null): Promise<SeedResult> {
+  const random = new SimRandom(seed);
+  const mix = drawFaultMix(random);
+  const world = new World();
+  const watch = new ClusterWatch();
+  const network = new SimNetwork(world, random.fork(), mix.network);
+  const nodeCount = random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5]);
+  const nodeIds = Array.from({ length: nodeCount }, (_, nth) => "abcdef"[nth]?.repeat(32) ?? "");
+  const badTimeMs = random.magnitude(BAD_TIME_MS_MIN, BAD_TIME_MS_MAX);
+  const isBad = () => world.nowMs < badTimeMs;
+  const nodes: SimNode[] = [];
+  const write = (who: string, text: string) => log?.(`${world.nowMs.toFixed(3).padStart(11)} ${who} ${text}`);
+  log?.(`seed ${seed}: ${nodeCount} nodes, bad time ${Math.round(badTimeMs)} ms, ${JSON.stringify(mix)}`);
+
+  const around: Surroundings = {
+    world,
+    random: random.fork(),
+    mix,
+    network,
+    watch,
+    nodeIds,
+    founders: nodeIds.map((nodeId) => memberIdOf(nodeId, "00000001")),
+    isBad,
+    log: (node, text) => {
+      if (log !== null) write(`node ${node}`, text);
+    },
+    onDown: (down) => {
+      for (const other of nodes) {
+        if (!random.isTrue(mix.network.hintRate)) continue;
+        world.at(random.magnitude(0.5, 100), other.number, () =>
+          other.process?.peerDown(down, nodeIds[down] ?? ""),
+        );
+      }
+    },
+  };
+  for (const number of nodeIds.keys()) nodes.push(new SimNode(number, around));
+  world.onStep = (actor) => {
+    const node = actor === NOBODY ? undefined : nodes[actor];
+    const replica = node?.process?.replica;
+    if (node === undefined || replica == null) return;
+    const { role, term } = replica.status();
+    watch.observe({ memberId: node.memberId, role, term, committed: replica.committed });
+  };
+
+  const history: KvHistory = [];
+  const clientOptions = { world, random: random.fork(), mix: mix.clients, nodes, watch, history };
+  const clients = Array.from(
+    { length: mix.clients.count },
+    (_, nth) => new Client({ ...clientOptions, name: `c${nth}` }),
+  );
+  const chaos = new Chaos({
+    world,
+    random: random.fork(),
+    mix,
+    network,
+    nodes,
+    isBad,
+    log: (text) => write("world ", text),
+  });
+  const recovery = new Recovery({
+    world,
+    random: random.fork(),
+    network,
+    nodes,
+    clients,
+    clientOptions,
+    log: (text) => write("world ", text),
+  });
+  for (const node of nodes) node.start();
+  for (const client of clients) client.start();
+  chaos.start();
+  world.at(badTimeMs, NOBODY, () => recovery.begin());
+
+  const end = await world.run();
+  let violation = end.kind === "violation" ? describe(end.error) : null;
+  if (violation === null) {
+    const verdict = checkLinearizable(history, REGISTER, { statesMax: STATES_MAX });
+    if (verdict.kind === "violation") violation = describeVerdict(verdict, REGISTER);
+  }
+  return {
+    seed,
+    violation,
+    steps: world.steps,
+    virtualMs: world.nowMs,
+    traceHash: world.traceHash,
+    operations: history.length,
+    commits: watch.commitIndex,
+    elections: watch.elections,
+  };
+}
+
+function describe(error: unknown): string {
+  if (error instanceof Violation) {
+    return error.cause instanceof Error ? `${error.message}\n${error.cause.stack}` : error.message;
+  }
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

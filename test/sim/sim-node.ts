@@ -1,0 +1,137 @@
+import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
+import { memberIdOf } from "../../agent/replica/member-id.ts";
+import type { Machine, Surroundings } from "./machine.ts";
+import { ModelFiles } from "./model-store.ts";
+import { SimClock } from "./sim-clock.ts";
+import { ProcessDied, SimProcess } from "./sim-process.ts";
+import { Violation } from "./violation.ts";
+import { WriteMemory } from "./write-memory.ts";
+
+const RESTART_MS_MIN = 50;
+const RESTART_MS_MAX = 4_000;
+
+/** A machine: its disk and its clock, and now and then a process that runs an agent's consensus on them. */
+export class SimNode implements Machine {
+  readonly number: number;
+  readonly nodeId: string;
+  readonly clock: SimClock;
+  readonly around: Surroundings;
+  readonly writes = new WriteMemory();
+  files = new ModelFiles();
+  memberId: string;
+  /** The member's log has been begun, so it may never be found empty. */
+  hasBegun = false;
+  /** The medium was damaged, so the log may be found corrupt. */
+  isRotten = false;
+  /** Never comes back: the disk is lost or damaged. */
+  isOut = false;
+  isFull = false;
+  #disk = new MemoryDirectory();
+  #process: SimProcess | null = null;
+  #starts = 0;
+
+  constructor(number: number, around: Surroundings) {
+    this.number = number;
+    this.around = around;
+    this.nodeId = around.nodeIds[number] ?? "";
+    this.memberId = memberIdOf(this.nodeId, "00000001");
+    const { world, random, mix } = around;
+    this.clock = new SimClock(world, {
+      rate: 1 + random.between(-1, 1) * mix.clock.driftMax,
+      offsetMs: random.between(0, 1e6),
+    });
+  }
+
+  get disk(): MemoryDirectory {
+    return this.#disk;
+  }
+
+  /** Null while it is down. */
+  get process(): SimProcess | null {
+    return this.#process;
+  }
+
+  get isUp(): boolean {
+    return this.#process?.replica != null;
+  }
+
+  start(): void {
+    if (this.#process !== null || this.isOut) return;
+    this.#starts += 1;
+    this.around.log(this.number, "starts");
+    const process = new SimProcess(this, `${this.number}.${this.#starts}`);
+    this.#process = process;
+    const { world, random, mix, isBad } = this.around;
+    if (isBad() && random.isTrue(mix.process.crashLoopRate)) {
+      world.at(random.magnitude(0.1, 200), this.number, () => {
+        if (this.#process === process && isBad())
+          this.crash({ isPowerCut: random.isTrue(mix.process.powerCutRate) });
+      });
+    }
+    process.run().catch((error: unknown) => this.processFailed(process.session, error));
+  }
+
+  /** The process ended by itself, with an error. That is right only where the world gave it a reason. */
+  processFailed(session: string, error: unknown): void {
+    const process = this.#process;
+    if (error instanceof ProcessDied || process?.session !== session) return;
+    const reason = error instanceof Error ? error.message : String(error);
+    this.around.log(this.number, `fails: ${reason}`);
+    if (process.isCorruption(error) && this.isRotten) {
+      this.lose("its log is corrupt");
+      return;
+    }
+    if (!process.hasReasonToFail(error)) {
+      const violation = new Violation(`node ${this.number} failed without a fault: ${reason}`, {
+        cause: error,
+      });
+      this.around.world.end({ kind: "violation", error: violation });
+      return;
+    }
+    this.#end(false);
+    this.#restartLater();
+  }
+
+  /** kill -9, or the power goes. Comes back by itself. */
+  crash({ isPowerCut }: { readonly isPowerCut: boolean }): void {
+    if (this.#process === null) return;
+    this.around.log(this.number, isPowerCut ? "loses power" : "is killed");
+    this.#end(isPowerCut);
+    this.#restartLater();
+  }
+
+  /** A stop in good order, and a start again. */
+  async restart(): Promise<void> {
+    const process = this.#process;
+    if (process === null) return;
+    this.around.log(this.number, "stops");
+    await process.stop();
+    if (this.#process !== process) return;
+    this.#end(false);
+    this.#restartLater();
+  }
+
+  /** The disk is gone for good. */
+  lose(why: string): void {
+    this.around.log(this.number, `is lost: ${why}`);
+    this.#end(true);
+    this.isOut = true;
+  }
+
+  #end(isPowerCut: boolean): void {
+    const { network, random, onDown } = this.around;
+    const process = this.#process;
+    this.#process = null;
+    network.attach(this.number, null);
+    this.clock.wake();
+    this.#disk = isPowerCut ? this.#disk.crash(random) : this.#disk.kill();
+    this.files.crash(random);
+    process?.died();
+    onDown(this.number);
+  }
+
+  #restartLater(): void {
+    const { world, random } = this.around;
+    world.at(random.magnitude(RESTART_MS_MIN, RESTART_MS_MAX), this.number, () => this.start());
+  }
+}
