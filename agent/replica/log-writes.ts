@@ -47,6 +47,8 @@ export class LogWrites {
   /** Oldest first; what is durable leaves at the front only. */
   readonly #queue: Pending[] = [];
   #isBlocked = false;
+  /** Said once, until something was written again. */
+  #hasTold = false;
   #retry: Timer | null = null;
   #isStopped = false;
   /** Up to here the log was told to forget. Whatever stands there is committed. */
@@ -109,6 +111,7 @@ export class LogWrites {
   #durable(pending: Pending): void {
     if (this.#isStopped) return;
     pending.state = "durable";
+    this.#hasTold = false;
     this.#backoff.reset();
     let sequence: number | null = null;
     for (let first = this.#queue[0]; first?.state === "durable"; first = this.#queue[0]) {
@@ -128,8 +131,9 @@ export class LogWrites {
       return;
     }
     pending.state = "waiting";
-    if (!this.#isBlocked) {
+    if (!this.#hasTold) {
       // mark: replica: the log has no room
+      this.#hasTold = true;
       this.#options.logger.log("warn", "The log has no room: writes wait for it.", { reason: error.message });
     }
     this.#isBlocked = true;

@@ -40,7 +40,6 @@ export class SqliteError extends Error {
 export const SQLITE_OK = 0;
 export const SQLITE_ERROR = 1;
 export const SQLITE_NOMEM = 7;
-export const SQLITE_IOERR = 10;
 export const SQLITE_CORRUPT = 11;
 export const SQLITE_FULL = 13;
 export const SQLITE_TOOBIG = 18;

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from "node:v8";
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
-import { invariant } from "../platform/invariant.ts";
+import { InvariantError, invariant } from "../platform/invariant.ts";
 import { messageOf } from "../platform/trivet-error.ts";
 import { type CheckOptions, checkFiles } from "./check-files.ts";
 import { TransactionLostError } from "./command-runner.ts";
@@ -8,7 +8,7 @@ import { isDiskFull } from "./disk-room.ts";
 import { COMMIT_DELAY_MS, RESULT_MESSAGE_BYTES_MAX } from "./limits.ts";
 import { unpackEntries } from "./packed-entries.ts";
 import type { RanCommand } from "./ran-command.ts";
-import { SQLITE_IOERR, SqliteError } from "./sqlite-error.ts";
+import { SqliteError } from "./sqlite-error.ts";
 import { loadSqliteWasm } from "./sqlite-wasm.ts";
 import { StateMachine } from "./state-machine.ts";
 import { StatementError } from "./statement-error.ts";
@@ -215,8 +215,8 @@ function isDamage(error: unknown): boolean {
 
 function causeOf(error: unknown, directory: string): FailureCause {
   if (isDamage(error)) return "damage";
-  const isOfDisk = error instanceof SqliteError && error.primaryCode === SQLITE_IOERR;
-  return isOfDisk && isDiskFull(directory) ? "full" : "other";
+  // Also where no file can be opened: SQLite's lock is a directory here, which needs a block.
+  return !(error instanceof InvariantError) && isDiskFull(directory) ? "full" : "other";
 }
 
 async function main(port: MessagePort, options: WorkerOptions | CheckOptions): Promise<void> {
