@@ -18,9 +18,17 @@ export class TestCluster {
     this.agents = agents;
   }
 
-  /** Starts `size` agents; resolves when they have a leader that all of them follow. */
-  static async start(size: number, args: readonly string[] = []): Promise<TestCluster> {
+  /**
+   * Starts `size` agents; resolves when they have a leader that all of them follow. `prepare` is given the directory before, in
+   * which agent `n1` has its data in `n1`.
+   */
+  static async start(
+    size: number,
+    args: readonly string[] = [],
+    prepare: (directory: string) => Promise<void> = async () => undefined,
+  ): Promise<TestCluster> {
     const directory = await mkdtemp(join(tmpdir(), "trivet-test-"));
+    await prepare(directory);
     const ports = await freePorts(2 * size);
     const mqttPorts = ports.slice(size);
     const agents = Array.from({ length: size }, (_, nth) => {
