@@ -1,9 +1,11 @@
 import type { Message } from "../../agent/raft/messages.ts";
 import { membersOf } from "../../agent/raft/quorum.ts";
-import type { Configuration, MemberId } from "../../agent/raft/types.ts";
+import type { MemberId } from "../../agent/raft/types.ts";
 import { type Chance, chanceFrom } from "./chance.ts";
+import { Cuts } from "./cuts.ts";
 import { describeMessage, describeWrite } from "./describe.ts";
 import { baseOf, bootstrapDisk, type Disk, EMPTY_DISK, storeOf } from "./disk.ts";
+import { drawConfiguration } from "./draw-configuration.ts";
 import { Member } from "./member.ts";
 import { Safety } from "./safety.ts";
 import { Upheaval } from "./upheaval.ts";
@@ -38,8 +40,7 @@ class Walk {
   readonly #upheaval: Upheaval;
   /** In order of time. */
   readonly #events: { readonly atMs: number; readonly act: () => void }[] = [];
-  /** Pairs that cannot speak, in this direction. */
-  #cuts = new Set<string>();
+  readonly #cuts: Cuts;
   readonly #diskFreeMs = new Map<MemberId, number>();
   readonly #pausedToMs = new Map<MemberId, number>();
   readonly #troubles: readonly (() => void)[];
@@ -59,6 +60,7 @@ class Walk {
     const chance = chanceFrom(seed);
     this.#chance = chance;
     this.#traceLine = trace;
+    this.#cuts = new Cuts(chance);
     const configuration = drawConfiguration(chance);
     // Some runs are nearly calm, some are a storm.
     this.#loss = chance.pick([0, 0.02, 0.2]);
@@ -207,7 +209,7 @@ class Walk {
   #send(member: Member, message: Message): void {
     this.#safety.checkSent(member, message);
     const { from, to } = message;
-    const isLost = this.#cuts.has(`${from}>${to}`) || this.#chance.float() < this.#loss;
+    const isLost = this.#cuts.isCut(from, to) || this.#chance.float() < this.#loss;
     this.#trace(() => `${from} ${isLost ? "-x" : "->"} ${to}  ${describeMessage(message)}`);
     if (isLost) return;
     const copies = this.#chance.float() < this.#doubling ? 2 : 1;
@@ -289,23 +291,13 @@ class Walk {
     if (down.length > 0) this.#start(this.#chance.pick(down));
   }
 
-  /** A side, or one direction of one link, or one member is cut off. */
   #cut(): void {
-    const ids = [...this.#members.keys()];
-    const inside = new Set(ids.filter(() => this.#chance.float() < 0.4));
-    this.#heal();
-    const isOneWay = this.#chance.float() < 0.3;
-    for (const from of ids) {
-      for (const to of ids) {
-        if (inside.has(from) && !inside.has(to)) this.#cuts.add(`${from}>${to}`);
-        if (!isOneWay && !inside.has(from) && inside.has(to)) this.#cuts.add(`${from}>${to}`);
-      }
-    }
-    this.#trace(() => `cut: ${[...this.#cuts].join(" ")}`);
+    this.#cuts.draw([...this.#members.keys()]);
+    this.#trace(() => `cut: ${this.#cuts}`);
   }
 
   #heal(): void {
-    this.#cuts = new Set();
+    this.#cuts.heal();
     this.#trace(() => `healed`);
   }
 
@@ -322,16 +314,12 @@ class Walk {
   #depose(): void {
     const leader = this.#anyOf((member) => member.raft.role === "leader");
     if (leader === undefined) return;
-    this.#heal();
     const others = [...this.#members.values()].filter((member) => member !== leader && member.isUp);
     const inside = new Set([
       leader.id,
       ...others.filter(() => this.#chance.float() < 0.2).map(({ id }) => id),
     ]);
-    for (const from of this.#members.keys()) {
-      for (const to of this.#members.keys())
-        if (inside.has(from) !== inside.has(to)) this.#cuts.add(`${from}>${to}`);
-    }
+    this.#cuts.separate([...this.#members.keys()], inside);
     this.#trace(() => `cut off: ${[...inside].join(" ")}`);
     for (const member of others) {
       const isAware = !inside.has(member.id) && (this.#pausedToMs.get(member.id) ?? 0) <= this.#nowMs;
@@ -418,18 +406,4 @@ class Walk {
 /** The next eighth of a millisecond: sums and differences of such times are exact. */
 function onGrid(ms: number): number {
   return Math.floor(ms * 8 + 1) / 8;
-}
-
-function drawConfiguration(chance: Chance): Configuration {
-  const voters = chance.pick([
-    ["a"],
-    ["a", "b"],
-    ["a", "b", "c"],
-    ["a", "b", "c"],
-    ["a", "b", "c", "d", "e"],
-  ]);
-  const learners = chance.float() < 0.3 ? ["x"] : [];
-  // Joint: the cluster stands in the middle of replacing c by d.
-  if (voters.length === 3 && chance.float() < 0.2) return { voters, outgoing: ["a", "b", "d"], learners };
-  return { voters, outgoing: [], learners };
 }
