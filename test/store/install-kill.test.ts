@@ -8,8 +8,6 @@ import t from "tap";
 import { readSnapshot } from "./copy-snapshot.ts";
 import { entry, StoreNode } from "./store-node.ts";
 
-t.setTimeout(120_000);
-
 const script = fileURLToPath(new URL("./install-child.js", import.meta.url));
 /** `install-crash.test.ts` goes through every call; here each third one stands for its neighbours. */
 const STEP = 3;
