@@ -16,8 +16,8 @@ export type LogErrorCode = (typeof LOG_ERRORS)[number];
 /** Something was acknowledged and is not there any more, or was never what it should be. */
 export function logCorrupt(where: string, what: string, cause?: unknown): TrivetError {
   const next =
-    "This member must not vote any more, so its agent stays down; the cluster goes on while a majority of its " +
-    "voters is up. Keep the data directory as it is: it may be the last copy.";
+    "This member must not vote any more; the cluster goes on while a majority of its voters is up. " +
+    "Keep the data directory as it is: it may be the last copy.";
   return logError("log-corrupt", `The Raft log is damaged, in ${where}: ${what}. ${next}`, cause);
 }
 

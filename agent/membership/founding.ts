@@ -6,6 +6,7 @@ import type { Logger } from "../platform/logger.ts";
 import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import { asArray, asString } from "../replica/wire-fields.ts";
 import { FOUNDING_MS_MAX, FoundingPromise, type PromiseRecord } from "./founding-promise.ts";
+import { askToRejoin } from "./rejoin.ts";
 
 /** Asks a member of a cluster whether this node belongs to it; the answer is the cluster's id. */
 const WHICH_CLUSTER = "cluster/which";
@@ -181,10 +182,25 @@ class Founding {
       if ("clusterId" in answer) return { kind: "invited", clusterId: answer.clusterId };
       reasons.push(`${nodeId}: ${answer.refusal}`);
     }
+    await this.#askToReturn();
     this.#tell("warn", "A cluster is here, but this node is not part of it yet.", {
       reasons: reasons.sort(),
     });
     return null;
+  }
+
+  /**
+   * The key may be all that is left of a member: then its node comes back as another member. The next look finds it to be one; a node
+   * that the cluster does not know is turned away.
+   */
+  async #askToReturn(): Promise<void> {
+    const { bus, nodeId, memberId, signal } = this.#options;
+    for (const { presence } of bus.peers().values()) {
+      const clusterId = presence?.clusterId;
+      if (clusterId == null || presence?.raft.leader == null) continue;
+      await askToRejoin({ bus, nodeId, clusterId, signal }, memberId);
+      return;
+    }
   }
 
   async #askMember(nodeId: string): Promise<{ readonly clusterId: string } | { readonly refusal: string }> {

@@ -272,7 +272,10 @@ export class Membership {
   #keepAnnouncing(): void {
     if (this.#stopping.signal.aborted) return;
     this.#announce();
-    this.#noteMembers().catch((error: unknown) => this.#options.onFailed(error));
+    this.#noteMembers().catch((error: unknown) => {
+      // The disk may be full. It is said again, and tried again, with the next round.
+      this.#options.logger.log("debug", "node.json could not be written.", { reason: error });
+    });
     this.#options.clock.setTimer(ANNOUNCE_MS, () => this.#keepAnnouncing());
   }
 

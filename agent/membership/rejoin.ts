@@ -86,12 +86,16 @@ export function withReturner({ voters, learners }: Members, memberId: string): M
   return { voters, learners: [...learners.filter((other) => nodeIdOf(other) !== nodeId), memberId] };
 }
 
-export interface RejoinOptions {
+/** Who asks, and where. */
+export interface Asker {
   readonly bus: Pick<Bus, "peers" | "request">;
   readonly nodeId: string;
   readonly clusterId: string;
-  readonly clock: Clock;
   readonly signal: AbortSignal;
+}
+
+export interface RejoinOptions extends Asker {
+  readonly clock: Clock;
   /** Told why the node has to wait, each time. */
   readonly onWait: (reason: string) => void;
 }
@@ -106,6 +110,11 @@ export function untilMember(options: RejoinOptions, newMember: string): Promise<
   return askUntilGranted(options, REJOIN, newMember);
 }
 
+/** Asks once to be made a member. Null if the leader agrees, else why not. */
+export function askToRejoin(options: Asker, newMember: string): Promise<string | null> {
+  return askLeaders(options, REJOIN, newMember);
+}
+
 async function askUntilGranted(options: RejoinOptions, method: string, memberId: string): Promise<void> {
   const { clock, signal, onWait } = options;
   for (;;) {
@@ -117,7 +126,7 @@ async function askUntilGranted(options: RejoinOptions, method: string, memberId:
 }
 
 /** Null if one of those that lead, as others say, agrees; else why not. */
-async function askLeaders(options: RejoinOptions, method: string, memberId: string): Promise<string | null> {
+async function askLeaders(options: Asker, method: string, memberId: string): Promise<string | null> {
   const { bus, nodeId, clusterId, signal } = options;
   let refusal = "no leader of the cluster is in sight";
   for (const leader of leadersOf(bus.peers(), clusterId)) {

@@ -1,8 +1,10 @@
 import { cp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import sqlite from "node-sqlite3-wasm";
 import { t } from "tap";
 import type { AgentProcess } from "./agent-process.ts";
 import { TestCluster } from "./test-cluster.ts";
+import { until } from "./until.ts";
 
 /** Rows enough that the databases have pages to damage, and the log has a middle. */
 const WRITES = 30;
@@ -91,6 +93,41 @@ t.test("damaged data comes back without a person", { timeout: 280_000 }, async (
     t.ok((await quarantineOf(victim)).length > Math.min(before, 1));
   });
 
+  await t.test("a row is gone from one copy: the results tell, and it gets another copy", async (t) => {
+    const victim = other(cluster, [await cluster.untilLed()]);
+    const witness = other(cluster, [victim]);
+    t.equal(await victim.stop(), 0);
+    deleteRow(join(victim.directory, "app.db"), 1);
+    victim.start();
+    await victim.untilStatus("follows", ({ raft }) => raft.role === "follower" && raft.leader !== null);
+    // One row on every other node, none here.
+    const update = [["UPDATE kept SET body = ? WHERE id = ?", "after", 1]];
+    t.match(await witness.execute(update), { status: 200, results: [{ rows_affected: 1 }] });
+    const found = await until("the row is back", 30_000, async () => {
+      const answer = await victim.query("SELECT body FROM kept WHERE id = 1");
+      return (answer.results?.[0]?.values?.length ?? 0) > 0 ? answer : null;
+    });
+    t.match(found, { results: [{ values: [["after"]] }] });
+    await untilWhole();
+    t.ok(victim.lines.some((line) => line.includes("differ from the leader's at the same entry")));
+  });
+
+  await t.test("all but the key of a node is lost: it comes back as another member", async (t) => {
+    const victim = other(cluster, [await cluster.untilLed()]);
+    const { memberId, id } = (await victim.status()).node;
+    await victim.kill();
+    for (const name of await readdir(victim.directory)) {
+      if (name !== "identity.key") await rm(join(victim.directory, name), { recursive: true });
+    }
+    victim.start();
+    const anew = await victim.untilStatus("is a voter", ({ node, members }) =>
+      members.some((member) => member.memberId === node.memberId && member.role === "voter"),
+    );
+    t.equal(anew.node.id, id);
+    t.not(anew.node.memberId, memberId);
+    await untilWhole();
+  });
+
   await t.test("two of three are damaged: they wait, and touch nothing", async (t) => {
     const leader = await cluster.untilLed();
     const victims = cluster.agents.filter((agent) => agent !== leader);
@@ -160,6 +197,19 @@ async function spoil(path: string): Promise<void> {
   const pageBytes = bytes.readUInt16BE(16);
   for (let at = pageBytes; at < bytes.length; at += pageBytes) bytes.fill(0, at, at + 16);
   await writeFile(path, bytes);
+}
+
+/** Behind the back of the agent, which does not run. */
+function deleteRow(path: string, id: number): void {
+  const database = new sqlite.Database(path);
+  try {
+    // Or else it cannot be opened: see `DatabaseFile`.
+    database.exec("PRAGMA locking_mode = EXCLUSIVE");
+    database.run("DELETE FROM kept WHERE id = ?", [id]);
+    database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  } finally {
+    database.close();
+  }
 }
 
 /** The files of the log that hold something, by name. */
