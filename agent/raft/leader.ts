@@ -210,11 +210,12 @@ export class Leader implements Role {
     const { configuration, configurationIndex, commit, id } = this.#core;
     if (commit < configurationIndex) return;
     if (isJoint(configuration)) {
-      this.#appendConfiguration(leaveJoint(configuration));
+      // Not while leadership is handed over: the successor, which has the whole log, would lack this entry and lose.
+      if (!this.#handover.isOn) this.#appendConfiguration(leaveJoint(configuration));
     } else if (!configuration.voters.includes(id) && !this.#handover.isFinal) {
       // mark: raft: a leader that is voted out hands over
       this.#handover.beginFinal();
-      // It is the last word of this leader: what is committed.
+      // The others hear what is committed; and from the answer of its successor, this leader that it is one no more.
       this.#sendHeartbeats();
     }
   }

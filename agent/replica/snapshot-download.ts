@@ -16,9 +16,9 @@ import {
 /** Pieces on their way at once: enough to fill a link, and little enough that a heartbeat never waits long behind them. */
 const WINDOW_PIECES = 4;
 
-const READ_TIMEOUT_MS = 4_000;
-/** How long one piece is asked for before the source is given up. */
-const PATIENCE_MS = 10_000;
+const READ_TIMEOUT_MS = 2_000;
+/** How long one piece is asked for before the download is interrupted. */
+const PATIENCE_MS = 3_000;
 const RETRY_MIN_MS = 50;
 const RETRY_MAX_MS = 1_000;
 
@@ -50,7 +50,7 @@ interface Piece {
 }
 
 /**
- * One snapshot of one source on its way here, piece by piece. What fails is asked for again; a download that was given up goes on
+ * One snapshot of one source on its way here, piece by piece. What fails is asked for again; a download that was interrupted goes on
  * where it ended while the source keeps the snapshot open.
  */
 export class SnapshotDownload {
@@ -60,9 +60,11 @@ export class SnapshotDownload {
   readonly #returned: Piece[] = [];
   readonly totalBytes: number;
   #receivedBytes = 0;
+  #receivedMs: number;
 
   constructor(options: SnapshotDownloadOptions) {
     this.#options = options;
+    this.#receivedMs = options.clock.nowMs();
     this.#pieces = piecesOf(options.opened.manifest);
     this.totalBytes = options.opened.manifest.files.reduce((sum, { bytes }) => sum + bytes, 0);
   }
@@ -81,6 +83,11 @@ export class SnapshotDownload {
 
   get receivedBytes(): number {
     return this.#receivedBytes;
+  }
+
+  /** Since the last piece came. */
+  get stalledMs(): number {
+    return this.#options.clock.nowMs() - this.#receivedMs;
   }
 
   /**
@@ -112,6 +119,7 @@ export class SnapshotDownload {
         const bytes = await this.#fetch(piece, signal);
         await this.#options.receiver.write(piece.name, piece.offset, bytes);
         this.#receivedBytes += piece.length;
+        this.#receivedMs = this.#options.clock.nowMs();
       } catch (error) {
         this.#returned.push(piece);
         throw error;

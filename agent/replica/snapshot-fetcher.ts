@@ -14,6 +14,9 @@ const OPEN_TIMEOUT_MS = 60_000;
 const REOPEN_TIMEOUT_MS = 3_000;
 const CLOSE_TIMEOUT_MS = 1_000;
 
+/** So long a download waits for its link to come back if nobody else leads now. Its source keeps it open no longer, either. */
+const STALL_MS = 30_000;
+
 /** Waits between tries. */
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 3_000;
@@ -136,8 +139,10 @@ export class SnapshotFetcher {
         from: source,
         reason: messageOf(error),
       });
-      // A link that was lost may come back: then the download goes on. Anything else ends it.
-      if (resumed !== undefined || error.code === "snapshot-gone") await this.#discard();
+      // A link that was lost may come back: then the download goes on.
+      const isHopeless = (this.#download?.stalledMs ?? 0) > STALL_MS || error.code === "snapshot-gone";
+      const isOutdone = resumed !== undefined && resumed !== sources[0];
+      if (isHopeless || isOutdone) await this.#discard();
       this.#attempts += 1;
       return false;
     }

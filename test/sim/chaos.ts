@@ -23,13 +23,15 @@ export class Chaos {
   }
 
   start(): void {
-    const { network, process, clock, operator, disk } = this.#options.mix;
+    const { mix, random, nodes } = this.#options;
+    const { network, process, clock, operator, disk } = mix;
     this.#every(network.partitionEveryMs, () => this.#partition());
     this.#every(network.flapEveryMs, () => this.#flap());
     this.#every(network.falseHintEveryMs, () => this.#hint());
     this.#every(process.crashEveryMs, () => this.#crash());
     this.#every(process.pauseEveryMs, () => this.#pause());
     this.#every(process.wipeEveryMs, () => this.#wipe());
+    this.#every(process.comeBackEveryMs, () => random.pick(nodes).comeBack());
     this.#every(clock.jumpEveryMs, () => this.#jump());
     this.#every(operator.handOverEveryMs, () => this.#handOver());
     this.#every(operator.stopEveryMs, () => this.#stop());
@@ -100,7 +102,10 @@ export class Chaos {
     const isPowerCut = random.isTrue(mix.process.powerCutRate);
     const victims = random.isTrue(mix.process.allRate) ? nodes : [random.pick(nodes)];
     for (const victim of victims) {
-      if (random.isTrue(mix.process.rotRate) && this.#canLoseOne()) victim.isRotten = true;
+      if (random.isTrue(mix.process.rotRate) && this.#canLose(victim)) {
+        victim.isRotten = true;
+        victim.around.lost.add(victim.memberId);
+      }
       victim.crash({ isPowerCut });
     }
   }
@@ -116,14 +121,12 @@ export class Chaos {
   #wipe(): void {
     const { random, nodes } = this.#options;
     const victim = random.pick(nodes);
-    if (!victim.isOut && this.#canLoseOne()) victim.lose("its disk is wiped");
+    if (this.#canLose(victim)) victim.lose("its disk is wiped");
   }
 
-  /** What was acknowledged lies on a majority: so much may be lost, and a majority must be left. */
-  #canLoseOne(): boolean {
-    const { nodes } = this.#options;
-    const lost = nodes.filter(({ isOut, isRotten }) => isOut || isRotten).length;
-    return (nodes.length - lost - 1) * 2 > nodes.length;
+  /** Whatever configuration is in force, a majority of its voters must keep their disks. */
+  #canLose({ memberId, isOut, around }: SimNode): boolean {
+    return !isOut && around.watch.hasQuorumWithout(new Set([...around.lost, memberId]));
   }
 
   #jump(): void {

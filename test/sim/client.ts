@@ -60,6 +60,8 @@ export class Client {
   /** What was last seen of each key: a compare-and-set that asks for it may succeed. */
   readonly #seen = new Map<string, Value>();
   #isStopped = false;
+  /** The write that is under way. */
+  #open: { readonly operation: Write; readonly called: number } | null = null;
 
   constructor(options: ClientOptions) {
     this.#options = options;
@@ -72,6 +74,12 @@ export class Client {
 
   stop(): void {
     this.#isStopped = true;
+  }
+
+  /** The run is over: a write that is still under way may have happened. */
+  finish(): void {
+    if (this.#open !== null) this.#record(this.#open.operation, this.#open.called, { kind: "unknown" });
+    this.#open = null;
   }
 
   /** One request to this node. True if it was answered. */
@@ -131,6 +139,7 @@ export class Client {
     const guard = await this.#nextGuard();
     if (guard === null && this.#usesSession) return;
     const called = world.nowMs;
+    this.#open = { operation, called };
     let outcome = await this.#send(random.pick(nodes), operation, guard);
     let isInDoubt = outcome.kind === "unknown";
     while (guard !== null && isInDoubt && outcome.kind !== "answered") {
@@ -139,6 +148,7 @@ export class Client {
       outcome = await this.#send(random.pick(nodes), operation, guard);
       isInDoubt ||= outcome.kind === "unknown";
     }
+    this.#open = null;
     this.#record(operation, called, outcome.kind === "refused" && isInDoubt ? { kind: "unknown" } : outcome);
   }
 

@@ -95,6 +95,15 @@ export class ClusterWatch {
     );
   }
 
+  /** True if every configuration that is or may come into force has a majority without the members of `lost`. */
+  hasQuorumWithout(lost: ReadonlySet<string>): boolean {
+    return [...this.#logs.values()].every((log) =>
+      log
+        .configurationsFrom(this.commitIndex)
+        .every(({ voters, outgoing }) => isMajorityLeft(voters, lost) && isMajorityLeft(outgoing, lost)),
+    );
+  }
+
   /** A client was told that its write has happened. */
   acknowledged(value: string): void {
     check(this.#writtenAt.has(value), () => `the write of ${value} was acknowledged and never happened`);
@@ -144,4 +153,8 @@ export class ClusterWatch {
       );
     }
   }
+}
+
+export function isMajorityLeft(voters: readonly string[], lost: ReadonlySet<string>): boolean {
+  return voters.length === 0 || voters.filter((voter) => lost.has(voter)).length * 2 < voters.length;
 }

@@ -37,6 +37,8 @@ export interface FaultMix {
     readonly crashLoopRate: number;
     readonly pauseEveryMs: number;
     readonly wipeEveryMs: number;
+    /** A node that was lost begins anew, as another member. */
+    readonly comeBackEveryMs: number;
     /** Of the crashes: a bit of the log rots while the node is down. */
     readonly rotRate: number;
   };
@@ -45,6 +47,7 @@ export interface FaultMix {
     readonly jumpEveryMs: number;
   };
   readonly operator: {
+    readonly changeEveryMs: number;
     readonly handOverEveryMs: number;
     readonly stopEveryMs: number;
   };
@@ -102,7 +105,8 @@ export function drawFaultMix(random: SimRandom): FaultMix {
       allRate: random.pick([0, 0, 0.2, 0.6]),
       crashLoopRate: maybe(0.3, 0.1, 0.6),
       pauseEveryMs: every(0.4, 1_000, 20_000),
-      wipeEveryMs: every(0.2, 5_000, 30_000),
+      wipeEveryMs: every(0.25, 3_000, 30_000),
+      comeBackEveryMs: random.magnitude(500, 5_000),
       rotRate: maybe(0.2, 0.05, 0.4),
     },
     clock: {
@@ -110,6 +114,7 @@ export function drawFaultMix(random: SimRandom): FaultMix {
       jumpEveryMs: every(0.3, 500, 10_000),
     },
     operator: {
+      changeEveryMs: every(0.5, 300, 8_000),
       handOverEveryMs: every(0.3, 1_000, 10_000),
       stopEveryMs: every(0.2, 3_000, 20_000),
     },

@@ -68,6 +68,12 @@ export class LogWatch {
     return this.#configurations.at(-1)?.configuration;
   }
 
+  /** Those that were written from the last one at or before `index` on: each may be in force, or come into it again. */
+  configurationsFrom(index: number): readonly Configuration[] {
+    const first = this.#configurations.findLastIndex((placed) => placed.index <= index);
+    return this.#configurations.slice(Math.max(0, first)).map(({ configuration }) => configuration);
+  }
+
   /** A process has opened the log and found this. Nothing that was durable may be gone. */
   opened({ base, entries, hardState }: Pick<RecoveredLog, "base" | "entries" | "hardState">): void {
     const found: Terms = [];

@@ -18,6 +18,8 @@ export interface Surroundings {
   readonly nodeIds: readonly string[];
   /** The members that the cluster is founded with. */
   readonly founders: readonly string[];
+  /** Members whose disks are lost, or may be found damaged. */
+  readonly lost: Set<string>;
   /** False in the end, when nothing goes wrong any more. */
   readonly isBad: () => boolean;
   /** The process of a node is gone: told to the others, sometimes. */

@@ -33,13 +33,11 @@ export class Recovery {
   begin(): void {
     const { world, network, nodes, random, log, clients } = this.#options;
     const able = nodes.filter(({ isOut }) => !isOut);
-    const quorum = Math.floor(nodes.length / 2) + 1;
-    const count = random.isTrue(BARE_QUORUM_RATE) ? Math.min(quorum, able.length) : able.length;
-    const first = random.below(able.length);
-    this.#healed = able
-      .map((_, nth) => able[(first + nth) % able.length])
-      .filter((node) => node !== undefined)
-      .slice(0, count);
+    const away = new Set<string>();
+    for (const { memberId, around } of random.isTrue(BARE_QUORUM_RATE) ? able : []) {
+      if (around.watch.hasQuorumWithout(new Set([...around.lost, ...away, memberId]))) away.add(memberId);
+    }
+    this.#healed = able.filter(({ memberId }) => !away.has(memberId));
     log(`healed: ${this.#healed.map(({ number }) => number)}`);
     for (const client of clients) client.stop();
     network.becomeGood();
@@ -58,17 +56,17 @@ export class Recovery {
 
   async #goOn(endMs: number): Promise<void> {
     const client = new Client({ ...this.#options.clientOptions, name: "last" });
-    for (const node of this.#healed) {
-      await this.#until(endMs, `a write through node ${node.number} is answered`, () =>
-        client.ask(node, {
-          kind: "put",
-          key: "last",
-          value: `last.${node.number}.${this.#options.world.steps}`,
-        }),
-      );
-    }
+    await this.#until(endMs, "somebody leads", async () => this.#leader() !== undefined);
+    await this.#until(endMs, "a write is answered", async () => {
+      const { random, world } = this.#options;
+      return client.ask(random.pick(this.#members()), {
+        kind: "put",
+        key: "last",
+        value: `last.${world.steps}`,
+      });
+    });
     await this.#until(endMs, "all have applied the same", async () => this.#hasConverged());
-    for (const node of this.#healed) {
+    for (const node of this.#members()) {
       for (const key of ["k0", "k1", "k2", "k3", "last"]) {
         await this.#until(endMs, `node ${node.number} reads ${key}`, () =>
           client.ask(node, { kind: "get", key }),
@@ -77,8 +75,19 @@ export class Recovery {
     }
   }
 
+  #leader(): SimNode | undefined {
+    return this.#healed.find(({ process }) => process?.replica?.isLeader === true);
+  }
+
+  /** The healed ones that still, or already, belong to the cluster; all while nobody leads. */
+  #members(): readonly SimNode[] {
+    const status = this.#leader()?.process?.replica?.status();
+    if (status === undefined) return this.#healed;
+    return this.#healed.filter(({ memberId }) => [...status.voters, ...status.learners].includes(memberId));
+  }
+
   #hasConverged(): boolean {
-    const states = this.#healed.map(({ process }) => process?.replica?.status());
+    const states = this.#members().map(({ process }) => process?.replica?.status());
     const commits = new Set(states.map((status) => status?.commitIndex));
     const leaders = new Set(states.map((status) => status?.leader));
     const isApplied = states.every(

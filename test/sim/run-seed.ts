@@ -3,9 +3,10 @@ import { checkLinearizable, describeVerdict } from "../linearizability/check-lin
 import { REGISTER } from "../linearizability/register.ts";
 import { Chaos } from "./chaos.ts";
 import { Client, type KvHistory } from "./client.ts";
-import { ClusterWatch } from "./cluster-watch.ts";
+import { ClusterWatch, isMajorityLeft } from "./cluster-watch.ts";
 import { drawFaultMix } from "./fault-mix.ts";
 import type { Surroundings } from "./machine.ts";
+import { Operator } from "./operator.ts";
 import { Recovery } from "./recovery.ts";
 import { SimNetwork } from "./sim-network.ts";
 import { SimNode } from "./sim-node.ts";
@@ -41,12 +42,18 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   const watch = new ClusterWatch();
   const network = new SimNetwork(world, random.fork(), mix.network);
   const nodeCount = random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5]);
-  const nodeIds = Array.from({ length: nodeCount }, (_, nth) => "abcdef"[nth]?.repeat(32) ?? "");
+  const spareCount = random.pick([0, 0, 1, 2]);
+  const nodeIds = Array.from(
+    { length: nodeCount + spareCount },
+    (_, nth) => "abcdef0"[nth]?.repeat(32) ?? "",
+  );
   const badTimeMs = random.magnitude(BAD_TIME_MS_MIN, BAD_TIME_MS_MAX);
   const isBad = () => world.nowMs < badTimeMs;
   const nodes: SimNode[] = [];
   const write = (who: string, text: string) => log?.(`${world.nowMs.toFixed(3).padStart(11)} ${who} ${text}`);
-  log?.(`seed ${seed}: ${nodeCount} nodes, bad time ${Math.round(badTimeMs)} ms, ${JSON.stringify(mix)}`);
+  log?.(
+    `seed ${seed}: ${nodeCount} founders, ${spareCount} more, bad time ${Math.round(badTimeMs)} ms, ${JSON.stringify(mix)}`,
+  );
 
   const around: Surroundings = {
     world,
@@ -55,7 +62,8 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     network,
     watch,
     nodeIds,
-    founders: nodeIds.map((nodeId) => memberIdOf(nodeId, "00000001")),
+    lost: new Set(),
+    founders: nodeIds.slice(0, nodeCount).map((nodeId) => memberIdOf(nodeId, "00000001")),
     isBad,
     log: (node, text) => {
       if (log !== null) write(`node ${node}`, text);
@@ -105,9 +113,19 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   for (const node of nodes) node.start();
   for (const client of clients) client.start();
   chaos.start();
+  new Operator({
+    world,
+    random: random.fork(),
+    everyMs: mix.operator.changeEveryMs,
+    nodes,
+    canRely: (voters) => isMajorityLeft(voters, around.lost),
+    isBad,
+    log: (text) => write("world ", text),
+  }).start();
   world.at(badTimeMs, NOBODY, () => recovery.begin());
 
   const end = await world.run();
+  for (const client of clients) client.finish();
   let violation = end.kind === "violation" ? describe(end.error) : null;
   if (violation === null) {
     const verdict = checkLinearizable(history, REGISTER, { statesMax: STATES_MAX });

@@ -16,7 +16,7 @@ export class SimNode implements Machine {
   readonly nodeId: string;
   readonly clock: SimClock;
   readonly around: Surroundings;
-  readonly writes = new WriteMemory();
+  writes = new WriteMemory();
   files = new ModelFiles();
   memberId: string;
   /** The member's log has been begun, so it may never be found empty. */
@@ -29,6 +29,7 @@ export class SimNode implements Machine {
   #disk = new MemoryDirectory();
   #process: SimProcess | null = null;
   #starts = 0;
+  #incarnation = 1;
 
   constructor(number: number, around: Surroundings) {
     this.number = number;
@@ -111,11 +112,26 @@ export class SimNode implements Machine {
     this.#restartLater();
   }
 
-  /** The disk is gone for good. */
+  /** The disk is gone for good, and with it this member. */
   lose(why: string): void {
     this.around.log(this.number, `is lost: ${why}`);
+    this.around.lost.add(this.memberId);
     this.#end(true);
     this.isOut = true;
+  }
+
+  /** With an empty disk, as a new member (design 2). */
+  comeBack(): void {
+    if (!this.isOut) return;
+    this.#incarnation += 1;
+    this.memberId = memberIdOf(this.nodeId, String(this.#incarnation).padStart(8, "0"));
+    this.#disk = new MemoryDirectory();
+    this.files = new ModelFiles();
+    this.writes = new WriteMemory();
+    this.hasBegun = false;
+    this.isRotten = false;
+    this.isOut = false;
+    this.start();
   }
 
   #end(isPowerCut: boolean): void {

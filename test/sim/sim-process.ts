@@ -19,7 +19,6 @@ const TIMING = { heartbeatMs: 150, electionMs: 900, electionMaxMs: 10_000 };
 const HAND_OVER_MS = 2_000;
 /** How long a callback waits behind what is ready already. */
 const DEFER_MS_MAX = 0.2;
-const FOUNDER = 0;
 
 /** Whoever waited for a process that is gone. */
 export class ProcessDied extends Error {
@@ -58,7 +57,7 @@ export class SimProcess {
     const transport = this.#openTransport();
     const store = this.#openStore();
     this.#store = store;
-    const isFounder = this.#machine.number === FOUNDER && !this.#machine.hasBegun;
+    const isFounder = memberId === around.founders[0] && !this.#machine.hasBegun;
     let start = recovered;
     if (isBlank(recovered)) {
       check(!this.#machine.hasBegun, () => `node ${this.#machine.number} finds its log empty`);
