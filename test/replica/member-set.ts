@@ -1,0 +1,155 @@
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DurableLog } from "../../agent/log/durable-log.ts";
+import { systemClock as clock } from "../../agent/platform/clock.ts";
+import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
+import { systemRandom as random } from "../../agent/platform/random.ts";
+import { alignLog } from "../../agent/replica/align-log.ts";
+import { ClusterSql } from "../../agent/replica/cluster-sql.ts";
+import { beginLog, foundCluster, isBlank } from "../../agent/replica/found-cluster.ts";
+import { LeaderAccess } from "../../agent/replica/leader-access.ts";
+import { memberIdOf, nodeIdOf } from "../../agent/replica/member-id.ts";
+import { Replica } from "../../agent/replica/replica.ts";
+import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
+import type { SqlValue } from "../../agent/store/types.ts";
+import { until } from "../cluster/until.ts";
+import { MemoryNetwork } from "./memory-network.ts";
+
+const TIMING = { heartbeatMs: 50, electionMs: 300, electionMaxMs: 3_000 };
+const DEADLINE_MS = 20_000;
+const WRITES_AT_ONCE = 8;
+const ROW = new Uint8Array(2_000).fill(7);
+const logger = { log: () => undefined };
+
+/** The log that is retained: small, so that little work drops some. */
+export const RETAIN_BYTES = 64 * 1024;
+
+/** One running member: real log and databases, a network in memory. */
+export interface RunningMember {
+  readonly memberId: string;
+  readonly replica: Replica;
+  readonly sql: ClusterSql;
+  stop(): Promise<void>;
+}
+
+/** Members that can be stopped and started again with what they hold. */
+export class MemberSet {
+  readonly network = new MemoryNetwork(clock);
+  readonly failures: unknown[] = [];
+  readonly #root: string;
+  readonly #logs = new Map<string, MemoryDirectory>();
+  readonly #running = new Map<string, RunningMember>();
+
+  private constructor(root: string) {
+    this.#root = root;
+  }
+
+  static async open(): Promise<MemberSet> {
+    return new MemberSet(await mkdtemp(join(tmpdir(), "trivet-members-")));
+  }
+
+  static memberId(letter: string): string {
+    return memberIdOf(letter.repeat(32), "00000001");
+  }
+
+  get(letter: string): RunningMember {
+    const member = this.#running.get(letter);
+    if (member === undefined) throw new Error(`${letter} does not run`);
+    return member;
+  }
+
+  /** With `voters`, it founds the cluster. */
+  async start(letter: string, voters: readonly string[] | null = null): Promise<RunningMember> {
+    const directory = join(this.#root, letter);
+    await mkdir(directory, { recursive: true });
+    const disk = this.#logs.get(letter) ?? new MemoryDirectory();
+    this.#logs.set(letter, disk);
+    const store = await openSqliteStore({ directory, logger, clock });
+    const { log, recovered: found } = await DurableLog.open({ directory: disk, logger });
+    const memberId = MemberSet.memberId(letter);
+    const transport = this.network.transportOf(nodeIdOf(memberId));
+    let recovered = await alignLog({ log, store, recovered: found });
+    if (voters !== null) recovered = await foundCluster(log, voters.map(MemberSet.memberId));
+    else if (isBlank(found)) recovered = await beginLog(log);
+    const replica = new Replica({
+      clusterId: "one",
+      memberId,
+      timing: TIMING,
+      logRetainBytes: RETAIN_BYTES,
+      isFounder: voters !== null,
+      onFailed: (error) => this.failures.push(error),
+      ...{ recovered, log, store, transport, clock, random, logger },
+    });
+    const leader = new LeaderAccess({ replica, transport, clock });
+    const member: RunningMember = {
+      memberId,
+      replica,
+      sql: new ClusterSql({ leader, store, clock }),
+      stop: async () => {
+        this.#running.delete(letter);
+        leader.stop();
+        replica.stop();
+        await store.close();
+        await log.close();
+      },
+    };
+    this.#running.set(letter, member);
+    return member;
+  }
+
+  /** What a member that does not run has in its databases is lost. */
+  async emptyDatabases(letter: string): Promise<void> {
+    const directory = join(this.#root, letter);
+    for (const name of await readdir(directory)) await rm(join(directory, name), { recursive: true });
+  }
+
+  /** Nobody hears it, and it hears nobody. */
+  cutOff(letter: string): void {
+    for (const other of "abcdef") {
+      this.network.cut(letter.repeat(32), other.repeat(32));
+      this.network.cut(other.repeat(32), letter.repeat(32));
+    }
+  }
+
+  until(what: string, isMet: () => boolean): Promise<true> {
+    return until(what, DEADLINE_MS, async () => (isMet() ? true : null));
+  }
+
+  /** Rows of about 2 KB each through `letter`, some at a time. */
+  async write(letter: string, firstId: number, count: number): Promise<void> {
+    const ids = Array.from({ length: count }, (_, nth) => firstId + nth);
+    const next = async (): Promise<void> => {
+      for (let id = ids.shift(); id !== undefined; id = ids.shift()) await this.#writeRow(letter, id);
+    };
+    await Promise.all(Array.from({ length: WRITES_AT_ONCE }, next));
+  }
+
+  async #writeRow(letter: string, id: number): Promise<void> {
+    const statement = { sql: "INSERT INTO kept VALUES (?, ?)", parameters: [id, ROW] };
+    const options = { timeoutMs: DEADLINE_MS, transaction: false, session: null };
+    const [result] = await this.get(letter).sql.execute([statement], options);
+    if (result?.kind !== "changed") throw new Error(`row ${id}: ${JSON.stringify(result)}`);
+  }
+
+  async run(letter: string, sql: string): Promise<void> {
+    await this.get(letter).sql.execute([{ sql, parameters: [] }], {
+      timeoutMs: DEADLINE_MS,
+      transaction: false,
+      session: null,
+    });
+  }
+
+  /** The ids of the member's own copy. */
+  async ids(letter: string, level: "none" | "linearizable" = "none"): Promise<readonly SqlValue[]> {
+    const statement = { sql: "SELECT id FROM kept ORDER BY id", parameters: [] };
+    const [result] = await this.get(letter).sql.query([statement], { timeoutMs: DEADLINE_MS, level });
+    if (result?.kind !== "rows") throw new Error(JSON.stringify(result));
+    return result.values.map(([id]) => id ?? null);
+  }
+
+  async end(): Promise<void> {
+    for (const member of [...this.#running.values()]) await member.stop();
+    await rm(this.#root, { recursive: true });
+  }
+}

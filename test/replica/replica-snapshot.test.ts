@@ -1,0 +1,124 @@
+import { type Test, t } from "tap";
+import { MemberSet, RETAIN_BYTES } from "./member-set.ts";
+
+function testMembers(name: string, play: (t: Test, members: MemberSet) => Promise<void>): void {
+  t.test(name, { timeout: 60_000 }, async (t) => {
+    const members = await MemberSet.open();
+    t.teardown(() => members.end());
+    await members.start("a", ["a", "b", "c"]);
+    await members.start("b");
+    await members.start("c");
+    await members.run("a", "CREATE TABLE kept (id INTEGER PRIMARY KEY, body)");
+    await play(t, members);
+    t.strictSame(members.failures, [], "nobody failed");
+  });
+}
+
+testMembers(
+  "a member that was away for long is brought back by a snapshot, while writes go on",
+  async (t, members) => {
+    members.cutOff("c");
+    await members.write("a", 1, 120);
+    const { replica: leader } = members.get("a");
+    t.ok(leader.status().firstIndex > 60, `the log begins at ${leader.status().firstIndex}`);
+    t.ok(leader.status().logBytes <= 2 * RETAIN_BYTES, `${leader.status().logBytes} bytes are kept`);
+    const lag = leader.status().firstIndex;
+    members.network.heal();
+    const writing = members.write("a", 121, 60);
+    await members.until(
+      "c is past what the log held",
+      () => members.get("c").replica.status().appliedIndex > lag,
+    );
+    await writing;
+    const { memberId } = members.get("c");
+    await members.until("c follows", () => {
+      const peer = leader.status().peers?.find(({ member }) => member === memberId);
+      return peer?.state === "replicate" && peer.match === leader.status().lastIndex;
+    });
+    t.equal((await members.ids("c", "linearizable")).length, 180);
+    const { firstIndex, copyFault, snapshot } = members.get("c").replica.status();
+    t.ok(firstIndex > 60, "its log begins behind the snapshot");
+    t.strictSame([copyFault, snapshot], [null, null]);
+    // What came by the snapshot outlives a restart, together with what came behind it.
+    await members.get("c").stop();
+    await members.write("a", 181, 1);
+    await members.start("c");
+    t.equal((await members.ids("c", "linearizable")).length, 181);
+  },
+);
+
+testMembers("a member whose databases are lost serves nothing until it has another's", async (t, members) => {
+  await members.write("a", 1, 120);
+  await members.get("c").stop();
+  await members.emptyDatabases("c");
+  members.cutOff("c");
+  await members.start("c");
+  t.equal(members.get("c").replica.status().copyFault, "empty");
+  await t.rejects(members.ids("c"), { code: "not-serving" });
+  members.network.heal();
+  await members.until("c has a copy", () => members.get("c").replica.status().copyFault === null);
+  t.equal((await members.ids("c", "linearizable")).length, 120);
+});
+
+testMembers(
+  "a leader that is put out of use hands over, and comes back with the new leader's copy",
+  async (t, members) => {
+    await members.write("a", 1, 20);
+    const { replica } = members.get("a");
+    t.equal(replica.status().role, "leader");
+    replica.quarantine("diverged");
+    t.equal(replica.leader, null, "nobody is sent there");
+    await members.until("a has a copy", () => replica.status().copyFault === null);
+    t.not(replica.status().role, "leader");
+    await members.write("a", 21, 5);
+    t.equal((await members.ids("a", "linearizable")).length, 25);
+  },
+);
+
+testMembers(
+  "a voter is swapped for a newcomer in one step, and never comes back under its id",
+  async (t, members) => {
+    await members.write("a", 1, 120);
+    const [a, b, c, d] = ["a", "b", "c", "d"].map(MemberSet.memberId) as [string, string, string, string];
+    const { replica: leader } = members.get("a");
+    await members.start("d");
+    await leader.changeMembers({ voters: [a, b, c], learners: [d] }, 10_000);
+    t.equal(leader.status().learners.includes(d), true);
+    await members.until("d is level, by a snapshot", () => {
+      const peer = leader.status().peers?.find(({ member }) => member === d);
+      return peer?.match === leader.status().lastIndex;
+    });
+    t.equal(members.get("d").replica.status().role, "learner");
+    await leader.changeMembers({ voters: [a, b, d], learners: [] }, 10_000);
+    t.strictSame([...leader.status().voters].sort(), [a, b, d]);
+    await t.rejects(leader.changeMembers({ voters: [a, b, c], learners: [] }, 10_000), {
+      code: "member-retired",
+    });
+    await t.rejects(leader.changeMembers({ voters: [], learners: [] }, 10_000), {
+      code: "invalid-configuration",
+    });
+    await t.rejects(members.get("b").replica.changeMembers({ voters: [a], learners: [] }, 1_000), {
+      code: "not-leader",
+    });
+    await leader.changeMembers({ voters: [a, b, d], learners: [] }, 10_000);
+    await members.get("c").stop();
+    await members.get("b").stop();
+    await members.write("a", 121, 1);
+    t.equal((await members.ids("d", "linearizable")).length, 121, "a and d decide");
+  },
+);
+
+testMembers("who leads and is voted out finishes the change and leaves", async (t, members) => {
+  const [a, b, c] = ["a", "b", "c"].map(MemberSet.memberId) as [string, string, string];
+  const { replica: leader } = members.get("a");
+  await leader.changeMembers({ voters: [b, c], learners: [] }, 10_000);
+  await members.until("another leads", () => {
+    const { leader: next } = members.get("b").replica;
+    return next === b || next === c;
+  });
+  t.not(leader.status().role, "leader");
+  await members.get("a").stop();
+  await members.write("b", 1, 3);
+  t.equal((await members.ids("c", "linearizable")).length, 3);
+  t.notOk(members.get("b").replica.status().voters.includes(a));
+});

@@ -1,0 +1,76 @@
+import { isTrivetError } from "../../agent/platform/trivet-error.ts";
+import type { SimNode } from "./sim-node.ts";
+import { ProcessDied } from "./sim-process.ts";
+import type { SimRandom } from "./sim-random.ts";
+import { NOBODY, type World } from "./world.ts";
+
+interface Target {
+  readonly voters: readonly string[];
+  readonly learners: readonly string[];
+}
+
+const CHANGE_TIMEOUT_MS = 5_000;
+
+export interface OperatorOptions {
+  readonly world: World;
+  readonly random: SimRandom;
+  readonly everyMs: number;
+  readonly nodes: readonly SimNode[];
+  /** True if a majority of these voters is not lost. */
+  readonly canRely: (voters: readonly string[]) => boolean;
+  readonly isBad: () => boolean;
+  readonly log: (text: string) => void;
+}
+
+/** Changes who belongs to the cluster: adds, promotes, demotes, removes, swaps; and lets who left come back as somebody new. */
+export class Operator {
+  readonly #options: OperatorOptions;
+
+  constructor(options: OperatorOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { world, random, everyMs, isBad } = this.#options;
+    if (!Number.isFinite(everyMs)) return;
+    world.at(everyMs * random.between(0.2, 1.8), NOBODY, () => {
+      if (!isBad()) return;
+      this.#act().catch((error: unknown) => world.end({ kind: "violation", error }));
+      this.start();
+    });
+  }
+
+  async #act(): Promise<void> {
+    const { nodes, log } = this.#options;
+    const leader = nodes.find(({ process }) => process?.replica?.isLeader === true)?.process;
+    if (leader?.replica == null) return;
+    const { voters, learners } = leader.replica.status();
+    const target = this.#draw(voters, learners);
+    if (target === null) return;
+    log(`members are to be ${JSON.stringify(target)}`);
+    try {
+      await leader.whileAlive(leader.replica.changeMembers(target, CHANGE_TIMEOUT_MS));
+    } catch (error) {
+      if (!isTrivetError(error) && !(error instanceof ProcessDied)) throw error;
+    }
+  }
+
+  #draw(voters: readonly string[], learners: readonly string[]): Target | null {
+    const { random, nodes, canRely } = this.#options;
+    const present = nodes.filter(({ isOut }) => !isOut).map(({ memberId }) => memberId);
+    // Who was lost goes first, so that a newcomer may take its place.
+    const next = {
+      voters: voters.filter((id) => present.includes(id) || random.isTrue(0.3)),
+      learners: learners.filter((id) => present.includes(id)),
+    };
+    for (let changes = 1 + random.below(3); changes > 0; changes -= 1) {
+      const id = random.pick(present);
+      const role = random.pick(["voter", "voter", "learner", "none"] as const);
+      next.voters = next.voters.filter((other) => other !== id);
+      next.learners = next.learners.filter((other) => other !== id);
+      if (role === "voter") next.voters.push(id);
+      if (role === "learner") next.learners.push(id);
+    }
+    return next.voters.length > 0 && canRely(next.voters) ? next : null;
+  }
+}
