@@ -10,7 +10,7 @@ type Recovered = ConsensusOptions["recovered"];
  */
 export async function alignLog(options: {
   readonly log: ReplicaLog;
-  readonly store: SnapshotStore;
+  readonly store: Pick<SnapshotStore, "pendingInstall" | "finishInstall">;
   readonly recovered: Recovered;
 }): Promise<Recovered> {
   const { log, store, recovered } = options;
