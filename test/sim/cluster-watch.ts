@@ -1,3 +1,4 @@
+import { type Configuration, EMPTY_CONFIGURATION } from "../../agent/raft/types.ts";
 import type { LogPosition, StoreEntry } from "../../agent/store/types.ts";
 import { KnownEntries, LogWatch } from "./log-watch.ts";
 import type { Effect } from "./model-file.ts";
@@ -22,6 +23,8 @@ export class ClusterWatch {
   readonly #leaders = new Map<number, string>();
   /** The terms of what was ever committed, from index 0. It only grows. */
   readonly #committed: number[] = [0];
+  /** The last one that was committed. A log that begins with a snapshot does not hold it. */
+  #configuration: Configuration = EMPTY_CONFIGURATION;
   readonly #commits = new Map<string, number>();
   readonly #hashes = new Map<number, number>();
   readonly #writtenAt = new Map<string, number>();
@@ -97,10 +100,9 @@ export class ClusterWatch {
 
   /** True if every configuration that is or may come into force has a majority without the members of `lost`. */
   hasQuorumWithout(lost: ReadonlySet<string>): boolean {
-    return [...this.#logs.values()].every((log) =>
-      log
-        .configurationsFrom(this.commitIndex)
-        .every(({ voters, outgoing }) => isMajorityLeft(voters, lost) && isMajorityLeft(outgoing, lost)),
+    const later = [...this.#logs.values()].flatMap((log) => log.configurationsFrom(this.commitIndex));
+    return [this.#configuration, ...later].every(
+      ({ voters, outgoing }) => isMajorityLeft(voters, lost) && isMajorityLeft(outgoing, lost),
     );
   }
 
@@ -139,12 +141,13 @@ export class ClusterWatch {
     if (known === undefined) {
       this.#checkDurable(memberId, log, index, term);
       this.#committed[index] = term;
+      this.#configuration = log.configurationAt(index) ?? this.#configuration;
     } else check(known === term, () => `${memberId} committed ${index}/${term}, others ${index}/${known}`);
   }
 
   /** Whoever commits it first, a majority of disks must hold it; of a joint configuration one in each set. */
   #checkDurable(memberId: string, log: LogWatch, index: number, term: number): void {
-    const { voters, outgoing } = log.configuration ?? { voters: [], outgoing: [] };
+    const { voters, outgoing } = log.configuration ?? this.#configuration;
     for (const set of [voters, outgoing]) {
       const holders = set.filter((voter) => this.#logs.get(voter)?.durableTerm(index) === term);
       check(

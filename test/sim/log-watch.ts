@@ -68,6 +68,10 @@ export class LogWatch {
     return this.#configurations.at(-1)?.configuration;
   }
 
+  configurationAt(index: number): Configuration | undefined {
+    return this.#configurations.findLast((placed) => placed.index === index)?.configuration;
+  }
+
   /** Those that were written from the last one at or before `index` on: each may be in force, or come into it again. */
   configurationsFrom(index: number): readonly Configuration[] {
     const first = this.#configurations.findLastIndex((placed) => placed.index <= index);
