@@ -43,16 +43,6 @@ export interface AgentProcessOptions {
   readonly place?: AgentPlace;
 }
 
-export interface AgentProcessOptions {
-  readonly name: string;
-  readonly directory: string;
-  readonly http: number;
-  /** Port of its broker; null: it has none. */
-  readonly mqtt: number | null;
-  readonly args: readonly string[];
-  readonly place?: AgentPlace;
-}
-
 /** One real agent: `trivet agent` as a process of its own, with its data and its ports. */
 export class AgentProcess {
   readonly name: string;
