@@ -104,13 +104,16 @@ export class SnapshotFetcher {
     const { signal } = this.#stopping;
     this.#isRunning = true;
     try {
-      while (this.#want?.isNeeded() === true) {
-        const isDone = await this.#tryOnce(this.#want);
-        if (isDone) break;
-        await pause(clock, this.#backoff.nextMs(), signal);
+      while (this.#want !== null) {
+        const met = this.#want.isNeeded() ? await this.#tryOnce(this.#want) : this.#want;
+        if (met === null) {
+          await pause(clock, this.#backoff.nextMs(), signal);
+          continue;
+        }
+        await this.#discard();
+        // One that came meanwhile is not met by that.
+        if (this.#want === met) this.#want = null;
       }
-      this.#want = null;
-      await this.#discard();
     } catch (error) {
       if (!signal.aborted) onFailed(error);
       else
@@ -124,15 +127,14 @@ export class SnapshotFetcher {
     }
   }
 
-  /** True: installed, or not needed any more. False: not yet. */
-  async #tryOnce(want: SnapshotWant): Promise<boolean> {
+  /** The want that is met: its snapshot is installed, or not needed any more. Null: not yet. */
+  async #tryOnce(want: SnapshotWant): Promise<SnapshotWant | null> {
     const sources = want.sources();
     const resumed = sources.find((source) => source === this.#download?.source);
     const source = resumed ?? sources[this.#attempts % sources.length];
-    if (source === undefined) return false;
+    if (source === undefined) return null;
     try {
-      await this.#fetchFrom(source, want);
-      return true;
+      return await this.#fetchFrom(source, want);
     } catch (error) {
       if (this.#stopping.signal.aborted || !isTrivetError(error) || FATAL.includes(error.code)) throw error;
       this.#options.logger.log("info", "A snapshot could not be fetched yet.", {
@@ -144,11 +146,11 @@ export class SnapshotFetcher {
       const isOutdone = resumed !== undefined && resumed !== sources[0];
       if (isHopeless || isOutdone) await this.#discard();
       this.#attempts += 1;
-      return false;
+      return null;
     }
   }
 
-  async #fetchFrom(source: string, want: SnapshotWant): Promise<void> {
+  async #fetchFrom(source: string, want: SnapshotWant): Promise<SnapshotWant> {
     const { clusterId, store, transport, clock, random, logger, install } = this.#options;
     const { signal } = this.#stopping;
     const body = encodeOpen({ clusterId, minIndex: want.minIndex() });
@@ -170,8 +172,10 @@ export class SnapshotFetcher {
     // What it holds is the receiver's from here on: installed or discarded there.
     this.#download = null;
     // Meanwhile another reason may have come.
-    await install(download.receiver, manifest, this.#want ?? want);
+    const newest = this.#want ?? want;
+    await install(download.receiver, manifest, newest);
     this.#tellDone(source, opened.id);
+    return newest;
   }
 
   async #discard(): Promise<void> {

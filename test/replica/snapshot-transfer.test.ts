@@ -234,6 +234,29 @@ testScene("a snapshot that is not needed any more is discarded, not installed", 
   t.equal(scene.receiver.discarded, 1);
 });
 
+testScene("a want that comes while the download of another one is discarded is met", async (t, scene) => {
+  const { receiver } = scene;
+  const receive = receiver.receiveSnapshot.bind(receiver);
+  receiver.receiveSnapshot = async (manifest) => {
+    const first = await receive(manifest);
+    receiver.receiveSnapshot = receive;
+    const discard = async (): Promise<void> => {
+      scene.isNeeded = true;
+      scene.want();
+      await first.discard();
+    };
+    return { ...first, discard };
+  };
+  scene.want();
+  await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > 0);
+  scene.isNeeded = false;
+  scene.network.cut("a", "z");
+  await scene.run(() => scene.receiver.discarded === 1);
+  scene.network.heal();
+  await scene.run(() => !scene.fetcher.isWanted);
+  t.equal(scene.receiver.index, 50);
+});
+
 testScene("a node that did not open it reads nothing", async (t, scene) => {
   scene.want();
   await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > 0);
