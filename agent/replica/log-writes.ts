@@ -101,6 +101,12 @@ export class LogWrites {
     const { hardState, entries } = pending;
     const commit = Math.max(hardState.commit, this.#baseIndex);
     parts.push(log.append({ hardState: { ...hardState, commit }, entries }));
+    // At once, not when the other part is done: no write that comes meanwhile may get ahead of this one.
+    for (const part of parts) {
+      part.catch(() => {
+        this.#isBlocked = true;
+      });
+    }
     void Promise.allSettled(parts).then((results) => {
       const failed = results.find((result) => result.status === "rejected");
       if (failed === undefined) this.#durable(pending);
