@@ -1,5 +1,4 @@
 import type { Clock } from "../platform/clock.ts";
-import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
@@ -14,6 +13,7 @@ import { checkStatements } from "../store/sql-check.ts";
 import type { LogPosition, ReplicatedState, SqlStatement, Store } from "../store/types.ts";
 import { Applier } from "./applier.ts";
 import { type CommandDraft, completeDraft } from "./command-draft.ts";
+import { committedPosition } from "./committed-position.ts";
 import { Consensus, type ConsensusOptions } from "./consensus.ts";
 import { type CopyFault, CopyKeeper } from "./copy-keeper.ts";
 import { LogRetention } from "./log-retention.ts";
@@ -238,12 +238,13 @@ export class Replica {
     const id = ++this.#lastReadId;
     if (this.#copy.fault !== null || !this.#consensus.read(id)) throw notLeader();
     const index = await new Promise<number>((resolve, reject) => this.#reads.set(id, { resolve, reject }));
-    return this.#positionAt(index);
+    return committedPosition(this.#consensus.raft, index);
   }
 
   /** What this member knows to be committed, without asking anyone. */
   get committed(): LogPosition {
-    return this.#positionAt(this.#consensus.raft.commitIndex);
+    const { raft } = this.#consensus;
+    return committedPosition(raft, raft.commitIndex);
   }
 
   /**
@@ -375,12 +376,6 @@ export class Replica {
 
   #assertRunning(): void {
     if (this.#isStopped) throw stopping();
-  }
-
-  #positionAt(index: number): LogPosition {
-    const term = this.#consensus.raft.termAt(index);
-    invariant(term !== undefined, `no term at ${index}, which is committed here`);
-    return { index, term };
   }
 
   #onProgress(): void {

@@ -1,6 +1,7 @@
 import { t } from "tap";
 import { TrivetError } from "../../agent/platform/trivet-error.ts";
 import type { Entry } from "../../agent/raft/types.ts";
+import { committedPosition } from "../../agent/replica/committed-position.ts";
 import { Deadline } from "../../agent/replica/deadline.ts";
 import { LogTime } from "../../agent/replica/log-time.ts";
 import { Proposals } from "../../agent/replica/proposals.ts";
@@ -174,4 +175,16 @@ t.test("toSqlError() promises that nothing was done only where that is certain",
   for (const code of ["busy", "too-many-requests", "overloaded"]) t.equal(told(code), "overloaded");
   t.equal(told("too-large"), "too-large");
   t.notOk(isNothingDone(new RangeError("not-leader")));
+});
+
+t.test("committedPosition() names the base where a read was overtaken by the log's end", async (t) => {
+  const terms = new Map([
+    [7, 2],
+    [8, 3],
+  ]);
+  const log = { base: { index: 7, term: 2 }, termAt: (index: number) => terms.get(index) };
+  t.strictSame(committedPosition(log, 8), { index: 8, term: 3 });
+  t.strictSame(committedPosition(log, 7), { index: 7, term: 2 });
+  t.strictSame(committedPosition(log, 5), { index: 7, term: 2 }, "dropped while the read was confirmed");
+  t.throws(() => committedPosition(log, 9), /no term at 9/);
 });
