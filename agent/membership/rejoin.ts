@@ -42,7 +42,7 @@ export interface RejoinTarget {
   readonly members: () => Members;
   /** Resolves once an entry that was proposed after the call is committed; rejects after `timeoutMs`. */
   readonly confirmQuorum: (timeoutMs: number) => Promise<void>;
-  /** Resolves when the change is committed. */
+  /** Resolves when these are the members, committed; rejects if another change is under way. */
   readonly changeMembers: (members: Members) => Promise<void>;
 }
 
@@ -68,10 +68,10 @@ export function answerReturners(bus: Pick<Bus, "handle">, target: RejoinTarget):
     bus.handle(REJOIN, async (from, body) => {
       const memberId = check(from, body);
       const members = target.members();
-      if (!incarnationsOf(members, from).includes(memberId)) {
-        // mark: rejoin: a new incarnation becomes a learner
-        await target.changeMembers(withReturner(members, memberId));
-      }
+      const isVoter = members.voters.includes(memberId);
+      // mark: rejoin: a new incarnation becomes a learner
+      // Asked also where it seems to be a member already: that may not be committed, and be taken back.
+      await target.changeMembers(isVoter ? members : withReturner(members, memberId));
       return encodeCbor([]);
     }),
   ];
