@@ -21,6 +21,8 @@ export class ClusterWatch {
   readonly #knownEntries = new KnownEntries();
   readonly #logs = new Map<string, LogWatch>();
   readonly #leaders = new Map<number, string>();
+  /** Who got whose vote: by term, by voter. */
+  readonly #votes = new Map<number, Map<string, string>>();
   /** The terms of what was ever committed, from index 0. It only grows. */
   readonly #committed: number[] = [0];
   /** The last one that was committed. A log that begins with a snapshot does not hold it. */
@@ -47,6 +49,15 @@ export class ClusterWatch {
 
   started(memberId: string, commit: number): void {
     this.#commits.set(memberId, commit);
+  }
+
+  /** A vote has left its voter. It can never be taken back: not by a crash either (Raft 5.2). */
+  voted(voter: string, term: number, candidate: string): void {
+    const votes = this.#votes.get(term) ?? new Map<string, string>();
+    this.#votes.set(term, votes);
+    const known = votes.get(voter) ?? candidate;
+    check(known === candidate, () => `${voter} voted for ${known} and ${candidate} in term ${term}`);
+    votes.set(voter, candidate);
   }
 
   /** After every step of a member. */
@@ -116,6 +127,7 @@ export class ClusterWatch {
     check(known === undefined, () => `${memberId} and ${known} both lead term ${term}`);
     this.#leaders.set(term, memberId);
     const log = this.logOf(memberId);
+    this.#checkElected(memberId, term, log);
     for (const [index, committedTerm] of this.#committed.entries()) {
       if (committedTerm >= term) break;
       const found = log.term(index);
@@ -129,6 +141,21 @@ export class ClusterWatch {
       log.term(last) !== undefined || last <= log.baseIndex,
       () => `${memberId} leads term ${term} without entry ${last}`,
     );
+  }
+
+  /** By a majority of each set of the configuration in force, every voter counted once. */
+  #checkElected(memberId: string, term: number, log: LogWatch): void {
+    // Unknown where the log begins with a snapshot and holds none since.
+    const { configuration } = log;
+    if (configuration === undefined) return;
+    const votes = this.#votes.get(term);
+    for (const set of [configuration.voters, configuration.outgoing]) {
+      const granted = set.filter((voter) => voter === memberId || votes?.get(voter) === memberId);
+      check(
+        set.length === 0 || granted.length * 2 > set.length,
+        () => `${memberId} leads term ${term} with ${granted.length} votes of ${set.length}`,
+      );
+    }
   }
 
   #commit(memberId: string, log: LogWatch, index: number): void {

@@ -22,9 +22,9 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "skip the vote's sync",
-    file: "raft/core.ts",
-    find: "this.#vote = candidate; this.outbox.hardStateChanged();",
-    replace: "this.#vote = candidate;",
+    file: "raft/answers.ts",
+    find: 'core.outbox.sendAfterHardState({ kind: "vote-response",',
+    replace: 'core.outbox.send({ kind: "vote-response",',
     seeds: 500,
   },
   {

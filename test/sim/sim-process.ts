@@ -5,11 +5,13 @@ import { alignLog } from "../../agent/replica/align-log.ts";
 import { ClusterSql } from "../../agent/replica/cluster-sql.ts";
 import { beginLog, foundCluster, isBlank } from "../../agent/replica/found-cluster.ts";
 import { LeaderAccess } from "../../agent/replica/leader-access.ts";
+import { decodeMessage } from "../../agent/replica/message-codec.ts";
 import type { ReplicaLog } from "../../agent/replica/ports.ts";
 import { Replica } from "../../agent/replica/replica.ts";
 import { diskFaults } from "./disk-faults.ts";
 import type { Machine } from "./machine.ts";
 import { ModelStore } from "./model-store.ts";
+import type { Packet } from "./sim-network.ts";
 import { SimTransport } from "./sim-transport.ts";
 import { check } from "./violation.ts";
 import { rememberWrites } from "./write-memory.ts";
@@ -19,6 +21,9 @@ const TIMING = { heartbeatMs: 150, electionMs: 900, electionMaxMs: 10_000 };
 const HAND_OVER_MS = 2_000;
 /** How long a callback waits behind what is ready already. */
 const DEFER_MS_MAX = 0.2;
+
+/** A vote is small: what is larger need not be decoded to know that it is none. */
+const VOTE_BYTES_MAX = 128;
 
 /** Whoever waited for a process that is gone. */
 export class ProcessDied extends Error {
@@ -196,12 +201,23 @@ export class SimProcess {
     const transport = new SimTransport({
       session: this.session,
       nodeIds: around.nodeIds,
-      send: (to, packet) => around.network.send(number, to, packet),
+      send: (to, packet) => {
+        this.#watchVote(to, packet);
+        around.network.send(number, to, packet);
+      },
       setTimer: (delayMs, callback) => this.#machine.clock.after(delayMs, number, this.#alive, callback),
       isAlive: this.#alive,
     });
     this.#transport = transport;
     return transport;
+  }
+
+  #watchVote(to: number, packet: Packet): void {
+    if (packet.kind !== "datagram" || packet.body.length > VOTE_BYTES_MAX) return;
+    const { nodeIds, watch } = this.#machine.around;
+    const message = decodeMessage(packet.body, nodeIds[this.#machine.number] ?? "", nodeIds[to] ?? "");
+    if (message.kind !== "vote-response" || !message.granted) return;
+    watch.voted(message.from, message.term, message.to);
   }
 
   #openStore(): ModelStore {
