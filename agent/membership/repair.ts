@@ -4,7 +4,7 @@ import type { Members } from "./rejoin.ts";
 /** How a leader sees another member. */
 export interface PeerProgress {
   readonly member: string;
-  /** Last entry that it is known to hold. */
+  /** Last entry that it is known to hold; 0 until it has told. */
   readonly match: number;
   readonly isActive: boolean;
 }
@@ -29,7 +29,9 @@ export function nextRepair({ voters, learners, peers, commitIndex }: RepairInput
   if (peers === null) return null;
   const returner = learners.find((learner) => {
     const peer = peers.find(({ member }) => member === learner);
-    const isCaughtUp = peer?.isActive === true && peer.match + LAG_MAX >= commitIndex;
+    // A new leader takes everyone for active that it has not heard of yet.
+    const hasAnswered = peer?.isActive === true && peer.match > 0;
+    const isCaughtUp = hasAnswered && peer.match + LAG_MAX >= commitIndex;
     return isCaughtUp && voters.some((voter) => isSameNode(voter, learner));
   });
   if (returner === undefined) return null;

@@ -131,7 +131,8 @@ export class CopyKeeper {
     logger.log("warn", "This node's copy of the data is put out of use: a fresh one is fetched.", { fault });
     void applier.hold("copy");
     this.#fetcher.want({
-      minIndex: () => raft().base.index,
+      // Never back behind what reads have been promised: one may wait for the store already.
+      minIndex: () => Math.max(raft().base.index, applier.appliedIndex),
       sources: () => this.#sources(raft().leader),
       isNeeded: () => this.#fault !== null,
     });

@@ -175,6 +175,9 @@ t.test("nextRepair() swaps a node's new member for its old one once it has caugh
   t.strictSame(nextRepair({ ...members, peers: peersWith(4_900) }), { voters: [a, b, c2], learners: [] });
   t.equal(nextRepair({ ...members, peers: peersWith(100) }), null, "it is far behind");
   t.equal(nextRepair({ ...members, peers: peersWith(5_000, false) }), null, "it does not answer");
+  const young = { ...members, commitIndex: 500 };
+  t.equal(nextRepair({ ...young, peers: peersWith(0) }), null, "it has not told what it holds");
+  t.strictSame(nextRepair({ ...young, peers: peersWith(1) }), { voters: [a, b, c2], learners: [] });
   t.equal(nextRepair({ ...members, peers: null }), null, "this node does not lead");
   const other = memberIdOf("d".repeat(32), "00000001");
   const peers = [{ member: other, match: 5_000, isActive: true }];
