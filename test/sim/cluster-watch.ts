@@ -74,6 +74,12 @@ export class ClusterWatch {
     // Entries come into a member's memory a moment before they are written, which is when they are seen here.
     if (log.term(commitIndex) !== committed.term) return;
     this.#commits.set(memberId, commitIndex);
+    // Counting copies commits only entries of the own term, and with them what stands before (Raft 5.4.2, figure 8).
+    const isFirst = role === "leader" && commitIndex > this.commitIndex;
+    check(
+      !isFirst || committed.term === term,
+      () => `${memberId} committed ${commitIndex}/${committed.term} by counting in term ${term}`,
+    );
     for (let index = before + 1; index <= commitIndex; index += 1) this.#commit(memberId, log, index);
   }
 
@@ -175,7 +181,10 @@ export class ClusterWatch {
   /** Whoever commits it first, a majority of disks must hold it; of a joint configuration one in each set. */
   #checkDurable(memberId: string, log: LogWatch, index: number, term: number): void {
     const { voters, outgoing } = log.configuration ?? this.#configuration;
-    for (const set of [voters, outgoing]) {
+    // Once the joint configuration is committed its leader leaves it, in memory: the entry that says so may still wait for its disk.
+    const mayHaveLeft =
+      log.configurationIndex < index && this.#committed[log.configurationIndex] !== undefined;
+    for (const set of mayHaveLeft ? [voters] : [voters, outgoing]) {
       const holders = set.filter((voter) => this.#logs.get(voter)?.durableTerm(index) === term);
       check(
         set.length === 0 || holders.length * 2 > set.length,

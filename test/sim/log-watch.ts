@@ -68,6 +68,11 @@ export class LogWatch {
     return this.#configurations.at(-1)?.configuration;
   }
 
+  /** Where it stands; 0 if there is none. */
+  get configurationIndex(): number {
+    return this.#configurations.at(-1)?.index ?? 0;
+  }
+
   configurationAt(index: number): Configuration | undefined {
     return this.#configurations.findLast((placed) => placed.index === index)?.configuration;
   }
