@@ -9,8 +9,11 @@ import type { Transport } from "./ports.ts";
 import { SnapshotDownload } from "./snapshot-download.ts";
 import { decodeOpened, encodeClose, encodeOpen, SNAPSHOT_CLOSE, SNAPSHOT_OPEN } from "./snapshot-wire.ts";
 
-/** Opening takes a checkpoint, and one pass over the databases for their checksums; opening again takes nothing. */
-const OPEN_TIMEOUT_MS = 60_000;
+/**
+ * Opening takes a checkpoint, and one pass over the databases for their checksums. That may take longer, but it goes on at the
+ * source, and who asks again waits for the same opening: a source that is silent must not hold up the others.
+ */
+const OPEN_TIMEOUT_MS = 5_000;
 const REOPEN_TIMEOUT_MS = 3_000;
 const CLOSE_TIMEOUT_MS = 1_000;
 
@@ -131,7 +134,7 @@ export class SnapshotFetcher {
   async #tryOnce(want: SnapshotWant): Promise<SnapshotWant | null> {
     const sources = want.sources();
     const resumed = sources.find((source) => source === this.#download?.source);
-    const source = resumed ?? sources[this.#attempts % sources.length];
+    const source = resumed ?? sourceOf(sources, this.#attempts);
     if (source === undefined) return null;
     try {
       return await this.#fetchFrom(source, want);
@@ -194,4 +197,11 @@ export class SnapshotFetcher {
       logger.log("debug", "The source of a snapshot was not told that it is done.", { from: source, reason });
     });
   }
+}
+
+/** The first, which is the leader where there is one, every other time; the rest in turn: they may all be dead but one. */
+function sourceOf(sources: readonly string[], attempt: number): string | undefined {
+  const others = sources.length - 1;
+  if (attempt % 2 === 0 || others === 0) return sources[0];
+  return sources[1 + (((attempt - 1) / 2) % others)];
 }
