@@ -18,7 +18,8 @@ import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
 import { MemoryNetwork } from "./memory-network.ts";
 
 const NODES = ["a", "b", "c"].map((letter) => letter.repeat(32));
-const TIMING = { heartbeatMs: 50, electionMs: 300, electionMaxMs: 3_000 };
+/** A machine that is busy for a moment must not change the leader, which the tests know. */
+const TIMING = { heartbeatMs: 100, electionMs: 1_000, electionMaxMs: 3_000 };
 const logger = { log: () => undefined };
 
 export interface ServiceNode {
@@ -74,6 +75,13 @@ export class ServiceTrio {
   get(nth: number): ServiceNode {
     const node = this.nodes[nth];
     if (node === undefined) throw new Error(`there is no node ${nth}`);
+    return node;
+  }
+
+  /** One that follows the leader of the moment. */
+  follower(): ServiceNode {
+    const node = this.nodes.find(({ replica }) => replica.leader !== null && !replica.isLeader);
+    if (node === undefined) throw new Error("nobody follows a leader");
     return node;
   }
 
