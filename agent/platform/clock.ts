@@ -20,7 +20,8 @@ export const systemClock: Clock = {
   nowMs: () => performance.now(),
   wallMs: () => Date.now(),
   setTimer(delayMs, callback) {
-    const timer = setTimeout(callback, delayMs);
+    // Node cuts fractions off, and counts from a moment of its own that may be a millisecond behind: never too early.
+    const timer = setTimeout(callback, Math.ceil(delayMs) + 1);
     timer.unref();
     return { cancel: () => clearTimeout(timer) };
   },
