@@ -145,6 +145,7 @@ export class CopyKeeper {
 
   /** To be called when consensus has moved. */
   progressed(): void {
+    this.#fetcher.reconsider();
     const unfinished = this.#unfinished;
     if (unfinished === null || unfinished.waitsForLog) return;
     if (this.#options.raft().applicableIndex >= unfinished.index) this.#finish();

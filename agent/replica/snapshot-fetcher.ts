@@ -2,7 +2,7 @@ import { Backoff } from "../bus/backoff.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
-import { isTrivetError, messageOf } from "../platform/trivet-error.ts";
+import { isTrivetError, messageOf, TrivetError } from "../platform/trivet-error.ts";
 import type { LogPosition, SnapshotManifest, SnapshotReceiver, SnapshotStore } from "../store/types.ts";
 import { pause } from "./pause.ts";
 import type { Transport } from "./ports.ts";
@@ -33,7 +33,7 @@ export interface SnapshotWant {
   readonly minIndex: () => number;
   /** Nodes to ask, the best first; looked at before each try. */
   readonly sources: () => readonly string[];
-  /** False once the log brings the store up to date after all. Looked at before each try, and before the installation. */
+  /** False once the log brings the store up to date after all. Looked at by `reconsider`, and before the installation. */
   readonly isNeeded: () => boolean;
 }
 
@@ -68,6 +68,8 @@ export interface SnapshotFetcherOptions {
 export class SnapshotFetcher {
   readonly #options: SnapshotFetcherOptions;
   readonly #stopping = new AbortController();
+  /** Ends what is being tried for the present want. */
+  #trying = new AbortController();
   readonly #backoff: Backoff;
   #want: SnapshotWant | null = null;
   #download: SnapshotDownload | null = null;
@@ -98,8 +100,16 @@ export class SnapshotFetcher {
     if (!this.#isRunning && !this.#stopping.signal.aborted) void this.#run();
   }
 
+  /** To be called when consensus has moved: what the log has brought need not travel any further. */
+  reconsider(): void {
+    if (this.#want === null || this.#want.isNeeded()) return;
+    this.#trying.abort(new TrivetError("snapshot-not-needed", "The log has brought what was being fetched."));
+  }
+
   stop(): void {
-    this.#stopping.abort(new Error("The replica stops."));
+    const reason = new Error("The replica stops.");
+    this.#stopping.abort(reason);
+    this.#trying.abort(reason);
   }
 
   async #run(): Promise<void> {
@@ -108,6 +118,8 @@ export class SnapshotFetcher {
     this.#isRunning = true;
     try {
       while (this.#want !== null) {
+        signal.throwIfAborted();
+        this.#trying = new AbortController();
         const met = this.#want.isNeeded() ? await this.#tryOnce(this.#want) : this.#want;
         if (met === null) {
           await pause(clock, this.#backoff.nextMs(), signal);
@@ -140,6 +152,12 @@ export class SnapshotFetcher {
       return await this.#fetchFrom(source, want);
     } catch (error) {
       if (this.#stopping.signal.aborted || !isTrivetError(error) || FATAL.includes(error.code)) throw error;
+      const newest = this.#want ?? want;
+      if (!newest.isNeeded()) {
+        // mark: replica: the log overtakes a snapshot on its way
+        this.#options.logger.log("info", "A snapshot is not needed any more.", { from: source });
+        return newest;
+      }
       this.#options.logger.log("info", "A snapshot could not be fetched yet.", {
         from: source,
         reason: messageOf(error),
@@ -155,7 +173,7 @@ export class SnapshotFetcher {
 
   async #fetchFrom(source: string, want: SnapshotWant): Promise<SnapshotWant> {
     const { clusterId, store, transport, clock, random, logger, install } = this.#options;
-    const { signal } = this.#stopping;
+    const { signal } = this.#trying;
     const body = encodeOpen({ clusterId, minIndex: want.minIndex() });
     let download = this.#download;
     const timeoutMs = download?.source === source ? REOPEN_TIMEOUT_MS : OPEN_TIMEOUT_MS;

@@ -36,9 +36,11 @@ testMembers(
       return peer?.state === "replicate" && peer.match === leader.status().lastIndex;
     });
     t.equal((await members.ids("c", "linearizable")).length, 180);
-    const { firstIndex, copyFault, snapshot } = members.get("c").replica.status();
+    // The log may have overtaken a second snapshot, which is then given up.
+    await members.until("c fetches nothing", () => members.get("c").replica.status().snapshot === null);
+    const { firstIndex, copyFault } = members.get("c").replica.status();
     t.ok(firstIndex > 60, "its log begins behind the snapshot");
-    t.strictSame([copyFault, snapshot], [null, null]);
+    t.equal(copyFault, null);
     // What came by the snapshot outlives a restart, together with what came behind it.
     await members.get("c").stop();
     await members.write("a", 181, 1);

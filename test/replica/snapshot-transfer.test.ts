@@ -111,6 +111,27 @@ testScene("a snapshot arrives whole, and its source closes it at once", async (t
   t.equal(scene.servers.get("a")?.position, null, "the log need not be kept for it any more");
 });
 
+testScene("a snapshot that the log has overtaken is fetched no further", async (t, scene) => {
+  scene.want();
+  await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > 0);
+  scene.fetcher.reconsider();
+  const before = scene.pieces();
+  await scene.run(() => scene.pieces() > before);
+  t.ok(scene.fetcher.isWanted, "it goes on while it is needed");
+  scene.isNeeded = false;
+  scene.fetcher.reconsider();
+  await scene.run(() => !scene.fetcher.isWanted);
+  t.equal(scene.fetcher.progress, null);
+  t.ok(scene.pieces() < 22, `${scene.pieces()} pieces were asked for`);
+  t.equal(scene.receiver.index, 3, "nothing was installed");
+  await scene.run(() => false, 5);
+  t.equal(scene.stores.get("a")?.closed, 1, "its source was told");
+  scene.isNeeded = true;
+  scene.want();
+  await scene.run(() => !scene.fetcher.isWanted);
+  t.equal(scene.receiver.index, 50, "the next one is fetched whole");
+});
+
 testScene("no more pieces are on their way than the window has", async (t, scene) => {
   scene.want();
   await scene.run(() => scene.fetcher.progress !== null);
