@@ -4,6 +4,9 @@ import { KnownEntries, LogWatch } from "./log-watch.ts";
 import type { Effect } from "./model-file.ts";
 import { check } from "./violation.ts";
 
+/** Where a cluster's first configuration stands (`foundCluster`). */
+const FOUNDING_INDEX = 1;
+
 /** What a replica says of itself, as far as it is watched. */
 export interface Standing {
   readonly memberId: string;
@@ -117,6 +120,7 @@ export class ClusterWatch {
 
   /** True if every configuration that is or may come into force has a majority without the members of `lost`. */
   hasQuorumWithout(lost: ReadonlySet<string>): boolean {
+    if (!this.#isFoundedWithout(lost)) return false;
     const later = [...this.#logs.values()].flatMap((log) => log.configurationsFrom(this.commitIndex));
     return [this.#configuration, ...later].every(
       ({ voters, outgoing }) => isMajorityLeft(voters, lost) && isMajorityLeft(outgoing, lost),
@@ -126,6 +130,14 @@ export class ClusterWatch {
   /** A client was told that its write has happened. */
   acknowledged(value: string): void {
     check(this.#writtenAt.has(value), () => `the write of ${value} was acknowledged and never happened`);
+  }
+
+  /** Until the founding entry is committed it may be on one disk only: without that nobody could ever campaign. */
+  #isFoundedWithout(lost: ReadonlySet<string>): boolean {
+    if (this.commitIndex >= FOUNDING_INDEX) return true;
+    return [...this.#logs].some(
+      ([memberId, log]) => !lost.has(memberId) && log.durableTerm(FOUNDING_INDEX) !== undefined,
+    );
   }
 
   #newLeader(memberId: string, term: number): void {
