@@ -27,12 +27,12 @@ export interface RestoredSnapshot extends LogPosition {
   readonly configuration: PlacedConfiguration;
 }
 
-/** A write on its way to the disk, with the position that the log ends at once it is done. */
+/** A write on its way to the disk. */
 interface OpenWrite {
   readonly sequence: number;
-  readonly lastIndex: number;
-  readonly lastTerm: number;
   readonly issuedMs: number;
+  /** The log equals the disk up to here once it is done: less than was written, if the log was cut or replaced meanwhile. */
+  lastIndex: number;
 }
 
 /**
@@ -196,6 +196,7 @@ export class Core {
     this.log.truncate(from);
     this.#persisted = Math.min(this.#persisted, from - 1);
     this.#unstable = Math.min(this.#unstable, from);
+    this.#disown(from - 1);
   }
 
   /** Moves the commit index forward; never back. */
@@ -238,6 +239,7 @@ export class Core {
       this.#configurations.replace(configuration);
       this.#persisted = index;
       this.#unstable = index + 1;
+      this.#disown(index);
     }
     this.log.rebase({ index, term });
     this.#restored = { index, term };
@@ -262,8 +264,8 @@ export class Core {
     const hardState = { term: this.#term, vote: this.#vote, commit };
     const write = this.outbox.issueWrite({ restored: this.#restored, hardState, entries });
     this.#restored = null;
-    const { lastIndex, lastTerm } = this.log;
-    this.#openWrites.push({ sequence: write.sequence, lastIndex, lastTerm, issuedMs: this.nowMs });
+    const { lastIndex } = this.log;
+    this.#openWrites.push({ sequence: write.sequence, issuedMs: this.nowMs, lastIndex });
     return write;
   }
 
@@ -272,15 +274,21 @@ export class Core {
     for (let first = this.#openWrites[0]; first && first.sequence <= sequence; first = this.#openWrites[0]) {
       this.#openWrites.shift();
       this.pace.wrote(this.nowMs - first.issuedMs);
-      // If the log was cut or replaced meanwhile, a later write covers what came instead. Terms only grow, so that the
-      // same term at the same index means the same entries.
-      if (this.log.term(first.lastIndex) !== first.lastTerm) {
-        // mark: raft: a write is done that the log has moved on from
-        continue;
-      }
       this.#persisted = Math.max(this.#persisted, first.lastIndex);
     }
     this.outbox.writesDurable(sequence);
+  }
+
+  /**
+   * What open writes bring behind `index` counts no more, even if the same entries come back: a write that is open as well
+   * cuts them off, and the disk may end there (the ABA problem). The write that brings them again will count.
+   */
+  #disown(index: number): void {
+    for (const write of this.#openWrites) {
+      if (write.lastIndex <= index) continue;
+      // mark: raft: the log moves on from a write that is not done
+      write.lastIndex = index;
+    }
   }
 
   get #isDirty(): boolean {

@@ -1,4 +1,5 @@
 import t from "tap";
+import type { Entry } from "../../agent/raft/types.ts";
 import { Conversation } from "./conversation.ts";
 import { listen } from "./listen.ts";
 
@@ -239,4 +240,37 @@ t.test("the commit index that is written speaks of entries that are durable alre
   conversation.run(200);
   t.equal(conversation.raft("c").commitIndex, 3);
   t.match(conversation.disk("c"), { entries: { length: 3 }, hardState: { commit: 2 } });
+});
+
+t.test("an entry that was cut off and came back is durable with the write that brings it back", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  conversation.elect("a");
+  conversation.holdDisk("b");
+  const { lastIndex: previousIndex, term: previousTerm } = conversation.raft("b");
+  const index = previousIndex + 1;
+  const append = (from: string, term: number, entryTerm: number, commit: number) =>
+    conversation.act("b", (raft) => {
+      const entries: Entry[] = [{ kind: "noop", index, term: entryTerm }];
+      raft.step({
+        kind: "append-request",
+        from,
+        to: "b",
+        term,
+        previousIndex,
+        previousTerm,
+        entries,
+        commit,
+      });
+    });
+  conversation.fate = () => "is lost";
+  append("a", 2, 2, previousIndex);
+  append("c", 3, 3, previousIndex);
+  append("a", 4, 2, index);
+  t.equal(conversation.raft("b").commitIndex, index);
+  conversation.persistOne("b");
+  t.equal(conversation.raft("b").applicableIndex, previousIndex, "the next write cuts it off again");
+  conversation.persistOne("b");
+  t.equal(conversation.raft("b").applicableIndex, previousIndex, "the disk holds another entry");
+  conversation.persistOne("b");
+  t.equal(conversation.raft("b").applicableIndex, index);
 });
