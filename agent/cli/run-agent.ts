@@ -36,7 +36,8 @@ export async function runAgent(options: {
     );
     const space = diskSpaceAt(data.path);
     const watermarkBytes = settings.diskWatermarkBytes;
-    const diskWatch = new DiskWatch({ space, watermarkBytes, clock, logger });
+    const onFailed = (error: unknown): void => failure.fail(error);
+    const diskWatch = new DiskWatch({ space, watermarkBytes, clock, logger, onFailed });
     opened.add("disk watch", { close: async () => diskWatch.stop() });
     await diskWatch.start();
     let api: ApiServer | null = null;
@@ -51,9 +52,8 @@ export async function runAgent(options: {
         electionMaxMs: settings.electionTimeoutMsMax,
       },
       logRetainBytes: settings.logRetainBytes,
-      onFailed: (error) => failure.fail(error),
       openStorage: () => storage.open(),
-      ...{ data, diskWatch, bus, clock, random, logger },
+      ...{ data, diskWatch, bus, clock, random, logger, onFailed },
     });
     opened.add("membership", { close: async () => membership.stop() });
     api = await startApiServer({

@@ -1,5 +1,6 @@
 import type { Peer } from "../bus/peer-table.ts";
 import type { CopyFault } from "../replica/copy-keeper.ts";
+import { describeRoom } from "../replica/disk-state.ts";
 import type { DiskWatch } from "../replica/disk-watch.ts";
 import type { Damage } from "./open-storage.ts";
 
@@ -66,8 +67,5 @@ export function troublesOf(state: {
 }
 
 function roomOf({ freeBytes, watermarkBytes }: Pick<DiskWatch, "freeBytes" | "watermarkBytes">): string {
-  const [free, watermark] = [freeBytes ?? 0, watermarkBytes].map(
-    (bytes) => `${Math.floor(bytes / 1024)} KiB`,
-  );
-  return `${free} are left, the watermark is ${watermark}`;
+  return `${describeRoom(freeBytes)} is left, the watermark is ${describeRoom(watermarkBytes)}`;
 }

@@ -150,11 +150,6 @@ export class Consensus {
     await this.#writes.compact(base);
   }
 
-  /** True while the disk has no room for the log. */
-  get isLogFull(): boolean {
-    return this.#writes.isFull;
-  }
-
   /** See `Raft.restore`. */
   restore(snapshot: RestoredSnapshot): boolean {
     return this.#input(() => this.#raft.restore(snapshot));

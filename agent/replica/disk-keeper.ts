@@ -1,8 +1,9 @@
 import type { Clock, Timer } from "../platform/clock.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import type { MemberId } from "../raft/types.ts";
+import { describeRoom } from "./disk-state.ts";
 import type { DiskWatch } from "./disk-watch.ts";
-import type { Replica } from "./replica.ts";
+import type { Replica, ReplicaStatus } from "./replica.ts";
 import type { MemberReport } from "./report-wire.ts";
 import { notLeader } from "./sql-errors.ts";
 
@@ -13,12 +14,13 @@ const HAND_OVER_MS = 2_000;
 export interface DiskKeeperOptions {
   readonly replica: Pick<
     Replica,
-    "status" | "isLeader" | "handOver" | "refuseWrites" | "holdApplying" | "releaseApplying"
-  >;
+    "isLeader" | "handOver" | "refuseWrites" | "holdApplying" | "releaseApplying"
+  > & { status(): Pick<ReplicaStatus, "voters" | "peers"> };
   readonly disk: DiskWatch;
   /** What the others told of their disks; see `MemberReports`. */
   readonly reports: () => ReadonlyMap<MemberId, MemberReport>;
   readonly clock: Clock;
+  readonly onFailed: (error: unknown) => void;
 }
 
 /** Acts on what the disk of this member has left; see `DiskState`. */
@@ -59,15 +61,18 @@ export class DiskKeeper {
   }
 
   #maybeHandOver(): void {
-    const { replica } = this.#options;
+    const { replica, onFailed } = this.#options;
     if (!replica.isLeader || this.#isHandingOver) return;
     const successor = this.#successor();
     if (successor === null) return;
     // mark: disk: a leader that is short of space hands over
     this.#isHandingOver = true;
-    void replica.handOver(HAND_OVER_MS, successor).finally(() => {
-      this.#isHandingOver = false;
-    });
+    replica
+      .handOver(HAND_OVER_MS, successor)
+      .catch((error: unknown) => onFailed(error))
+      .finally(() => {
+        this.#isHandingOver = false;
+      });
   }
 
   /** The voter with room that is furthest; null if there is none. */
@@ -88,12 +93,15 @@ export class DiskKeeper {
     // Somebody else takes it in a moment.
     if (this.#successor() !== null) return notLeader();
     // mark: disk: a write is refused for lack of space
-    return diskFull(disk.freeBytes ?? 0, disk.watermarkBytes);
+    return diskFull(disk);
   }
 }
 
-function diskFull(freeBytes: number, watermarkBytes: number): TrivetError {
-  const [free, watermark] = [freeBytes, watermarkBytes].map((bytes) => `${Math.floor(bytes / 1024)} KiB`);
+function diskFull({
+  freeBytes,
+  watermarkBytes,
+}: Pick<DiskWatch, "freeBytes" | "watermarkBytes">): TrivetError {
+  const [free, watermark] = [describeRoom(freeBytes), describeRoom(watermarkBytes)];
   return new TrivetError(
     "disk-full",
     `Nothing was done: the disk of the leader has ${free} left, and no other voter has more than its watermark. Free space on the data's file systems, to more than ${watermark} (disk-watermark); writes go on by themselves then.`,

@@ -20,3 +20,8 @@ export function diskStateOf(freeBytes: number, before: DiskState, watermarkBytes
   if (isBelow(watermarkBytes * RESERVE_PART, before === "critical")) return "critical";
   return isBelow(watermarkBytes, before !== "ok") ? "low" : "ok";
 }
+
+/** For messages; null if it is not known. */
+export function describeRoom(bytes: number | null): string {
+  return bytes === null ? "an unknown amount" : `${Math.floor(bytes / 1024)} KiB`;
+}

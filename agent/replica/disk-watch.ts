@@ -1,10 +1,16 @@
 import type { Clock, Timer } from "../platform/clock.ts";
+import { systemErrorCode } from "../platform/directory.ts";
 import type { DiskSpace } from "../platform/disk-space.ts";
 import type { Logger } from "../platform/logger.ts";
+import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
+import { Deadline } from "./deadline.ts";
 import { type DiskState, diskStateOf } from "./disk-state.ts";
 
 /** A full disk fills further at the speed of the disk; but what is left below the watermark lasts longer than this. */
 const LOOK_MS = 500;
+
+/** An answer that takes longer is not waited for: the disk hangs, and how much room it has is not known. */
+const ANSWER_MS = 2_000;
 
 export interface DiskWatchOptions {
   readonly space: DiskSpace;
@@ -12,6 +18,8 @@ export interface DiskWatchOptions {
   readonly watermarkBytes: number;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** A listener threw, or what cannot fail did: the agent must stop. */
+  readonly onFailed: (error: unknown) => void;
 }
 
 /** Looks at the room that is left, on and on, and tells when that changes what this node may do. */
@@ -20,9 +28,11 @@ export class DiskWatch {
   readonly #listeners = new Set<(state: DiskState) => void>();
   #state: DiskState = "ok";
   #freeBytes: number | null = null;
+  /** Under way. */
+  #reading: Promise<number> | null = null;
   #timer: Timer | null = null;
   #isStopped = false;
-  #hasFailed = false;
+  #isUnknown = false;
 
   constructor(options: DiskWatchOptions) {
     this.#options = options;
@@ -32,7 +42,7 @@ export class DiskWatch {
     return this.#state;
   }
 
-  /** As of the last look; null before the first one. */
+  /** As of the last look; null before the first one, and while the disk does not tell. */
   get freeBytes(): number | null {
     return this.#freeBytes;
   }
@@ -41,7 +51,7 @@ export class DiskWatch {
     return this.#options.watermarkBytes;
   }
 
-  /** Resolves after the first look, so that nothing is begun on a disk that is full already. */
+  /** Resolves after the first look, so that nothing is begun on a disk that is known to be full. */
   async start(): Promise<void> {
     if (this.#options.watermarkBytes > 0) await this.#look();
   }
@@ -58,19 +68,33 @@ export class DiskWatch {
   }
 
   async #look(): Promise<void> {
+    const freeBytes = await this.#read();
+    if (this.#isStopped) return;
+    if (freeBytes !== null) this.#take(freeBytes);
+    this.#timer = this.#options.clock.setTimer(LOOK_MS, () => {
+      this.#look().catch((error: unknown) => this.#options.onFailed(error));
+    });
+  }
+
+  /** Null: the disk does not tell, or not in time. */
+  async #read(): Promise<number | null> {
     const { space, clock } = this.#options;
+    // One question at a time: each that hangs holds one of the few threads that all file calls share.
+    this.#reading ??= space.freeBytes().finally(() => {
+      this.#reading = null;
+    });
     try {
-      const freeBytes = await space.freeBytes();
-      this.#hasFailed = false;
-      this.#take(freeBytes);
+      const freeBytes = await new Deadline(clock, ANSWER_MS).race(this.#reading, diskHangs);
+      this.#isUnknown = false;
+      return freeBytes;
     } catch (error) {
-      this.#reportFailure(error);
+      if (systemErrorCode(error) === undefined && !isTrivetError(error, "disk-hangs")) throw error;
+      this.#reportUnknown(error);
+      return null;
     }
-    if (!this.#isStopped) this.#timer = clock.setTimer(LOOK_MS, () => void this.#look());
   }
 
   #take(freeBytes: number): void {
-    if (this.#isStopped) return;
     const { watermarkBytes, logger } = this.#options;
     const state = diskStateOf(freeBytes, this.#state, watermarkBytes);
     this.#freeBytes = freeBytes;
@@ -81,14 +105,19 @@ export class DiskWatch {
     for (const listener of this.#listeners) listener(state);
   }
 
-  /** Once, until it works again: what is not known is taken for unchanged. */
-  #reportFailure(error: unknown): void {
-    if (this.#hasFailed) return;
-    this.#hasFailed = true;
+  /** Said once, until it is known again. The state stays: nothing says that there is more or less room than before. */
+  #reportUnknown(error: unknown): void {
+    this.#freeBytes = null;
+    if (this.#isUnknown) return;
+    this.#isUnknown = true;
     this.#options.logger.log("warn", "The free space of the data directory cannot be read.", {
       reason: error,
     });
   }
+}
+
+function diskHangs(): TrivetError {
+  return new TrivetError("disk-hangs", `The disk has not answered for ${ANSWER_MS} ms.`);
 }
 
 const MESSAGES: Readonly<Record<DiskState, string>> = {

@@ -1,7 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
-import { TrivetError } from "../platform/trivet-error.ts";
+import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import type { ConfigurationTarget } from "../raft/configuration-change.ts";
 import type { RestoredSnapshot } from "../raft/core.ts";
 import type { Timing } from "../raft/pace.ts";
@@ -33,6 +33,9 @@ const REHEARSAL_MS = 5_000;
 
 /** After leadership was handed over: longer than a message takes, and than the others take to hear of it. */
 const LINGER_MS = 300;
+
+/** How the waits of a hand-over may end: nobody took over, the answers did not come, this member stops. */
+const HAND_OVER_ENDS: readonly string[] = ["no-leader", "timeout", "stopping"];
 
 /** Commands that wait for their result, and reads that wait for their index, at once. */
 const WAITING_MAX = 4096;
@@ -348,7 +351,8 @@ export class Replica {
       await this.#waiters.until(() => this.#proposals.size === 0, timeoutMs, writeTimeout);
       logger.log("info", "Leadership is handed over.");
     } catch (error) {
-      logger.log("warn", "Leadership could not be handed over in time.", { reason: error });
+      if (!isTrivetError(error) || !HAND_OVER_ENDS.includes(error.code)) throw error;
+      logger.log("warn", "Leadership could not be handed over in time.", { reason: error.message });
     }
     // Requests may be on their way from nodes that have not heard of the new leader. Gone, this node would leave them in doubt;
     // here, it tells them that nothing was done.

@@ -1,4 +1,5 @@
 import { t } from "tap";
+import { InvariantError } from "../../agent/platform/invariant.ts";
 import type { TrivetError } from "../../agent/platform/trivet-error.ts";
 import { DiskKeeper } from "../../agent/replica/disk-keeper.ts";
 import type { DiskState } from "../../agent/replica/disk-state.ts";
@@ -15,7 +16,10 @@ class Kept {
   readonly clock = new ManualClock();
   readonly asked: string[] = [];
   readonly reports = new Map<string, MemberReport>();
+  readonly failures: unknown[] = [];
   readonly watch: DiskWatch;
+  /** What becomes of a hand-over. */
+  handOver: () => Promise<void> = async () => undefined;
   free = 1_000;
   isLeader = true;
   refusal: () => TrivetError | null = () => null;
@@ -26,6 +30,7 @@ class Kept {
       watermarkBytes: 100,
       clock: this.clock,
       logger: { log: () => undefined },
+      onFailed: (error) => this.failures.push(error),
     });
     const peers = [
       { member: "b", match: 5, isActive: true },
@@ -38,9 +43,10 @@ class Kept {
       get isLeader() {
         return keeper.isLeader;
       },
-      status: () => ({ voters: ["a", "b", "c", "d"], peers }) as unknown as ReturnType<ReplicaPart["status"]>,
+      status: () => ({ voters: ["a", "b", "c", "d"], peers }),
       handOver: async (_timeoutMs, to) => {
         this.asked.push(`hand over to ${to}`);
+        await this.handOver();
       },
       refuseWrites: (refusal) => {
         this.refusal = refusal;
@@ -48,7 +54,10 @@ class Kept {
       holdApplying: () => this.asked.push("hold"),
       releaseApplying: () => this.asked.push("release"),
     };
-    new DiskKeeper({ replica, disk: this.watch, reports: () => this.reports, clock: this.clock });
+    new DiskKeeper({
+      ...{ replica, disk: this.watch, reports: () => this.reports, clock: this.clock },
+      onFailed: (error) => this.failures.push(error),
+    });
   }
 
   tell(member: string, disk: DiskState): void {
@@ -82,6 +91,17 @@ t.test("DiskKeeper hands over to the voter with room that is furthest", async (t
   t.strictSame(await kept.have(50), ["hand over to c"]);
   kept.isLeader = false;
   t.strictSame(await kept.have(50), []);
+});
+
+t.test("DiskKeeper tells of a hand-over that broke, and goes on", async (t) => {
+  const kept = new Kept();
+  await kept.watch.start();
+  kept.tell("b", "ok");
+  const broken = new InvariantError("broken");
+  kept.handOver = () => Promise.reject(broken);
+  t.strictSame(await kept.have(50), ["hand over to b"]);
+  t.ok(kept.failures.length > 0);
+  t.ok(kept.failures.every((failure) => failure === broken));
 });
 
 t.test("DiskKeeper refuses writes where nobody has room, until there is some", async (t) => {

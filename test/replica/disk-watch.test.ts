@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { t } from "tap";
 import { diskSpaceAt } from "../../agent/platform/disk-space.ts";
+import { InvariantError } from "../../agent/platform/invariant.ts";
 import { type DiskState, diskStateOf } from "../../agent/replica/disk-state.ts";
 import { DiskWatch } from "../../agent/replica/disk-watch.ts";
 import { ManualClock } from "../platform/manual-clock.ts";
@@ -56,6 +57,7 @@ t.test("DiskWatch tells each change, and keeps what it knows while it cannot loo
     watermarkBytes: WATERMARK,
     clock,
     logger: { log: (level, message) => lines.push(`${level} ${message}`) },
+    onFailed: (error) => t.fail("failed", { error }),
   });
   const told: DiskState[] = [];
   watch.onChange((state) => told.push(state));
@@ -68,10 +70,11 @@ t.test("DiskWatch tells each change, and keeps what it knows while it cannot loo
   t.equal(watch.freeBytes, 70_000);
   free = 60_000;
   await look();
-  free = new Error("EIO");
+  free = Object.assign(new Error("i/o error"), { code: "EIO" });
   await look();
   await look();
   t.equal(watch.state, "low");
+  t.equal(watch.freeBytes, null, "nobody is told how much it was once");
   t.equal(lines.filter((line) => line.includes("cannot be read")).length, 1, "said once");
   free = 100;
   await look();
@@ -85,8 +88,65 @@ t.test("DiskWatch tells each change, and keeps what it knows while it cannot loo
 t.test("DiskWatch with a watermark of 0 never looks", async (t) => {
   const clock = new ManualClock();
   const space = { freeBytes: async () => t.fail("looked") as never };
-  const watch = new DiskWatch({ space, watermarkBytes: 0, clock, logger: { log: () => undefined } });
+  const watch = new DiskWatch({
+    ...{ space, watermarkBytes: 0, clock },
+    logger: { log: () => undefined },
+    onFailed: (error) => t.fail("failed", { error }),
+  });
   await watch.start();
   t.equal(watch.state, "ok");
   t.equal(clock.timers, 0);
+});
+
+t.test("DiskWatch goes on when a disk hangs: its room is unknown until it answers again", async (t) => {
+  const clock = new ManualClock();
+  const lines: string[] = [];
+  const questions: ((bytes: number) => void)[] = [];
+  const watch = new DiskWatch({
+    space: { freeBytes: () => new Promise((resolve) => questions.push(resolve)) },
+    watermarkBytes: WATERMARK,
+    clock,
+    logger: { log: (_level, message) => lines.push(message) },
+    onFailed: (error) => t.fail("failed", { error }),
+  });
+  /** Seconds in which the disk says nothing. */
+  const hang = async (seconds: number): Promise<void> => {
+    for (let ms = 0; ms < seconds * 1_000; ms += 100) {
+      clock.advance(100);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  const started = watch.start();
+  await hang(3);
+  await started;
+  t.strictSame([watch.state, watch.freeBytes], ["ok", null], "the start does not wait for it");
+  await hang(30);
+  t.equal(questions.length, 1, "a question that hangs is not asked twice");
+  t.equal(lines.length, 1, "said once");
+  questions[0]?.(100);
+  await hang(1);
+  t.strictSame([watch.state, watch.freeBytes], ["critical", 100]);
+  t.equal(questions.length, 2, "and it looks on");
+  watch.stop();
+});
+
+t.test("DiskWatch hides no error of its listeners", async (t) => {
+  const failures: unknown[] = [];
+  const clock = new ManualClock();
+  let free = 70_000;
+  const watch = new DiskWatch({
+    space: { freeBytes: async () => free },
+    ...{ watermarkBytes: WATERMARK, clock, logger: { log: () => undefined } },
+    onFailed: (error) => failures.push(error),
+  });
+  await watch.start();
+  const broken = new InvariantError("broken");
+  watch.onChange(() => {
+    throw broken;
+  });
+  free = 100;
+  clock.advance(500);
+  await new Promise((resolve) => setImmediate(resolve));
+  t.strictSame(failures, [broken]);
+  watch.stop();
 });
