@@ -6,7 +6,7 @@ import type { Logger } from "../platform/logger.ts";
 import { isTrivetError } from "../platform/trivet-error.ts";
 import { isBlank } from "../replica/found-cluster.ts";
 import { openSqliteStore } from "../store/sqlite-store.ts";
-import type { Store } from "../store/types.ts";
+import type { Store } from "../store/store.ts";
 
 /** The log and the databases of the node: opened when membership asks for them, maybe twice, and closed together. */
 export class NodeStorage {

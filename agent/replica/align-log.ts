@@ -1,4 +1,5 @@
-import type { LogPosition, SnapshotStore } from "../store/types.ts";
+import type { SnapshotStore } from "../store/snapshot.ts";
+import type { LogPosition } from "../store/types.ts";
 import type { ConsensusOptions } from "./consensus.ts";
 import type { ReplicaLog } from "./ports.ts";
 

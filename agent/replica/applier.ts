@@ -1,7 +1,8 @@
 import type { Clock } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Entry } from "../raft/types.ts";
-import type { CommandResult, LogPosition, ReplicatedState, Store, StoreEntry } from "../store/types.ts";
+import type { ReplicatedState, Store } from "../store/store.ts";
+import type { CommandResult, LogPosition, StoreEntry } from "../store/types.ts";
 import { decodeRecord, encodeRecord, type MembershipRecord, nextRecord } from "./membership-record.ts";
 
 /** Entries handed to the store at once: enough to share its costs, little enough to answer soon. */

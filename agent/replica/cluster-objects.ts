@@ -1,6 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
-import type { ObjectKey, ObjectList, ObjectWrite, Store } from "../store/types.ts";
+import type { ObjectKey, ObjectList, ObjectWrite } from "../store/objects.ts";
+import type { Store } from "../store/store.ts";
 import { assertBounded } from "./command-draft.ts";
 import { Deadline } from "./deadline.ts";
 import type { LeaderAccess } from "./leader-access.ts";

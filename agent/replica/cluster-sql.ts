@@ -1,7 +1,8 @@
 import type { Clock } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
 import { checkStatement } from "../store/sql-check.ts";
-import type { CommandResult, SqlStatement, StatementResult, Store } from "../store/types.ts";
+import type { Store } from "../store/store.ts";
+import type { CommandResult, SqlStatement, StatementResult } from "../store/types.ts";
 import { assertBounded, type CommandDraft } from "./command-draft.ts";
 import { Deadline } from "./deadline.ts";
 import type { LeaderAccess } from "./leader-access.ts";

@@ -5,13 +5,8 @@ import { TrivetError } from "../platform/trivet-error.ts";
 import type { RestoredSnapshot } from "../raft/core.ts";
 import { membersOf } from "../raft/quorum.ts";
 import { type Configuration, type MemberId, NO_CONFIGURATION } from "../raft/types.ts";
-import type {
-  LogPosition,
-  SnapshotManifest,
-  SnapshotReceiver,
-  SnapshotStore,
-  StoredConfiguration,
-} from "../store/types.ts";
+import type { SnapshotManifest, SnapshotReceiver, SnapshotStore } from "../store/snapshot.ts";
+import type { LogPosition, StoredConfiguration } from "../store/types.ts";
 import { nodeIdOf } from "./member-id.ts";
 import { decodeRecord } from "./membership-record.ts";
 import type { Transport } from "./ports.ts";

@@ -1,6 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
 import type { TrivetError } from "../platform/trivet-error.ts";
-import type { ObjectEvent, Store } from "../store/types.ts";
+import type { ObjectEvent } from "../store/objects.ts";
+import type { Store } from "../store/store.ts";
 import { Waiters } from "./waiters.ts";
 
 /** What is kept for watchers that are nearly up to date; the others read the history in the store. */

@@ -1,11 +1,5 @@
-import type {
-  ObjectEvent,
-  ObjectKey,
-  ObjectList,
-  ObjectWrite,
-  SessionGuard,
-  StoredObject,
-} from "../store/types.ts";
+import type { ObjectEvent, ObjectKey, ObjectList, ObjectWrite, StoredObject } from "../store/objects.ts";
+import type { SessionGuard } from "../store/types.ts";
 import type { ReadLevel } from "./read-level.ts";
 
 export interface ObjectReadOptions {

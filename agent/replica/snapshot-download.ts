@@ -2,7 +2,7 @@ import { Backoff } from "../bus/backoff.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Random } from "../platform/random.ts";
 import { isTrivetError } from "../platform/trivet-error.ts";
-import type { SnapshotFileName, SnapshotManifest, SnapshotReceiver } from "../store/types.ts";
+import type { SnapshotFileName, SnapshotManifest, SnapshotReceiver } from "../store/snapshot.ts";
 import { pause } from "./pause.ts";
 import type { Transport } from "./ports.ts";
 import {

@@ -2,7 +2,8 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
-import type { LogPosition, SnapshotStore, StoreSnapshot } from "../store/types.ts";
+import type { SnapshotStore, StoreSnapshot } from "../store/snapshot.ts";
+import type { LogPosition } from "../store/types.ts";
 import type { Transport } from "./ports.ts";
 import {
   decodeClose,

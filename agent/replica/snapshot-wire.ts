@@ -1,7 +1,7 @@
 import { crc32 } from "node:zlib";
 import { decodeCbor, encodeCbor } from "../platform/cbor.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
-import { SNAPSHOT_FILES, type SnapshotFileName, type SnapshotManifest } from "../store/types.ts";
+import { SNAPSHOT_FILES, type SnapshotFileName, type SnapshotManifest } from "../store/snapshot.ts";
 import { asArray, asBytes, asInteger, asString, malformed } from "./wire-fields.ts";
 
 /** How a member that needs a snapshot asks for one, and the answers, as CBOR. Decoders throw `malformed-datagram`. */

@@ -1,6 +1,6 @@
 import type { Clock } from "../platform/clock.ts";
 import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
-import type { ObjectEvent, ObjectReads } from "../store/types.ts";
+import type { ObjectEvent, ObjectReads } from "../store/objects.ts";
 import { byRevision, type ObjectFeed, type ObjectRevision } from "./object-feed.ts";
 import type { ObjectChange, ObjectFilter } from "./objects-service.ts";
 import { RevisionCompactedError } from "./revision-compacted-error.ts";

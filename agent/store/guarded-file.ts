@@ -1,8 +1,9 @@
 import type { DatabaseFile } from "./database-file.ts";
+import type { ObjectEvent } from "./objects.ts";
 import type { RanCommand } from "./ran-command.ts";
 import { encodeResults } from "./result-codec.ts";
 import { SessionTable } from "./session-table.ts";
-import type { CommandResult, ObjectEvent, SessionGuard } from "./types.ts";
+import type { CommandResult, SessionGuard } from "./types.ts";
 
 /** What a command answered and changed, before anyone is told. */
 export interface Outcome {

@@ -4,7 +4,7 @@ import {
   OBJECT_WRITES_MAX,
   REQUEST_BYTES_MAX,
 } from "./limits.ts";
-import type { ObjectKey, ObjectWrite } from "./types.ts";
+import type { ObjectKey, ObjectWrite } from "./objects.ts";
 
 export type ObjectCheck =
   | { readonly ok: true }

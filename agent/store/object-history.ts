@@ -1,8 +1,8 @@
 import type { DatabaseFile } from "./database-file.ts";
 import { HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, OBJECTS_READ_BYTES_MAX, OBJECTS_READ_MAX } from "./limits.ts";
 import { AFTER_OBJECT_COLUMNS, OBJECT_COLUMNS, readObject } from "./object-row.ts";
+import type { ObjectEvent } from "./objects.ts";
 import type { PreparedStatement } from "./prepared-statement.ts";
-import type { ObjectEvent } from "./types.ts";
 
 export const HISTORY_SCHEMA = [
   "CREATE TABLE IF NOT EXISTS _trivet_history (revision INTEGER, nth INTEGER, is_delete INTEGER NOT NULL, kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, uid TEXT NOT NULL, created INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (revision, nth)) STRICT, WITHOUT ROWID",

@@ -1,4 +1,4 @@
-import type { ObjectHistoryPage, ObjectKey, ObjectList, StoredObject } from "./types.ts";
+import type { ObjectHistoryPage, ObjectKey, ObjectList, StoredObject } from "./objects.ts";
 
 /** What can be asked of the objects, as plain data. */
 export type ObjectQuestion =

@@ -1,5 +1,5 @@
 import { invariant } from "../platform/invariant.ts";
-import type { ObjectReads } from "./types.ts";
+import type { ObjectReads } from "./objects.ts";
 import type { Answer, Question } from "./worker-protocol.ts";
 
 /** The reads of objects by questions to the worker. */

@@ -1,6 +1,6 @@
 import { invariant } from "../platform/invariant.ts";
+import type { StoredObject } from "./objects.ts";
 import type { PreparedStatement } from "./prepared-statement.ts";
-import type { StoredObject } from "./types.ts";
 
 /** What the tables of objects and of their history share, in the order in which `readObject` takes it. */
 export const OBJECT_COLUMNS = "kind, namespace, name, uid, revision, created, body";

@@ -5,8 +5,9 @@ import type { ObjectHistory } from "./object-history.ts";
 import type { ObjectRange } from "./object-question.ts";
 import { OBJECT_COLUMNS, readObject } from "./object-row.ts";
 import { createObjectUid } from "./object-uid.ts";
+import type { ObjectEvent, ObjectKey, ObjectWrite, StoredObject } from "./objects.ts";
 import { errorResult } from "./statement-error.ts";
-import type { ObjectEvent, ObjectKey, ObjectsCommand, ObjectWrite, StoredObject } from "./types.ts";
+import type { ObjectsCommand } from "./types.ts";
 
 export const OBJECT_SCHEMA = [
   "CREATE TABLE IF NOT EXISTS _trivet_objects (kind TEXT, namespace TEXT, name TEXT, uid TEXT NOT NULL, revision INTEGER NOT NULL, created INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, namespace, name)) STRICT, WITHOUT ROWID",

@@ -1,5 +1,5 @@
 import { isWholeNumber, malformedCommand, requireField } from "./malformed-command.ts";
-import type { ObjectKey, ObjectWrite } from "./types.ts";
+import type { ObjectKey, ObjectWrite } from "./objects.ts";
 
 /**
  * A write of objects within a command:

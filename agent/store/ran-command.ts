@@ -1,4 +1,5 @@
-import type { CommandResult, ObjectEvent } from "./types.ts";
+import type { ObjectEvent } from "./objects.ts";
+import type { CommandResult } from "./types.ts";
 
 /** What came of one entry. */
 export interface RanCommand {

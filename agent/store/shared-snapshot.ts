@@ -1,13 +1,8 @@
 import type { Directory, DiskFile } from "../platform/directory.ts";
 import { hashFile } from "./hash-file.ts";
+import { SNAPSHOT_FILES, type SnapshotFileName, type SnapshotManifest } from "./snapshot.ts";
 import { snapshotFailed, snapshotGone } from "./snapshot-error.ts";
-import {
-  type LogPosition,
-  SNAPSHOT_FILES,
-  type SnapshotFileName,
-  type SnapshotManifest,
-  type StoredConfiguration,
-} from "./types.ts";
+import type { LogPosition, StoredConfiguration } from "./types.ts";
 
 /** What the database files hold while they are pinned. */
 export interface PinnedState {

@@ -3,10 +3,11 @@ import type { Directory } from "../platform/directory.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import type { FileChecker } from "./file-checker.ts";
 import { removeInstallMarker } from "./install-marker.ts";
+import { SNAPSHOT_FILES, type SnapshotManifest, type SnapshotReceiver } from "./snapshot.ts";
 import { snapshotCorrupt, snapshotFailed, snapshotGone } from "./snapshot-error.ts";
 import { SnapshotStaging, stagedName } from "./snapshot-staging.ts";
 import { installStaged } from "./swap-databases.ts";
-import { type LogPosition, SNAPSHOT_FILES, type SnapshotManifest, type SnapshotReceiver } from "./types.ts";
+import type { LogPosition } from "./types.ts";
 
 export interface SnapshotInstallerOptions {
   readonly directory: Directory;

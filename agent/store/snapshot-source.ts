@@ -1,7 +1,7 @@
 import type { Directory } from "../platform/directory.ts";
 import { type DatabasePin, SharedSnapshot } from "./shared-snapshot.ts";
+import type { StoreSnapshot } from "./snapshot.ts";
 import { snapshotFailed, snapshotGone } from "./snapshot-error.ts";
-import type { StoreSnapshot } from "./types.ts";
 
 interface Sharing {
   readonly snapshot: Promise<SharedSnapshot>;

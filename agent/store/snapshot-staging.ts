@@ -1,7 +1,7 @@
 import type { Directory, DiskFile } from "../platform/directory.ts";
 import { hashFile } from "./hash-file.ts";
+import { SNAPSHOT_FILES, type SnapshotFileName, type SnapshotManifest } from "./snapshot.ts";
 import { snapshotCorrupt, snapshotGone } from "./snapshot-error.ts";
-import { SNAPSHOT_FILES, type SnapshotFileName, type SnapshotManifest } from "./types.ts";
 
 /**
  * Where a database waits until it is whole. Beside the one it replaces, because a rename is atomic within a directory

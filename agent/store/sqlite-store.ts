@@ -10,11 +10,14 @@ import { messageOf, TrivetError } from "../platform/trivet-error.ts";
 import { createFileChecker, type FileChecker } from "./file-checker.ts";
 import { APPLY_BYTES_MAX, APPLY_ENTRIES_MAX, QUERIES_MAX } from "./limits.ts";
 import { createObjectReads } from "./object-reads.ts";
+import type { ObjectReads } from "./objects.ts";
 import { planQuery } from "./query-plan.ts";
 import { entryBytes, sliceEntries } from "./slice-entries.ts";
+import type { SnapshotManifest, SnapshotReceiver, StoreSnapshot } from "./snapshot.ts";
 import { SnapshotInstaller } from "./snapshot-installer.ts";
 import { SnapshotSource } from "./snapshot-source.ts";
 import { checkStatement, checkStatements } from "./sql-check.ts";
+import type { RehearsalOptions, Store } from "./store.ts";
 import { storeFailed } from "./store-failure.ts";
 import type { ObjectEventListener } from "./store-view.ts";
 import { openStoreWorker, type StoreWorkerProxy } from "./store-worker-proxy.ts";
@@ -22,16 +25,10 @@ import { recoverInstall } from "./swap-databases.ts";
 import type {
   CommandResult,
   LogPosition,
-  ObjectReads,
-  RehearsalOptions,
   ResultDigest,
-  SnapshotManifest,
-  SnapshotReceiver,
   SqlStatement,
-  Store,
   StoredConfiguration,
   StoreEntry,
-  StoreSnapshot,
 } from "./types.ts";
 import type { Answer, Question } from "./worker-protocol.ts";
 

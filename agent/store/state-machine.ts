@@ -15,6 +15,7 @@ import { runStatement } from "./run-statement.ts";
 import { SESSION_SCHEMA } from "./session-table.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
 import { entryBytes } from "./slice-entries.ts";
+import type { SnapshotFileName } from "./snapshot.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
 import { STATE_SCHEMA, StateFile } from "./state-file.ts";
 import { toErrorResult } from "./statement-error.ts";
@@ -23,7 +24,6 @@ import type {
   CommandResult,
   LogPosition,
   ResultDigest,
-  SnapshotFileName,
   SqlCommand,
   SqlStatement,
   StatementResult,

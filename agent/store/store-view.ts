@@ -1,4 +1,5 @@
-import type { LogPosition, ObjectEvent, ResultDigest, StoredConfiguration } from "./types.ts";
+import type { ObjectEvent } from "./objects.ts";
+import type { LogPosition, ResultDigest, StoredConfiguration } from "./types.ts";
 import type { StoreState } from "./worker-protocol.ts";
 
 export type ObjectEventListener = (events: readonly ObjectEvent[]) => void;

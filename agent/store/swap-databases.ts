@@ -1,7 +1,8 @@
 import type { Directory } from "../platform/directory.ts";
 import { readInstallMarker, writeInstallMarker } from "./install-marker.ts";
+import { SNAPSHOT_FILES } from "./snapshot.ts";
 import { removeStaged, stagedName } from "./snapshot-staging.ts";
-import { type LogPosition, SNAPSHOT_FILES } from "./types.ts";
+import type { LogPosition } from "./types.ts";
 
 /** What SQLite keeps beside a database: of no use to another one, and ruinous (a write-ahead log names no database). */
 const COMPANIONS = ["-wal", "-shm", "-journal"] as const;

@@ -1,11 +1,11 @@
 import { JOBS_IN_FLIGHT_MAX } from "./limits.ts";
 import type { ObjectAnswer, ObjectQuestion } from "./object-question.ts";
+import type { ObjectEvent } from "./objects.ts";
 import type { PackedEntries } from "./packed-entries.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
 import type {
   CommandResult,
   LogPosition,
-  ObjectEvent,
   ResultDigest,
   SqlCommand,
   SqlStatement,

@@ -6,7 +6,7 @@ import {
   type SnapshotManifest,
   type SnapshotReceiver,
   type StoreSnapshot,
-} from "../../agent/store/types.ts";
+} from "../../agent/store/snapshot.ts";
 
 type Files = Readonly<Record<SnapshotFileName, Uint8Array>>;
 

@@ -1,6 +1,6 @@
 import { t } from "tap";
 import type { ObjectChange } from "../../agent/replica/objects-service.ts";
-import type { ObjectKey, ObjectWrite } from "../../agent/store/types.ts";
+import type { ObjectKey, ObjectWrite } from "../../agent/store/objects.ts";
 import { type ServiceNode, ServiceTrio } from "./service-trio.ts";
 
 const trio = await ServiceTrio.start(t);

@@ -1,5 +1,5 @@
 import { TrivetError } from "../../agent/platform/trivet-error.ts";
-import type { SnapshotFileName, SnapshotManifest, SnapshotReceiver } from "../../agent/store/types.ts";
+import type { SnapshotFileName, SnapshotManifest, SnapshotReceiver } from "../../agent/store/snapshot.ts";
 import { sha256 } from "./model-snapshot.ts";
 
 export interface ModelReceiverOptions {

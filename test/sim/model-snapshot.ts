@@ -1,11 +1,7 @@
 import { createHash } from "node:crypto";
-import type {
-  LogPosition,
-  SnapshotFileName,
-  SnapshotManifest,
-  StoredConfiguration,
-} from "../../agent/store/types.ts";
-import { SNAPSHOT_FILES } from "../../agent/store/types.ts";
+import type { SnapshotFileName, SnapshotManifest } from "../../agent/store/snapshot.ts";
+import { SNAPSHOT_FILES } from "../../agent/store/snapshot.ts";
+import type { LogPosition, StoredConfiguration } from "../../agent/store/types.ts";
 
 /** Both files as bytes, and what is said of them. */
 export interface ModelImages {

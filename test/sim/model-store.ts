@@ -1,16 +1,18 @@
 import { TrivetError } from "../../agent/platform/trivet-error.ts";
 import type {
-  CommandResult,
-  LogPosition,
-  ResultDigest,
   SnapshotFileName,
   SnapshotManifest,
   SnapshotReceiver,
+  StoreSnapshot,
+} from "../../agent/store/snapshot.ts";
+import type { Store } from "../../agent/store/store.ts";
+import type {
+  CommandResult,
+  LogPosition,
+  ResultDigest,
   SqlStatement,
-  Store,
   StoredConfiguration,
   StoreEntry,
-  StoreSnapshot,
 } from "../../agent/store/types.ts";
 import { operationOf } from "./kv-sql.ts";
 import { type Effect, ModelFile, rowsOf } from "./model-file.ts";

@@ -2,7 +2,8 @@ import fc from "fast-check";
 import t from "tap";
 import { encodeCbor } from "../../agent/platform/cbor.ts";
 import { decodeCommand, encodeCommand } from "../../agent/store/command.ts";
-import type { Command, ObjectWrite, SqlCommand, SqlParameters } from "../../agent/store/types.ts";
+import type { ObjectWrite } from "../../agent/store/objects.ts";
+import type { Command, SqlCommand, SqlParameters } from "../../agent/store/types.ts";
 
 const seed = Uint8Array.from({ length: 16 }, (_, at) => at);
 

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import type { SnapshotFileName, SnapshotReceiver, Store, StoreSnapshot } from "../../agent/store/types.ts";
+import type { SnapshotFileName, SnapshotReceiver, StoreSnapshot } from "../../agent/store/snapshot.ts";
+import type { Store } from "../../agent/store/store.ts";
 
 /** As a manifest has it. */
 export function sha256(bytes: Uint8Array): string {

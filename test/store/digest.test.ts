@@ -1,5 +1,6 @@
 import t from "tap";
-import type { ObjectWrite, StoreEntry } from "../../agent/store/types.ts";
+import type { ObjectWrite } from "../../agent/store/objects.ts";
+import type { StoreEntry } from "../../agent/store/types.ts";
 import { configurationEntry, entry, objectsEntry, StoreNode, sessionEntry, timeOf } from "./store-node.ts";
 
 const put: ObjectWrite = {

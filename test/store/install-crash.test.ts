@@ -1,10 +1,10 @@
 import t, { type Test } from "tap";
 import { type DiskCall, type DiskVerdict, MemoryDirectory } from "../../agent/platform/memory-directory.ts";
 import { INSTALL_MARKER } from "../../agent/store/install-marker.ts";
+import { SNAPSHOT_FILES, type SnapshotManifest, type SnapshotReceiver } from "../../agent/store/snapshot.ts";
 import { SnapshotInstaller } from "../../agent/store/snapshot-installer.ts";
 import { stagedName } from "../../agent/store/snapshot-staging.ts";
 import { installStaged, recoverInstall } from "../../agent/store/swap-databases.ts";
-import { SNAPSHOT_FILES, type SnapshotManifest, type SnapshotReceiver } from "../../agent/store/types.ts";
 import { seededRandom } from "../log/log-fixture.ts";
 import { sha256 } from "./copy-snapshot.ts";
 

@@ -8,7 +8,8 @@ import {
   OBJECT_WRITES_MAX,
   OBJECTS_READ_BYTES_MAX,
 } from "../../agent/store/limits.ts";
-import type { CommandResult, ObjectEvent, ObjectKey, ObjectWrite } from "../../agent/store/types.ts";
+import type { ObjectEvent, ObjectKey, ObjectWrite } from "../../agent/store/objects.ts";
+import type { CommandResult } from "../../agent/store/types.ts";
 import { killWorker } from "./incidents.ts";
 import { objectsEntry, PATIENT_MS, StoreNode } from "./store-node.ts";
 

@@ -7,9 +7,9 @@ import { NodeDirectory } from "../../agent/platform/node-directory.ts";
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import { PINNED_WAL_FRAMES_MAX } from "../../agent/store/limits.ts";
 import { rebaseJobs } from "../../agent/store/rebase-jobs.ts";
+import type { SnapshotManifest } from "../../agent/store/snapshot.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
 import type { ApplyJob, StoreJob } from "../../agent/store/store-jobs.ts";
-import type { SnapshotManifest } from "../../agent/store/types.ts";
 import { copySnapshot, sha256, transfer } from "./copy-snapshot.ts";
 import { configurationEntry, ENDLESS, entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
 

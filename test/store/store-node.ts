@@ -4,16 +4,16 @@ import { join } from "node:path";
 import { systemClock } from "../../agent/platform/clock.ts";
 import type { Logger } from "../../agent/platform/logger.ts";
 import { encodeCommand } from "../../agent/store/command.ts";
+import type { ObjectWrite } from "../../agent/store/objects.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
+import type { Store } from "../../agent/store/store.ts";
 import type {
   Command,
   CommandResult,
-  ObjectWrite,
   SessionGuard,
   SqlStatement,
   SqlValue,
   StatementResult,
-  Store,
   StoreEntry,
 } from "../../agent/store/types.ts";
 

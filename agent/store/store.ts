@@ -1,0 +1,82 @@
+import type { ObjectStore } from "./objects.ts";
+import type { SnapshotStore } from "./snapshot.ts";
+import type {
+  CommandResult,
+  LogPosition,
+  ResultDigest,
+  SqlStatement,
+  StoredConfiguration,
+  StoreEntry,
+} from "./types.ts";
+
+export interface RehearsalOptions {
+  /** As of the command. */
+  readonly transaction: boolean;
+  /** From the call to the end, waiting behind other work included. */
+  readonly timeoutMs: number;
+  /** As of the command. */
+  readonly timeMs: number;
+  /** As of the command; some 16 bytes if there is none yet. */
+  readonly seed?: Uint8Array;
+}
+
+/**
+ * The replicated state machine. Entries come in log order without a gap, each once. A rejected promise with
+ * code `store-failed` means that the environment failed (disk, memory): nothing after it may be applied, the
+ * agent must stop. So does `store-damaged`, and then the files are not sound databases any more.
+ */
+export interface Store extends ReplicatedState, ObjectStore, SnapshotStore {
+  /** The last entry that has been applied. */
+  readonly applied: LogPosition;
+  /**
+   * True if a write may run what its text does not show, so that `isBounded` of its check says nothing: there is a
+   * trigger, or a full-text table over another table. As of the last entry that was answered.
+   */
+  readonly hasHiddenWork: boolean;
+  /**
+   * Applies in order; resolves with one result per entry: empty where `command` is null, and where the file has the
+   * entry already (after a crash). A transaction that failed ends with its first error, the statements after it
+   * have no result. Rejects with `store-busy` if too much waits.
+   */
+  apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]>;
+  /**
+   * Read-only statements on everything applied so far; others get an error result. Rejects with `query-timeout`
+   * after `timeoutMs`, with `result-too-large` beyond the row or byte limit, with `too-large` if the request itself
+   * is, with `store-busy` if too many queries wait, with `query-failed` if this node cannot carry it out (memory).
+   */
+  query(statements: readonly SqlStatement[], options: { readonly timeoutMs: number }): Promise<CommandResult>;
+  /**
+   * Tries a command out on everything applied so far: runs it as `apply` would, with its time and chance, and undoes
+   * it. Resolves whatever its results are. An entry in the log is applied by every node and cannot be stopped, so a
+   * command whose work is not bounded should have been rehearsed before it is proposed; entries that come between may
+   * still make it dearer.
+   *
+   * Rejects with `too-expensive` if it does not end within `timeoutMs`, with `query-failed` if it takes more memory
+   * than a query may have, with `store-busy` if it could not begin in time or too many queries wait, and with the code
+   * of `checkStatement` for a statement that may not become part of the log.
+   */
+  rehearse(statements: readonly SqlStatement[], options: RehearsalOptions): Promise<void>;
+  /**
+   * Commits what is applied and makes it durable in both files; resolves with the durable position. While a snapshot is
+   * open the files wait, and that position is the snapshot's.
+   */
+  checkpoint(): Promise<LogPosition>;
+  /**
+   * After all that waits: commits, closes the files. What is not done within `CLOSE_TIMEOUT_MS` is ended and rejected
+   * with `store-closed`; the log has its entries. Idempotent. Everything else is then rejected with `store-closed`.
+   */
+  close(): Promise<void>;
+}
+
+/** A part of `Store`: what it keeps besides the user's data. */
+export interface ReplicatedState {
+  /** Time of the newest command that was applied, 0 if none was: the next one's may not be before it. */
+  readonly lastTimeMs: number;
+  /** Of the last entry that had one; null if none had. */
+  readonly configuration: StoredConfiguration | null;
+  /**
+   * As of `applied`. After a crash between the commits of the two files it is that of index 0, which says nothing, until
+   * both are level again.
+   */
+  readonly digest: ResultDigest;
+}
