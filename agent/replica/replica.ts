@@ -245,6 +245,12 @@ export class Replica {
     return committedPosition(this.#consensus.raft, index);
   }
 
+  /** In force here: the last one in the log, committed or not. */
+  get configuration(): PlacedConfiguration {
+    const { configuration, configurationIndex } = this.#consensus.raft;
+    return { index: configurationIndex, configuration };
+  }
+
   /** What this member knows to be committed, without asking anyone. */
   get committed(): LogPosition {
     const { raft } = this.#consensus;

@@ -1,4 +1,4 @@
-import { type Configuration, EMPTY_CONFIGURATION } from "../../agent/raft/types.ts";
+import { type Configuration, EMPTY_CONFIGURATION, type PlacedConfiguration } from "../../agent/raft/types.ts";
 import type { LogPosition, StoreEntry } from "../../agent/store/types.ts";
 import { KnownEntries, LogWatch } from "./log-watch.ts";
 import type { Effect } from "./model-file.ts";
@@ -12,6 +12,8 @@ export interface Standing {
   readonly memberId: string;
   readonly role: string;
   readonly term: number;
+  /** In force there. */
+  readonly configuration: PlacedConfiguration;
   /** The last entry that it knows to be committed. */
   readonly committed: LogPosition;
 }
@@ -28,6 +30,8 @@ export class ClusterWatch {
   readonly #votes = new Map<number, Map<string, string>>();
   /** The terms of what was ever committed, from index 0. It only grows. */
   readonly #committed: number[] = [0];
+  /** So far some leader has committed by counting copies: what any member knows to be committed stands before it. */
+  #counted = 0;
   /** The last one that was committed. A log that begins with a snapshot does not hold it. */
   #configuration: Configuration = EMPTY_CONFIGURATION;
   readonly #commits = new Map<string, number>();
@@ -64,8 +68,9 @@ export class ClusterWatch {
   }
 
   /** After every step of a member. */
-  observe({ memberId, role, term, committed }: Standing): void {
-    if (role === "leader" && this.#leaders.get(term) !== memberId) this.#newLeader(memberId, term);
+  observe(standing: Standing): void {
+    const { memberId, role, committed } = standing;
+    if (role === "leader") this.#observeLeader(standing);
     const { index: commitIndex } = committed;
     const before = this.#commits.get(memberId) ?? 0;
     if (commitIndex === before) return;
@@ -73,16 +78,14 @@ export class ClusterWatch {
       commitIndex > before,
       () => `the commit index of ${memberId} fell from ${before} to ${commitIndex}`,
     );
+    check(
+      commitIndex <= this.#counted,
+      () => `${memberId} committed ${commitIndex}, which nobody has counted`,
+    );
     const log = this.logOf(memberId);
     // Entries come into a member's memory a moment before they are written, which is when they are seen here.
     if (log.term(commitIndex) !== committed.term) return;
     this.#commits.set(memberId, commitIndex);
-    // Counting copies commits only entries of the own term, and with them what stands before (Raft 5.4.2, figure 8).
-    const isFirst = role === "leader" && commitIndex > this.commitIndex;
-    check(
-      !isFirst || committed.term === term,
-      () => `${memberId} committed ${commitIndex}/${committed.term} by counting in term ${term}`,
-    );
     for (let index = before + 1; index <= commitIndex; index += 1) this.#commit(memberId, log, index);
   }
 
@@ -140,12 +143,29 @@ export class ClusterWatch {
     );
   }
 
-  #newLeader(memberId: string, term: number): void {
+  #observeLeader(standing: Standing): void {
+    const { memberId, term, committed } = standing;
+    if (this.#leaders.get(term) !== memberId) this.#newLeader(standing);
+    const { index } = committed;
+    if (index <= this.#counted) return;
+    // Counting copies commits only entries of the own term, and with them what stands before (Raft 5.4.2, figure 8).
+    check(
+      committed.term === term,
+      () => `${memberId} committed ${index}/${committed.term} by counting in term ${term}`,
+    );
+    this.#checkConfiguration(standing);
+    this.#checkDurable(standing);
+    this.#counted = index;
+  }
+
+  #newLeader(standing: Standing): void {
+    const { memberId, term } = standing;
     const known = this.#leaders.get(term);
     check(known === undefined, () => `${memberId} and ${known} both lead term ${term}`);
     this.#leaders.set(term, memberId);
+    this.#checkConfiguration(standing);
+    this.#checkElected(standing);
     const log = this.logOf(memberId);
-    this.#checkElected(memberId, term, log);
     for (const [index, committedTerm] of this.#committed.entries()) {
       if (committedTerm >= term) break;
       const found = log.term(index);
@@ -161,11 +181,24 @@ export class ClusterWatch {
     );
   }
 
+  /** What a leader goes by is the last one in its log, committed or not (Raft 6). It may be about to be written. */
+  #checkConfiguration({ memberId, configuration: { index, configuration } }: Standing): void {
+    const log = this.logOf(memberId);
+    check(
+      index >= log.configurationIndex,
+      () => `${memberId} goes by the configuration of ${index}, its log has one at ${log.configurationIndex}`,
+    );
+    // A snapshot takes the place of what stood before.
+    if (index <= log.baseIndex || log.term(index) === undefined) return;
+    const written = log.configurationAt(index);
+    check(
+      JSON.stringify(configuration) === JSON.stringify(written),
+      () => `${memberId} goes by a configuration that does not stand in its log at ${index}`,
+    );
+  }
+
   /** By a majority of each set of the configuration in force, every voter counted once. */
-  #checkElected(memberId: string, term: number, log: LogWatch): void {
-    // Unknown where the log begins with a snapshot and holds none since.
-    const { configuration } = log;
-    if (configuration === undefined) return;
+  #checkElected({ memberId, term, configuration: { configuration } }: Standing): void {
     const votes = this.#votes.get(term);
     for (const set of [configuration.voters, configuration.outgoing]) {
       const granted = set.filter((voter) => voter === memberId || votes?.get(voter) === memberId);
@@ -183,20 +216,21 @@ export class ClusterWatch {
       check(known !== undefined, () => `${memberId} committed ${index}, which its log does not hold`);
       return;
     }
-    if (known === undefined) {
-      this.#checkDurable(memberId, log, index, term);
-      this.#committed[index] = term;
-      this.#configuration = log.configurationAt(index) ?? this.#configuration;
-    } else check(known === term, () => `${memberId} committed ${index}/${term}, others ${index}/${known}`);
+    check(
+      known === undefined || known === term,
+      () => `${memberId} committed ${index}/${term}, others ${index}/${known}`,
+    );
+    if (known !== undefined) return;
+    this.#committed[index] = term;
+    this.#configuration = log.configurationAt(index) ?? this.#configuration;
   }
 
-  /** Whoever commits it first, a majority of disks must hold it; of a joint configuration one in each set. */
-  #checkDurable(memberId: string, log: LogWatch, index: number, term: number): void {
-    const { voters, outgoing } = log.configuration ?? this.#configuration;
-    // Once the joint configuration is committed its leader leaves it, in memory: the entry that says so may still wait for its disk.
-    const mayHaveLeft =
-      log.configurationIndex < index && this.#committed[log.configurationIndex] !== undefined;
-    for (const set of mayHaveLeft ? [voters] : [voters, outgoing]) {
+  /**
+   * A majority of disks must hold what a leader commits; of a joint configuration one in each set. It changes the configuration by
+   * another step than the one that commits: so what it goes by after that is what it has counted with.
+   */
+  #checkDurable({ memberId, committed: { index, term }, configuration: { configuration } }: Standing): void {
+    for (const set of [configuration.voters, configuration.outgoing]) {
       const holders = set.filter((voter) => this.#logs.get(voter)?.durableTerm(index) === term);
       check(
         set.length === 0 || holders.length * 2 > set.length,

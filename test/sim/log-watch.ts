@@ -63,12 +63,7 @@ export class LogWatch {
     return this.#durable[index];
   }
 
-  /** The last one that was written. */
-  get configuration(): Configuration | undefined {
-    return this.#configurations.at(-1)?.configuration;
-  }
-
-  /** Where it stands; 0 if there is none. */
+  /** Where the last one that was written stands; 0 if there is none. */
   get configurationIndex(): number {
     return this.#configurations.at(-1)?.index ?? 0;
   }

@@ -83,7 +83,8 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     const replica = node?.process?.replica;
     if (node === undefined || replica == null) return;
     const { role, term } = replica.status();
-    watch.observe({ memberId: node.memberId, role, term, committed: replica.committed });
+    const { committed, configuration } = replica;
+    watch.observe({ memberId: node.memberId, role, term, configuration, committed });
   };
 
   const history: KvHistory = [];

@@ -1,0 +1,105 @@
+import { t } from "tap";
+import type { Configuration, Entry } from "../../agent/raft/types.ts";
+import { ClusterWatch } from "./cluster-watch.ts";
+
+const OLD: Configuration = { voters: ["a", "b", "c"], outgoing: [], learners: [] };
+const JOINT: Configuration = { voters: ["a", "d", "e"], outgoing: ["a", "b", "c"], learners: [] };
+const NEW: Configuration = { voters: ["a", "d", "e"], outgoing: [], learners: [] };
+
+const FOUNDING = configurationAt(1, 1, OLD);
+const NOOP: Entry = { kind: "noop", index: 2, term: 2 };
+const JOINING = configurationAt(3, 2, JOINT);
+const LEAVING = configurationAt(4, 2, NEW);
+
+function configurationAt(index: number, term: number, configuration: Configuration): Entry {
+  return { kind: "configuration", index, term, configuration };
+}
+
+function holds(watch: ClusterWatch, memberIds: string, ...entries: readonly Entry[]): void {
+  for (const memberId of memberIds) {
+    const log = watch.logOf(memberId);
+    const batch = { entries };
+    log.write(batch);
+    log.persisted(batch);
+  }
+}
+
+/** What `a`, the leader of term 2, says of itself. */
+function leads(
+  watch: ClusterWatch,
+  configurationIndex: number,
+  configuration: Configuration,
+  committed: number,
+) {
+  watch.observe({
+    ...{ memberId: "a", role: "leader", term: 2 },
+    configuration: { index: configurationIndex, configuration },
+    committed: { index: committed, term: committed < 2 ? committed : 2 },
+  });
+}
+
+/** A cluster of a, b and c that is led by a and has committed its founding. */
+function foundedCluster(): ClusterWatch {
+  const watch = new ClusterWatch();
+  holds(watch, "abc", FOUNDING, NOOP);
+  watch.voted("b", 2, "a");
+  leads(watch, 1, OLD, 2);
+  return watch;
+}
+
+t.test("observe() wants a majority of both sets while the leader goes by a joint configuration", (t) => {
+  const watch = foundedCluster();
+  holds(watch, "ade", FOUNDING, NOOP, JOINING);
+  t.throws(() => leads(watch, 3, JOINT, 3), /a committed 3\/2, which 1 of 3 disks hold/);
+  holds(watch, "b", JOINING);
+  leads(watch, 3, JOINT, 3);
+  t.equal(watch.commitIndex, 3);
+  t.end();
+});
+
+t.test(
+  "observe() wants one of the new set alone once the leader has left it, on its disk or not yet",
+  (t) => {
+    const watch = foundedCluster();
+    holds(watch, "abcde", FOUNDING, NOOP, JOINING);
+    leads(watch, 3, JOINT, 3);
+    holds(watch, "de", LEAVING);
+    leads(watch, 4, NEW, 4);
+    holds(watch, "a", LEAVING);
+    leads(watch, 4, NEW, 4);
+    t.equal(watch.commitIndex, 4);
+    t.end();
+  },
+);
+
+t.test("observe() wants the leader to go by what stands in its log", (t) => {
+  const watch = foundedCluster();
+  holds(watch, "abcde", JOINING);
+  t.throws(() => leads(watch, 1, OLD, 3), /goes by the configuration of 1, its log has one at 3/);
+  t.throws(() => leads(watch, 3, NEW, 3), /goes by a configuration that does not stand in its log at 3/);
+  t.end();
+});
+
+t.test("observe() finds out who knows of a commit before a leader has counted it", (t) => {
+  const watch = foundedCluster();
+  holds(watch, "abc", JOINING);
+  const configuration = { index: 3, configuration: JOINT };
+  const committed = { index: 3, term: 2 };
+  t.throws(
+    () => watch.observe({ memberId: "b", role: "follower", term: 2, configuration, committed }),
+    /b committed 3, which nobody has counted/,
+  );
+  t.end();
+});
+
+t.test("hasQuorumWithout() keeps a disk with the founding entry", (t) => {
+  const watch = new ClusterWatch();
+  holds(watch, "a", FOUNDING);
+  t.equal(watch.hasQuorumWithout(new Set("b")), true);
+  t.equal(watch.hasQuorumWithout(new Set("a")), false);
+  holds(watch, "b", FOUNDING);
+  t.equal(watch.hasQuorumWithout(new Set("a")), true);
+  t.equal(foundedCluster().hasQuorumWithout(new Set("a")), true);
+  t.equal(foundedCluster().hasQuorumWithout(new Set("ab")), false);
+  t.end();
+});
