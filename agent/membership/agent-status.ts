@@ -19,6 +19,7 @@ export interface AgentStatus {
     readonly id: string | null;
     /** One sentence for a person, such as "HA: yes, 3 of 3 voters, tolerates 1 more failure". */
     readonly health: string;
+    /** Those with a vote, and how many of them are there: while the voters are being changed, of the set that is worse off. */
     readonly voters: number;
     readonly votersReachable: number;
     /** How many more voters may fail while writes go on; -1 without a quorum. */
@@ -66,7 +67,8 @@ export interface MemberStatus {
   readonly memberId: string;
   /** Empty while the node has not been heard of. */
   readonly name: string;
-  readonly role: "voter" | "learner";
+  /** `outgoing`: it votes until the change of the members that is under way is done. */
+  readonly role: "voter" | "outgoing" | "learner";
   readonly reachable: boolean;
   readonly api: string | null;
   /** What this node knows of the member's log, if it leads; null if not, and of itself. */

@@ -12,7 +12,7 @@ import { MemberReports } from "../replica/member-reports.ts";
 import { Replica, type ReplicaOptions } from "../replica/replica.ts";
 import { RoomyLog } from "../replica/roomy-log.ts";
 import { answerNewcomers } from "./founding.ts";
-import { answerReturners } from "./rejoin.ts";
+import { answerReturners, everyoneOf } from "./rejoin.ts";
 import { Repairer } from "./repairer.ts";
 
 const CHANGE_TIMEOUT_MS = 8_000;
@@ -76,7 +76,6 @@ export class Member {
   }
 
   #isMember(memberId: string): boolean {
-    const { voters, learners } = this.replica.status();
-    return voters.includes(memberId) || learners.includes(memberId);
+    return everyoneOf(this.replica.status()).includes(memberId);
   }
 }

@@ -20,7 +20,7 @@ import { foundOrJoin } from "./founding.ts";
 import { Member } from "./member.ts";
 import { type Damage, type OpenStorage, openSoundStorage, type Storage } from "./open-storage.ts";
 import { presenceOf } from "./presence-body.ts";
-import { incarnationsOf, untilMember } from "./rejoin.ts";
+import { everyoneOf, incarnationsOf, untilMember } from "./rejoin.ts";
 import { isOfAnotherCluster, statusOf } from "./status.ts";
 import { type Trouble, troublesOf } from "./trouble.ts";
 
@@ -284,7 +284,7 @@ export class Membership {
     const { data } = this.#options;
     const status = this.#member?.replica.status();
     if (status === undefined) return;
-    const members = [...status.voters, ...status.learners];
+    const members = everyoneOf(status);
     if (members.length > 0) await data.noteCompanions(members.some((member) => member !== data.memberId));
     // Once the member that was damaged is none any more, this one has its place.
     const ours = incarnationsOf(status, data.identity.nodeId);

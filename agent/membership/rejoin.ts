@@ -30,16 +30,23 @@ const ASK_TIMEOUT_MS = 10_000;
 /** The leader gives up before the node does, so that the node hears why. */
 const CONFIRM_TIMEOUT_MS = 8_000;
 
+/** Who is to belong to the cluster. */
 export interface Members {
   readonly voters: readonly string[];
   readonly learners: readonly string[];
+}
+
+/** Who does. */
+export interface PresentMembers extends Members {
+  /** Voters that have a vote only until the change that is under way is done. */
+  readonly outgoing: readonly string[];
 }
 
 /** What the leader's side needs of the replica. */
 export interface RejoinTarget {
   readonly clusterId: string;
   readonly isLeader: () => boolean;
-  readonly members: () => Members;
+  readonly members: () => PresentMembers;
   /** Resolves once an entry that was proposed after the call is committed; rejects after `timeoutMs`. */
   readonly confirmQuorum: (timeoutMs: number) => Promise<void>;
   /** Resolves when these are the members, committed; rejects if another change is under way. */
@@ -153,8 +160,13 @@ export function leadersOf(peers: ReadonlyMap<string, Peer>, clusterId: string): 
 }
 
 /** The ids under which a node belongs to the cluster: two while it is being replaced by itself. */
-export function incarnationsOf({ voters, learners }: Members, nodeId: string): readonly string[] {
-  return [...new Set([...voters, ...learners])].filter((member) => nodeIdOf(member) === nodeId);
+export function incarnationsOf(members: PresentMembers, nodeId: string): readonly string[] {
+  return everyoneOf(members).filter((member) => nodeIdOf(member) === nodeId);
+}
+
+/** Each once. */
+export function everyoneOf({ voters, outgoing, learners }: PresentMembers): readonly string[] {
+  return [...new Set([...voters, ...outgoing, ...learners])];
 }
 
 function notMember(): TrivetError {

@@ -1,5 +1,5 @@
 import { nodeIdOf } from "../replica/member-id.ts";
-import type { Members } from "./rejoin.ts";
+import type { Members, PresentMembers } from "./rejoin.ts";
 
 /** How a leader sees another member. */
 export interface PeerProgress {
@@ -9,7 +9,7 @@ export interface PeerProgress {
   readonly isActive: boolean;
 }
 
-export interface RepairInput extends Members {
+export interface RepairInput extends PresentMembers {
   /** Null unless this node leads. */
   readonly peers: readonly PeerProgress[] | null;
   readonly commitIndex: number;
@@ -25,8 +25,9 @@ const LAG_MAX = 1_000;
  *
  * It goes by nothing but the present state, so that any leader can go on where the one before it stopped.
  */
-export function nextRepair({ voters, learners, peers, commitIndex }: RepairInput): Members | null {
-  if (peers === null) return null;
+export function nextRepair({ voters, outgoing, learners, peers, commitIndex }: RepairInput): Members | null {
+  // One change at a time.
+  if (peers === null || outgoing.length > 0) return null;
   const returner = learners.find((learner) => {
     const peer = peers.find(({ member }) => member === learner);
     // A new leader takes everyone for active that it has not heard of yet.

@@ -99,8 +99,8 @@ export function isOfAnotherCluster({ up, presence }: Peer, clusterId: string | n
 }
 
 function clusterHealth(input: StatusInput, members: readonly MemberStatus[]): Health {
-  const voters = members.filter((member) => member.role === "voter");
-  if (voters.length === 0) {
+  const { replica } = input;
+  if (replica === null || replica.voters.length === 0) {
     const up = [...input.peers.values()].filter((peer) => peer.up).length + 1;
     const isDamaged = input.troubles.some(({ code }) => code === "damaged");
     const health = isDamaged
@@ -110,12 +110,24 @@ function clusterHealth(input: StatusInput, members: readonly MemberStatus[]): He
         : "waiting: this node has joined a cluster and has not heard from its leader yet";
     return { health, voters: 0, votersReachable: 0, failuresTolerated: -1 };
   }
-  const nameOf = (member: MemberStatus): string => member.name || member.nodeId.slice(0, 8);
-  return healthOf({
-    reachable: voters.filter((member) => member.reachable).map(nameOf),
-    unreachable: voters.filter((member) => !member.reachable).map(nameOf),
-    hasLeader: input.replica?.leader != null,
-  });
+  const healthOfSet = (set: readonly string[]): Health => {
+    const voters = members.filter(({ memberId }) => set.includes(memberId));
+    return healthOf({
+      reachable: voters.filter(({ reachable }) => reachable).map(nameOf),
+      unreachable: voters.filter(({ reachable }) => !reachable).map(nameOf),
+      hasLeader: replica.leader !== null,
+    });
+  };
+  const next = healthOfSet(replica.voters);
+  if (replica.outgoing.length === 0) return next;
+  // Both sets must agree on everything until the change is done.
+  const before = healthOfSet(replica.outgoing);
+  const worse = before.failuresTolerated < next.failuresTolerated ? before : next;
+  return { ...worse, health: `${worse.health}; the voters are being changed` };
+}
+
+function nameOf({ name, nodeId }: MemberStatus): string {
+  return name || nodeId.slice(0, 8);
 }
 
 function membersStatus({ replica, node, identity, clusterId, peers }: StatusInput): readonly MemberStatus[] {
@@ -139,8 +151,10 @@ function membersStatus({ replica, node, identity, clusterId, peers }: StatusInpu
       replication: replicationStatus(replica, memberId),
     };
   };
+  const { voters, outgoing } = replica;
   return [
-    ...replica.voters.map((voter) => toStatus(voter, "voter")),
+    ...voters.map((voter) => toStatus(voter, "voter")),
+    ...outgoing.filter((voter) => !voters.includes(voter)).map((voter) => toStatus(voter, "outgoing")),
     ...replica.learners.map((learner) => toStatus(learner, "learner")),
   ];
 }

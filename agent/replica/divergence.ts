@@ -1,4 +1,5 @@
-import type { MemberId } from "../raft/types.ts";
+import { hasQuorum, votersOf } from "../raft/quorum.ts";
+import type { Configuration, MemberId } from "../raft/types.ts";
 
 /**
  * Finds the member whose state machine went another way (design 5). Every member folds each result into a running hash;
@@ -48,7 +49,7 @@ export function compareDigests(some: readonly Digest[], others: readonly Digest[
 
 export interface JudgementInput {
   readonly leader: MemberId;
-  readonly voters: readonly MemberId[];
+  readonly configuration: Configuration;
   /** What each member, the leader too, last told of itself. */
   readonly digests: ReadonlyMap<MemberId, readonly Digest[]>;
   /** Members that can be expected to tell, because they answer. */
@@ -67,8 +68,10 @@ export type Judgement =
  * Who is to be resynced. The majority of the voters is right; where there is none (two voters, or three that all differ),
  * the leader is: its state is what clients were answered from. A voter that does not answer is not waited for.
  */
-export function judge({ leader, voters, digests, answering }: JudgementInput): Judgement {
-  const quorum = Math.floor(voters.length / 2) + 1;
+export function judge({ leader, configuration, digests, answering }: JudgementInput): Judgement {
+  const voters = [...votersOf(configuration)];
+  const isQuorum = (members: readonly MemberId[]): boolean =>
+    hasQuorum(configuration, (member) => members.includes(member));
   const digestsOf = (member: MemberId): readonly Digest[] => digests.get(member) ?? [];
   const versusLeader = (member: MemberId): Comparison =>
     member === leader ? "same" : compareDigests(digestsOf(member), digestsOf(leader));
@@ -80,13 +83,13 @@ export function judge({ leader, voters, digests, answering }: JudgementInput): J
     const allies = oddVoters.filter(
       (other) => other === voter || compareDigests(digestsOf(other), digestsOf(voter)) === "same",
     );
-    return allies.length >= quorum;
+    return isQuorum(allies);
   });
   if (successor !== undefined) return { kind: "odd-leader", successor };
 
   const agreeing = voters.filter((voter) => versusLeader(voter) === "same");
   const isOpen = voters.some((voter) => answering.has(voter) && versusLeader(voter) === "unknown");
-  if (agreeing.length < quorum && isOpen) return { kind: "undecided" };
+  if (!isQuorum(agreeing) && isOpen) return { kind: "undecided" };
   return { kind: "odd-members", members: odd };
 }
 

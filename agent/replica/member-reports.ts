@@ -1,6 +1,7 @@
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
+import { membersOf } from "../raft/quorum.ts";
 import type { MemberId } from "../raft/types.ts";
 import type { ResultDigest } from "../store/types.ts";
 import type { DiskState } from "./disk-state.ts";
@@ -133,10 +134,10 @@ export class MemberReports {
 
   #receive(fromNode: string, report: MemberReport): Verdict {
     const { replica } = this.#options;
-    const { voters, learners, memberId } = replica.status();
+    const { memberId, ...members } = replica.status();
     if (!replica.isLeader) throw notLeader();
     const { member, digests } = report;
-    const isKnown = nodeIdOf(member) === fromNode && [...voters, ...learners].includes(member);
+    const isKnown = nodeIdOf(member) === fromNode && membersOf(members).has(member);
     if (!isKnown) throw new TrivetError("not-a-member", "The cluster has no such member on this node.");
     this.#followTerm();
     this.#reports.set(member, report);
@@ -158,13 +159,14 @@ export class MemberReports {
   }
 
   #judge(): Judgement {
-    const { memberId, voters, learners, peers } = this.#options.replica.status();
-    const members = [...voters, ...learners];
+    const { memberId, peers, voters, outgoing, learners } = this.#options.replica.status();
+    const configuration = { voters, outgoing, learners };
+    const members = membersOf(configuration);
     const answering = (peers ?? []).filter(({ isActive }) => isActive).map(({ member }) => member);
-    const told = [...this.#reports.values()].filter(({ member }) => members.includes(member));
+    const told = [...this.#reports.values()].filter(({ member }) => members.has(member));
     return judge({
       leader: memberId,
-      voters,
+      configuration,
       digests: new Map([
         ...told.map(({ member, digests }) => [member, digests] as const),
         [memberId, this.#ring.digests],

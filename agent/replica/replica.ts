@@ -6,7 +6,6 @@ import type { ConfigurationTarget } from "../raft/configuration-change.ts";
 import type { RestoredSnapshot } from "../raft/core.ts";
 import type { Timing } from "../raft/pace.ts";
 import type { PeerStatus } from "../raft/peers.ts";
-import { votersOf } from "../raft/quorum.ts";
 import { type MemberId, NO_CONFIGURATION, type PlacedConfiguration } from "../raft/types.ts";
 import { encodeCommand } from "../store/command.ts";
 import { checkStatements } from "../store/sql-check.ts";
@@ -74,8 +73,9 @@ export interface ReplicaStatus {
   readonly appliedIndex: number;
   /** For how long the store has been at the entries behind it, milliseconds; 0 if there are none. */
   readonly applyingMs: number;
-  /** In both sets while the configuration is joint. */
   readonly voters: readonly MemberId[];
+  /** The voters before, while the configuration is joint: then a majority of each set decides. Else empty. */
+  readonly outgoing: readonly MemberId[];
   readonly learners: readonly MemberId[];
   /** In force: as configured, or slower, as links and disks were measured. */
   readonly timing: Timing;
@@ -182,8 +182,7 @@ export class Replica {
       commitIndex: raft.commitIndex,
       appliedIndex: this.#applier.appliedIndex,
       applyingMs: this.#applier.batchAgeMs,
-      voters: [...votersOf(configuration)],
-      learners: configuration.learners,
+      ...configuration,
       timing: raft.timing,
       peers: raft.peers,
       snapshot: this.#copy.progress,

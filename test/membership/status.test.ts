@@ -37,7 +37,7 @@ function input(peers: readonly [string, Peer][]): StatusInput {
         appliedIndex: 9,
         applyingMs: 0,
       },
-      ...{ voters, learners: [], snapshot: null, copyFault: null },
+      ...{ voters, outgoing: [], learners: [], snapshot: null, copyFault: null },
       timing: { heartbeatMs: 150, electionMs: 900, electionMaxMs: 900 },
       peers: [
         { member: b, match: 9, next: 10, state: "replicate", isActive: true, rttMs: 0.3456 },
@@ -96,6 +96,27 @@ t.test("statusOf() does not count a node that came back as another member: its v
     votersReachable: 2,
     failuresTolerated: 0,
     health: /^degraded: 2 of 3 voters.*name-c unreachable/,
+  });
+});
+
+t.test("statusOf() counts both sets while the voters are being changed", async (t) => {
+  const D = "d".repeat(32);
+  const d = memberIdOf(D, "00000001");
+  const { replica, ...rest } = input([peer(B, b), peer(C, c, { up: false }), peer(D, d, { up: false })]);
+  if (replica === null) throw new Error("a replica");
+  const joint = statusOf({ ...rest, replica: { ...replica, voters: [a, b], outgoing: [a, c, d] } });
+  t.strictSame(
+    joint.members.map(({ nodeId, role }) => [nodeId[0], role]),
+    [
+      ["a", "voter"],
+      ["b", "voter"],
+      ["c", "outgoing"],
+      ["d", "outgoing"],
+    ],
+  );
+  t.match(joint.cluster, {
+    ...{ voters: 3, votersReachable: 1, failuresTolerated: -1 },
+    health: /^no quorum: 1 of 3 voters; name-c and name-d unreachable; the voters are being changed$/,
   });
 });
 

@@ -15,15 +15,20 @@ function digestsOf(...texts: readonly string[]): readonly Digest[] {
 /** The first member leads; all vote and answer unless said otherwise. */
 function judgeOf(
   told: Readonly<Record<string, string>>,
-  others: { readonly voters?: readonly string[]; readonly silent?: readonly string[] } = {},
+  others: {
+    readonly voters?: readonly string[];
+    readonly outgoing?: readonly string[];
+    readonly silent?: readonly string[];
+  } = {},
 ): Judgement {
   const members = Object.keys(told);
-  const { voters = members, silent = [] } = others;
+  const { voters = members, outgoing = [], silent = [] } = others;
   const answering = new Set(voters.filter((voter) => !silent.includes(voter)));
   const digests = new Map(
     members.map((member) => [member, digestsOf(...(told[member]?.split(" ") ?? []).filter(Boolean))]),
   );
-  return judge({ leader: members[0] ?? "", voters, digests, answering });
+  const configuration = { voters, outgoing, learners: [] };
+  return judge({ leader: members[0] ?? "", configuration, digests, answering });
 }
 
 t.test("compareDigests() goes by the newest index that both know", async (t) => {
@@ -82,4 +87,14 @@ t.test("judge() gives learners no say, but finds them", async (t) => {
     members: ["D", "E", "F"],
   });
   t.same(judgeOf({ A: "5a", B: "5x" }, { voters: ["A"] }), { kind: "odd-members", members: ["B"] });
+});
+
+t.test("judge() needs a majority of both sets while the voters are being changed", async (t) => {
+  const told = { A: "5a", B: "5x", C: "5x", D: "5a", E: "5a" };
+  const voters = ["A", "B", "C"];
+  t.match(judgeOf(told, { voters }), { kind: "odd-leader", successor: "B" });
+  t.same(judgeOf(told, { voters, outgoing: ["A", "D", "E"] }), {
+    kind: "odd-members",
+    members: ["B", "C"],
+  });
 });

@@ -1,3 +1,4 @@
+import { membersOf } from "../../agent/raft/quorum.ts";
 import { Client, type ClientOptions } from "./client.ts";
 import type { SimNetwork } from "./sim-network.ts";
 import type { SimNode } from "./sim-node.ts";
@@ -83,7 +84,8 @@ export class Recovery {
   #members(): readonly SimNode[] {
     const status = this.#leader()?.process?.replica?.status();
     if (status === undefined) return this.#healed;
-    return this.#healed.filter(({ memberId }) => [...status.voters, ...status.learners].includes(memberId));
+    const members = membersOf(status);
+    return this.#healed.filter(({ memberId }) => members.has(memberId));
   }
 
   #hasConverged(): boolean {
