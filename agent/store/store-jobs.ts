@@ -2,7 +2,7 @@ import type { Timer } from "../platform/clock.ts";
 import { packEntries } from "./packed-entries.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
 import type { CommandResult, LogPosition, StoreEntry } from "./types.ts";
-import type { WorkerLink } from "./worker-link.ts";
+import type { WorkerKeeper } from "./worker-keeper.ts";
 import type { Answer, Question } from "./worker-protocol.ts";
 
 /** Work for the worker, as the proxy keeps it until it is answered. */
@@ -50,22 +50,22 @@ export interface CloseJob extends Settling<void> {
 }
 
 /** Sends what is still to be done of `job`, under the number `id`. */
-export function sendJob(link: WorkerLink, id: number, job: StoreJob): void {
+export function sendJob(worker: WorkerKeeper, id: number, job: StoreJob): void {
   switch (job.kind) {
     case "apply": {
       const entries = packEntries(job.entries.slice(job.results.length));
-      link.send({ kind: "apply", job: id, entries }, [entries.positions.buffer, entries.contents.buffer]);
+      worker.send({ kind: "apply", job: id, entries }, [entries.positions.buffer, entries.contents.buffer]);
       break;
     }
     case "question":
       job.sentAs = id;
-      link.send({ ...job.question, job: id });
+      worker.send({ ...job.question, job: id });
       break;
     case "checkpoint":
     case "pin":
     case "unpin":
     case "close":
-      link.send({ kind: job.kind, job: id });
+      worker.send({ kind: job.kind, job: id });
       break;
   }
 }
