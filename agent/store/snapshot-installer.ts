@@ -26,6 +26,9 @@ export class SnapshotInstaller {
   readonly #options: SnapshotInstallerOptions;
   /** True from `receive` until what it gave is installed or discarded. */
   #isReceiving = false;
+  /** What it gave, while it is neither. */
+  #receiver: SnapshotReceiver | undefined;
+  #isClosed = false;
   #isReplacing = false;
   #pendingInstall: LogPosition | null;
   #finishing: Promise<void> = Promise.resolve();
@@ -48,7 +51,13 @@ export class SnapshotInstaller {
     this.#isReceiving = true;
     try {
       const staging = await SnapshotStaging.begin(this.#options.directory, manifest);
-      return this.#createReceiver(manifest, staging);
+      const receiver = this.#createReceiver(manifest, staging);
+      this.#receiver = receiver;
+      if (this.#isClosed) {
+        await receiver.discard();
+        throw snapshotGone("the store was closed");
+      }
+      return receiver;
     } catch (error) {
       this.#isReceiving = false;
       throw snapshotFailed("received", error);
@@ -62,6 +71,15 @@ export class SnapshotInstaller {
     await this.#finishing;
   }
 
+  /**
+   * Lets go of the files of a snapshot that is being received, and removes them; rejects if the disk does not. One that is
+   * being installed goes on.
+   */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#receiver?.discard();
+  }
+
   async #finish(): Promise<void> {
     await removeInstallMarker(this.#options.directory);
     this.#pendingInstall = null;
@@ -71,6 +89,7 @@ export class SnapshotInstaller {
     let state: "open" | "installing" | "closed" = "open";
     const discard = async (): Promise<void> => {
       state = "closed";
+      this.#receiver = undefined;
       try {
         await staging.discard();
       } finally {
@@ -99,6 +118,7 @@ export class SnapshotInstaller {
         }
         await this.#replace(manifest.position);
         state = "closed";
+        this.#receiver = undefined;
       },
     };
   }

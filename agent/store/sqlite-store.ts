@@ -60,6 +60,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   return new SqliteStore({
     worker,
     files,
+    logger,
     source,
     check: createFileChecker(workerUrl, clock),
     pendingInstall,
@@ -90,6 +91,7 @@ function defaultWorkerUrl(): URL {
 class SqliteStore implements Store {
   readonly objects: ObjectReads;
   readonly #worker: StoreWorkerProxy;
+  readonly #logger: Logger;
   readonly #source: SnapshotSource;
   readonly #installer: SnapshotInstaller;
   /** Index of the last entry that was taken. */
@@ -102,12 +104,14 @@ class SqliteStore implements Store {
   constructor(parts: {
     readonly worker: StoreWorkerProxy;
     readonly files: Directory;
+    readonly logger: Logger;
     readonly source: SnapshotSource;
     readonly check: FileChecker;
     readonly pendingInstall: LogPosition | null;
   }) {
-    const { worker, files, source, check, pendingInstall } = parts;
+    const { worker, files, logger, source, check, pendingInstall } = parts;
     this.#worker = worker;
+    this.#logger = logger;
     this.#source = source;
     this.#installer = new SnapshotInstaller({
       directory: files,
@@ -211,8 +215,16 @@ class SqliteStore implements Store {
 
   close(): Promise<void> {
     this.#source.end("the store was closed");
-    this.#closed ??= this.#worker.close();
+    this.#closed ??= this.#close();
     return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    const received = this.#installer.close().catch((error: unknown) => {
+      const message = "what was received of a snapshot could not be removed: the next start does it";
+      this.#logger.log("warn", message, { reason: messageOf(error) });
+    });
+    await Promise.all([received, this.#worker.close()]);
   }
 
   async #replaceFiles(swap: () => Promise<void>): Promise<void> {

@@ -1,4 +1,4 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import { systemClock } from "../../agent/platform/clock.ts";
@@ -36,6 +36,10 @@ async function hashes(node: StoreNode): Promise<SnapshotManifest["files"]> {
     files.push({ name, bytes: bytes.byteLength, sha256: sha256(bytes) });
   }
   return files;
+}
+
+async function stagedFiles({ directory }: StoreNode): Promise<readonly string[]> {
+  return (await readdir(directory)).filter((name) => name.startsWith("snapshot"));
 }
 
 t.test("openSnapshot()", async (t) => {
@@ -113,20 +117,34 @@ t.test("openSnapshot()", async (t) => {
   });
 });
 
-t.test("close() ends a snapshot, and a receiver's files are gone at the next start", async (t) => {
+t.test("close() ends a snapshot and a receiver, and leaves nothing of what was received", async (t) => {
   const node = await createNode(t);
   const snapshot = await node.store.openSnapshot();
   const receiver = await node.store.receiveSnapshot(snapshot);
   await receiver.write("app.db", 0, await snapshot.read("app.db", 0, 1000));
   await node.store.close();
   await t.rejects(snapshot.read("app.db", 0, 1), GONE);
+  await t.rejects(receiver.write("app.db", 0, new Uint8Array(1)), GONE);
   await t.rejects(node.store.openSnapshot(), { code: "store-closed" });
-  t.ok((await readdir(node.directory)).includes("snapshot-app.db"));
+  t.same(await stagedFiles(node), []);
+});
+
+t.test("close() ends a receiver that is only being opened", async (t) => {
+  const node = await createNode(t);
+  const snapshot = await node.store.openSnapshot();
+  const receiving = node.store.receiveSnapshot(snapshot);
+  await Promise.all([t.rejects(receiving, GONE), node.store.close()]);
+  t.same(await stagedFiles(node), []);
+});
+
+t.test("what a killed process had received of a snapshot is gone at the next start", async (t) => {
+  const node = await createNode(t);
+  await node.store.close();
+  for (const name of ["snapshot-app.db", "snapshot-state.db"]) {
+    await writeFile(join(node.directory, name), "half of a database");
+  }
   await node.reopen();
-  t.same(
-    (await readdir(node.directory)).filter((name) => name.startsWith("snapshot")),
-    [],
-  );
+  t.same(await stagedFiles(node), []);
   t.equal(node.store.pendingInstall, null);
 });
 
@@ -163,10 +181,7 @@ t.test("receiveSnapshot()", async (t) => {
     await receiver.discard();
     await t.rejects(receiver.write("app.db", 0, new Uint8Array(1)), GONE);
     t.same(await target.dump(), before);
-    t.same(
-      (await readdir(target.directory)).filter((name) => name.startsWith("snapshot")),
-      [],
-    );
+    t.same(await stagedFiles(target), []);
     await snapshot.close();
   });
 
@@ -226,10 +241,7 @@ t.test("receiveSnapshot()", async (t) => {
       await target.store.finishInstall();
       await target.store.finishInstall();
       t.equal(target.store.pendingInstall, null);
-      t.same(
-        (await readdir(target.directory)).filter((name) => name.startsWith("snapshot")),
-        [],
-      );
+      t.same(await stagedFiles(target), []);
       await target.reopen();
       t.equal(target.store.pendingInstall, null);
       const next = entry(target.store.applied.index + 1, [BIG]);
