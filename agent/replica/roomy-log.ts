@@ -22,19 +22,22 @@ export class RoomyLog implements ReplicaLog {
   }
 
   append(batch: Parameters<ReplicaLog["append"]>[0]): Promise<void> {
-    const isRefused = this.#isRefusing || (batch.entries.length > 0 && this.#disk() === "critical");
-    if (!isRefused) return this.#log.append(batch);
+    if (this.#isRefusing) return Promise.reject(full());
+    if (batch.entries.length === 0 || this.#disk() !== "critical") return this.#log.append(batch);
     // mark: disk: entries wait for room
     this.#isRefusing = true;
     this.#clock.defer(() => {
       this.#isRefusing = false;
     });
-    return Promise.reject(
-      new TrivetError("log-full", "The disk is full: entries wait until there is room. Free space on it."),
-    );
+    return Promise.reject(full());
   }
 
+  /** A snapshot takes the place of the entries before it: of those that were refused, too, unless it is refused with them. */
   compact(base: LogPosition): Promise<void> {
-    return this.#log.compact(base);
+    return this.#isRefusing ? Promise.reject(full()) : this.#log.compact(base);
   }
+}
+
+function full(): TrivetError {
+  return new TrivetError("log-full", "The disk is full: entries wait until there is room. Free space on it.");
 }

@@ -4,7 +4,9 @@ import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
 import { TrivetError } from "../../agent/platform/trivet-error.ts";
 import type { LogWrite } from "../../agent/raft/outbox.ts";
 import type { Entry, HardState, LogPosition } from "../../agent/raft/types.ts";
+import type { DiskState } from "../../agent/replica/disk-state.ts";
 import { LogWrites } from "../../agent/replica/log-writes.ts";
+import { RoomyLog } from "../../agent/replica/roomy-log.ts";
 import { command, commands, hardState, openLog, reopen, seededRandom } from "../log/log-fixture.ts";
 import { ManualClock } from "../platform/manual-clock.ts";
 
@@ -186,4 +188,44 @@ t.test("LogWrites: nothing gets ahead of a write that found no room while its ba
   t.strictSame(terms, [1, 2]);
   t.equal(persisted.at(-1), 2);
   t.strictSame(failures, []);
+});
+
+t.test("LogWrites: a snapshot that comes while entries wait for room goes in behind them", async (t) => {
+  const directory = new MemoryDirectory();
+  const clock = new ManualClock();
+  const { log } = await openLog(directory);
+  let disk: DiskState = "ok";
+  const failures: unknown[] = [];
+  const restored: LogPosition[] = [];
+  const writes = new LogWrites({
+    log: new RoomyLog({ log, disk: () => disk, clock }),
+    clock,
+    random: seededRandom(1),
+    logger: { log: () => undefined },
+    onPersisted: () => undefined,
+    onRestored: (position) => restored.push(position),
+    onFailed: (error) => failures.push(error),
+  });
+  const settle = async () => {
+    clock.advance(5_000);
+    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+  };
+  disk = "critical";
+  writes.write({
+    sequence: 1,
+    restored: null,
+    hardState: hardState(1, "a", 0),
+    entries: [command(1, 1, 200)],
+  });
+  await settle();
+  t.ok(writes.isFull);
+  const snapshot = { index: 30, term: 1 };
+  writes.write({ sequence: 2, restored: snapshot, hardState: hardState(1, "a", 30), entries: [] });
+  for (let tries = 0; tries < 3; tries++) await settle();
+  t.strictSame(restored, []);
+  disk = "ok";
+  await settle();
+  t.strictSame(failures, []);
+  t.strictSame(restored, [snapshot]);
+  await log.close();
 });
