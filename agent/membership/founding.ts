@@ -4,6 +4,7 @@ import { decodeCbor, encodeCbor } from "../platform/cbor.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
+import type { Transport } from "../replica/ports.ts";
 import { asArray, asString } from "../replica/wire-fields.ts";
 import { FOUNDING_MS_MAX, FoundingPromise, type PromiseRecord } from "./founding-promise.ts";
 import { askToRejoin } from "./rejoin.ts";
@@ -226,7 +227,7 @@ class Founding {
 
 /** Answers newcomers whether the cluster's configuration names them. Returns what ends that. */
 export function answerNewcomers(
-  bus: Bus,
+  bus: Pick<Transport, "handle">,
   cluster: { readonly id: string; isMember(memberId: string): boolean },
 ): () => void {
   return bus.handle(WHICH_CLUSTER, async (_from, body) => {

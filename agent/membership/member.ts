@@ -9,6 +9,7 @@ import type { DiskState } from "../replica/disk-state.ts";
 import type { DiskWatch } from "../replica/disk-watch.ts";
 import { LeaderAccess } from "../replica/leader-access.ts";
 import { MemberReports } from "../replica/member-reports.ts";
+import type { Transport } from "../replica/ports.ts";
 import { Replica, type ReplicaOptions } from "../replica/replica.ts";
 import { RoomyLog } from "../replica/roomy-log.ts";
 import { answerNewcomers } from "./founding.ts";
@@ -16,6 +17,9 @@ import { answerReturners, everyoneOf } from "./rejoin.ts";
 import { Repairer } from "./repairer.ts";
 
 const CHANGE_TIMEOUT_MS = 8_000;
+
+/** The bus, as a member uses it. */
+export type MemberBus = Transport & Pick<Bus, "onPeer">;
 
 /** This node as part of a cluster: its replica, what others may ask it, and what it hears of the others' ends. */
 export class Member {
@@ -26,7 +30,7 @@ export class Member {
   readonly #stopListening: readonly (() => void)[];
 
   constructor(
-    options: Omit<ReplicaOptions, "transport"> & { readonly bus: Bus; readonly diskWatch: DiskWatch },
+    options: Omit<ReplicaOptions, "transport"> & { readonly bus: MemberBus; readonly diskWatch: DiskWatch },
   ) {
     const { bus, clusterId, store, clock, diskWatch } = options;
     const disk = (): DiskState => diskWatch.state;

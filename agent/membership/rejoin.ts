@@ -5,6 +5,7 @@ import type { Clock } from "../platform/clock.ts";
 import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import { nodeIdOf } from "../replica/member-id.ts";
 import { pause } from "../replica/pause.ts";
+import type { Transport } from "../replica/ports.ts";
 import { asArray, asString } from "../replica/wire-fields.ts";
 
 /**
@@ -54,7 +55,7 @@ export interface RejoinTarget {
 }
 
 /** Answers nodes that come back. Returns what ends that. */
-export function answerReturners(bus: Pick<Bus, "handle">, target: RejoinTarget): () => void {
+export function answerReturners(bus: Pick<Transport, "handle">, target: RejoinTarget): () => void {
   const check = (from: string, body: Uint8Array): string => {
     const [clusterId, memberId] = asArray(decodeCbor(body)).map(asString);
     if (clusterId !== target.clusterId)

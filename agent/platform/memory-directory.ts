@@ -197,7 +197,8 @@ function applyChange(names: Map<string, MemoryFile>, change: NameChange): void {
   }
 }
 
-function systemError(code: string, operation: string, name: string): Error {
+/** As the system's calls reject. */
+export function systemError(code: string, operation: string, name: string): Error {
   return Object.assign(new Error(`${code}: injected, ${operation} '${name}'`), { code });
 }
 

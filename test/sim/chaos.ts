@@ -24,7 +24,7 @@ export class Chaos {
 
   start(): void {
     const { mix, random, nodes } = this.#options;
-    const { network, process, clock, operator, disk } = mix;
+    const { network, process, clock, operator } = mix;
     this.#every(network.partitionEveryMs, () => this.#partition());
     this.#every(network.flapEveryMs, () => this.#flap());
     this.#every(network.falseHintEveryMs, () => this.#hint());
@@ -35,7 +35,6 @@ export class Chaos {
     this.#every(clock.jumpEveryMs, () => this.#jump());
     this.#every(operator.handOverEveryMs, () => this.#handOver());
     this.#every(operator.stopEveryMs, () => this.#stop());
-    this.#every(disk.fullEveryMs, () => this.#fill());
   }
 
   #every(meanMs: number, act: () => void): void {
@@ -144,15 +143,5 @@ export class Chaos {
   #stop(): void {
     const { random, nodes } = this.#options;
     void random.pick(nodes).restart();
-  }
-
-  #fill(): void {
-    const { random, nodes, log } = this.#options;
-    const victim = random.pick(nodes);
-    log(`the disk of node ${victim.number} is full`);
-    victim.isFull = true;
-    this.#after(random.magnitude(500, 10_000), () => {
-      victim.isFull = false;
-    });
   }
 }

@@ -1,4 +1,5 @@
 import type { SimRandom } from "./sim-random.ts";
+import { drawSpaceMix, type SpaceMix } from "./space-mix.ts";
 
 /** What goes wrong in one run, and how often. Probabilities are of one datagram, call or start; intervals are means. */
 export interface FaultMix {
@@ -23,10 +24,10 @@ export interface FaultMix {
     readonly slowMs: number;
     readonly failedSyncRate: number;
     readonly failedWriteRate: number;
-    readonly fullEveryMs: number;
     /** A call is begun, the process dies. */
     readonly diesInCallRate: number;
   };
+  readonly space: SpaceMix;
   readonly process: {
     readonly crashEveryMs: number;
     /** Of the crashes: the power goes, and what was not synced with it. */
@@ -71,8 +72,11 @@ export interface FaultMix {
 
 const NEVER = Number.POSITIVE_INFINITY;
 
-/** Each fault is left out of most runs or of some: a bug may need that another fault is *not* there. */
-export function drawFaultMix(random: SimRandom): FaultMix {
+/**
+ * Each fault is left out of most runs or of some: a bug may need that another fault is *not* there. `streamOf` gives each purpose a
+ * stream of its own: what is added that way changes nothing of what else is drawn.
+ */
+export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => SimRandom): FaultMix {
   const maybe = (probability: number, low: number, high: number) =>
     random.isTrue(probability) ? random.magnitude(low, high) : 0;
   const every = (probability: number, low: number, high: number) =>
@@ -96,9 +100,9 @@ export function drawFaultMix(random: SimRandom): FaultMix {
       slowMs: random.magnitude(50, 3_000),
       failedSyncRate: maybe(0.25, 0.0003, 0.01),
       failedWriteRate: maybe(0.2, 0.0003, 0.01),
-      fullEveryMs: every(0.2, 3_000, 20_000),
       diesInCallRate: maybe(0.4, 0.0005, 0.02),
     },
+    space: drawSpaceMix(streamOf("space mix")),
     process: {
       crashEveryMs: every(0.7, 1_000, 20_000),
       powerCutRate: random.pick([0, 0.5, 1, 1]),

@@ -3,6 +3,7 @@ import type { ClusterWatch } from "./cluster-watch.ts";
 import type { FaultMix } from "./fault-mix.ts";
 import type { ModelFiles } from "./model-store.ts";
 import type { SimClock } from "./sim-clock.ts";
+import type { SimDiskSpace } from "./sim-disk-space.ts";
 import type { SimNetwork } from "./sim-network.ts";
 import type { SimRandom } from "./sim-random.ts";
 import type { World } from "./world.ts";
@@ -12,6 +13,8 @@ import type { WriteMemory } from "./write-memory.ts";
 export interface Surroundings {
   readonly world: World;
   readonly random: SimRandom;
+  /** The chance of one purpose, the same stream for as long as the run takes. */
+  readonly streamOf: (purpose: string) => SimRandom;
   readonly mix: FaultMix;
   readonly network: SimNetwork;
   readonly watch: ClusterWatch;
@@ -38,7 +41,7 @@ export interface Machine {
   readonly writes: WriteMemory;
   /** The medium was damaged, so the log may be found corrupt. */
   readonly isRotten: boolean;
-  readonly isFull: boolean;
+  readonly space: SimDiskSpace;
   /** The member's log has been begun, so it may never be found empty. */
   hasBegun: boolean;
   crash(options: { readonly isPowerCut: boolean }): void;

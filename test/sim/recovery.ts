@@ -43,7 +43,7 @@ export class Recovery {
     for (const client of clients) client.stop();
     network.becomeGood();
     for (const node of nodes) {
-      node.isFull = false;
+      node.space.become("roomy");
       node.clock.wake();
       if (this.#healed.includes(node)) node.start();
       else if (!node.isOut) node.lose("it is not of the healed quorum");

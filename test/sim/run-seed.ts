@@ -11,6 +11,7 @@ import { Recovery } from "./recovery.ts";
 import { SimNetwork } from "./sim-network.ts";
 import { SimNode } from "./sim-node.ts";
 import { SimRandom } from "./sim-random.ts";
+import { SpaceChaos } from "./space-chaos.ts";
 import { Violation } from "./violation.ts";
 import { NOBODY, World } from "./world.ts";
 
@@ -37,7 +38,13 @@ const STATES_MAX = 200_000;
 /** One run: a cluster, a bad time, a good end. A function of the seed, and of the code under test. */
 export async function runSeed(seed: number, log: RunLog | null): Promise<SeedResult> {
   const random = new SimRandom(seed);
-  const mix = drawFaultMix(random);
+  const streams = new Map<string, SimRandom>();
+  const streamOf = (purpose: string): SimRandom => {
+    const stream = streams.get(purpose) ?? SimRandom.forPurpose(seed, purpose);
+    streams.set(purpose, stream);
+    return stream;
+  };
+  const mix = drawFaultMix(random, streamOf);
   const world = new World();
   const watch = new ClusterWatch();
   const network = new SimNetwork(world, random.fork(), mix.network);
@@ -58,6 +65,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   const around: Surroundings = {
     world,
     random: random.fork(),
+    streamOf,
     mix,
     network,
     watch,
@@ -71,9 +79,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     onDown: (down) => {
       for (const other of nodes) {
         if (!random.isTrue(mix.network.hintRate)) continue;
-        world.at(random.magnitude(0.5, 100), other.number, () =>
-          other.process?.peerDown(down, nodeIds[down] ?? ""),
-        );
+        world.at(random.magnitude(0.5, 100), other.number, () => other.process?.peerDown(down));
       }
     },
   };
@@ -114,6 +120,14 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   for (const node of nodes) node.start();
   for (const client of clients) client.start();
   chaos.start();
+  new SpaceChaos({
+    world,
+    random: streamOf("space"),
+    mix: mix.space,
+    nodes,
+    isBad,
+    log: (text) => write("world ", text),
+  }).start();
   new Operator({
     world,
     random: random.fork(),

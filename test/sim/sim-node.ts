@@ -3,6 +3,7 @@ import { memberIdOf } from "../../agent/replica/member-id.ts";
 import type { Machine, Surroundings } from "./machine.ts";
 import { ModelFiles } from "./model-store.ts";
 import { SimClock } from "./sim-clock.ts";
+import { SimDiskSpace } from "./sim-disk-space.ts";
 import { ProcessDied, SimProcess } from "./sim-process.ts";
 import { Violation } from "./violation.ts";
 import { WriteMemory } from "./write-memory.ts";
@@ -25,7 +26,7 @@ export class SimNode implements Machine {
   isRotten = false;
   /** Never comes back: the disk is lost or damaged. */
   isOut = false;
-  isFull = false;
+  readonly space: SimDiskSpace;
   #disk = new MemoryDirectory();
   #process: SimProcess | null = null;
   #starts = 0;
@@ -36,7 +37,9 @@ export class SimNode implements Machine {
     this.around = around;
     this.nodeId = around.nodeIds[number] ?? "";
     this.memberId = memberIdOf(this.nodeId, "00000001");
-    const { world, random, mix } = around;
+    const { world, random, mix, streamOf, isBad } = around;
+    const space = streamOf(`space ${number}`);
+    this.space = new SimDiskSpace(space, () => isBad() && space.isTrue(mix.space.unreadableRate));
     this.clock = new SimClock(world, {
       rate: 1 + random.between(-1, 1) * mix.clock.driftMax,
       offsetMs: random.between(0, 1e6),

@@ -1,20 +1,20 @@
-import { DurableLog } from "../../agent/log/durable-log.ts";
-import type { LogBatch } from "../../agent/log/log-types.ts";
+import type { DurableLog } from "../../agent/log/durable-log.ts";
+import { Member } from "../../agent/membership/member.ts";
+import type { Logger } from "../../agent/platform/logger.ts";
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import { alignLog } from "../../agent/replica/align-log.ts";
-import { ClusterSql } from "../../agent/replica/cluster-sql.ts";
+import type { ClusterSql } from "../../agent/replica/cluster-sql.ts";
+import { DiskWatch } from "../../agent/replica/disk-watch.ts";
 import { beginLog, foundCluster, isBlank } from "../../agent/replica/found-cluster.ts";
-import { LeaderAccess } from "../../agent/replica/leader-access.ts";
 import { decodeMessage } from "../../agent/replica/message-codec.ts";
-import type { ReplicaLog } from "../../agent/replica/ports.ts";
-import { Replica } from "../../agent/replica/replica.ts";
-import { diskFaults } from "./disk-faults.ts";
+import type { Replica } from "../../agent/replica/replica.ts";
 import type { Machine } from "./machine.ts";
 import { ModelStore } from "./model-store.ts";
+import { WATERMARK_BYTES } from "./sim-disk-space.ts";
+import { openSimLog, watchLog } from "./sim-log.ts";
 import type { Packet } from "./sim-network.ts";
 import { SimTransport } from "./sim-transport.ts";
 import { check } from "./violation.ts";
-import { rememberWrites } from "./write-memory.ts";
 
 const CLUSTER_ID = "simulated-cluster";
 const TIMING = { heartbeatMs: 150, electionMs: 900, electionMaxMs: 10_000 };
@@ -33,39 +33,56 @@ export class ProcessDied extends Error {
 /** Errors of the log that a bad disk explains. */
 const DISK_ERRORS = ["log-failed", "log-full"];
 
-/** One process of a node: the real log, replica and SQL service, on this node's disk and the common network. */
+/** One process of a node: a real member of the cluster, on this node's disk and the common network. */
 export class SimProcess {
   readonly #machine: Machine;
   readonly session: string;
   readonly #deaths = new Set<() => void>();
+  readonly #logger: Logger = { log: (_level, message, fields) => this.#note(message, fields) };
   #isAlive = true;
   #hadDiskFault = false;
   #storeFreeMs = 0;
   #log: DurableLog | null = null;
   #store: ModelStore | null = null;
   #transport: SimTransport | null = null;
-  #leader: LeaderAccess | null = null;
-  replica: Replica | null = null;
-  sql: ClusterSql | null = null;
+  #diskWatch: DiskWatch | null = null;
+  #member: Member | null = null;
 
   constructor(machine: Machine, session: string) {
     this.#machine = machine;
     this.session = session;
   }
 
+  /** Null until it takes part. */
+  get replica(): Replica | null {
+    return this.#member?.replica ?? null;
+  }
+
+  get sql(): ClusterSql | null {
+    return this.#member?.sql ?? null;
+  }
+
   /** Opens what is on the disk and takes part. Resolves when it does. */
   async run(): Promise<void> {
-    const { around, memberId } = this.#machine;
-    const { log, recovered } = await this.#openLog();
+    const { around, memberId, number } = this.#machine;
+    const onFault = () => {
+      this.#hadDiskFault = true;
+    };
+    const { log, recovered } = await openSimLog({
+      machine: this.#machine,
+      isAlive: this.#alive,
+      logger: this.#logger,
+      onFault,
+    });
     this.#log = log;
-    const watched = this.#watch(log);
+    const watched = watchLog(log, this.#machine, this.#alive);
     const transport = this.#openTransport();
     const store = this.#openStore();
     this.#store = store;
     const isFounder = memberId === around.founders[0] && !this.#machine.hasBegun;
     let start = recovered;
     if (isBlank(recovered)) {
-      check(!this.#machine.hasBegun, () => `node ${this.#machine.number} finds its log empty`);
+      check(!this.#machine.hasBegun, () => `node ${number} finds its log empty`);
       const begun = isFounder ? await foundCluster(watched, around.founders) : await beginLog(watched);
       start = { ...recovered, ...begun };
     }
@@ -73,11 +90,22 @@ export class SimProcess {
     const aligned = await alignLog({ log: watched, store, recovered: start });
     around.watch.started(memberId, Math.max(aligned.hardState.commit, store.applied.index));
     const clock = this.#machine.clock.forProcess(
-      this.#machine.number,
+      number,
       this.#alive,
       () => around.random.float() * DEFER_MS_MAX,
     );
-    const replica = new Replica({
+    const onFailed = (error: unknown) => this.#machine.processFailed(this.session, error);
+    const { space } = this.#machine;
+    const diskWatch = new DiskWatch({
+      space,
+      watermarkBytes: WATERMARK_BYTES,
+      clock,
+      logger: this.#logger,
+      onFailed,
+    });
+    this.#diskWatch = diskWatch;
+    await diskWatch.start();
+    this.#member = new Member({
       clusterId: CLUSTER_ID,
       memberId,
       timing: TIMING,
@@ -86,17 +114,15 @@ export class SimProcess {
       log: watched,
       store,
       logRetainBytes: around.mix.logRetainBytes,
-      transport,
+      diskWatch,
+      bus: transport,
       clock,
       random: around.random,
-      logger: { log: (_level, message, fields) => this.#note(message, fields) },
-      onFailed: (error) => this.#machine.processFailed(this.session, error),
+      logger: this.#logger,
+      onFailed,
     });
-    this.replica = replica;
-    this.#leader = new LeaderAccess({ replica, transport, clock });
-    this.sql = new ClusterSql({ leader: this.#leader, store, clock });
-    around.network.attach(this.#machine.number, (from, packet) => {
-      this.#machine.clock.after(0, this.#machine.number, this.#alive, () => transport.receive(from, packet));
+    around.network.attach(number, (from, packet) => {
+      this.#machine.clock.after(0, number, this.#alive, () => transport.receive(from, packet));
     });
     this.#checkpointAgain();
   }
@@ -105,8 +131,8 @@ export class SimProcess {
   async stop(): Promise<void> {
     try {
       await this.replica?.handOver(HAND_OVER_MS);
-      this.#leader?.stop();
-      this.replica?.stop();
+      this.#member?.stop();
+      this.#diskWatch?.stop();
       await this.#store?.close();
       await this.#log?.close();
     } catch (error) {
@@ -129,9 +155,8 @@ export class SimProcess {
     this.#deaths.clear();
   }
 
-  peerDown(node: number, nodeId: string): void {
+  peerDown(node: number): void {
     this.#transport?.peerDown(node);
-    this.replica?.nodeLost(nodeId);
   }
 
   hasReasonToFail(error: unknown): boolean {
@@ -143,58 +168,6 @@ export class SimProcess {
   }
 
   readonly #alive = (): boolean => this.#isAlive;
-
-  async #openLog(): ReturnType<typeof DurableLog.open> {
-    const { disk, writes, around, number, memberId } = this.#machine;
-    const { random, mix, isBad } = around;
-    disk.onCall = undefined;
-    if (isBad() && this.#machine.isRotten) writes.rot(disk, random, new Set(await disk.list()));
-    const faults = diskFaults({
-      mix: mix.disk,
-      random,
-      isBad,
-      isFull: () => this.#machine.isFull,
-      wait: (ms) => new Promise((resolve) => this.#machine.clock.after(ms, number, this.#alive, resolve)),
-      onDeath: () => {
-        const isPowerCut = random.isTrue(mix.process.powerCutRate);
-        around.world.at(0, number, () => {
-          if (this.#isAlive) this.#machine.crash({ isPowerCut });
-        });
-      },
-      onFault: () => {
-        this.#hadDiskFault = true;
-      },
-    });
-    disk.onCall = faults;
-    const opened = await DurableLog.open({
-      directory: rememberWrites(disk, writes),
-      logger: { log: (_level, message, fields) => this.#note(message, fields) },
-      segmentBytes: mix.segmentBytes,
-    });
-    around.watch.logOf(memberId).opened(opened.recovered);
-    return opened;
-  }
-
-  #watch(log: DurableLog): ReplicaLog {
-    const watch = this.#machine.around.watch.logOf(this.#machine.memberId);
-    return {
-      append: async (batch: LogBatch) => {
-        watch.write(batch);
-        try {
-          await log.append(batch);
-          if (this.#isAlive) watch.persisted(batch);
-        } catch (error) {
-          if (this.#isAlive && isTrivetError(error, "log-full")) watch.refused(batch);
-          throw error;
-        }
-      },
-      compact: async (base) => {
-        const isReset = watch.compact(base);
-        await log.compact(base);
-        if (isReset && this.#isAlive) watch.resetDone();
-      },
-    };
-  }
 
   #openTransport(): SimTransport {
     const { around, number } = this.#machine;

@@ -1,3 +1,4 @@
+import { crc32 } from "node:zlib";
 import type { Random } from "../../agent/platform/random.ts";
 import { type Chance, chanceFrom } from "../raft/chance.ts";
 
@@ -7,6 +8,11 @@ export class SimRandom implements Random, Chance {
 
   constructor(seed: number) {
     this.#chance = chanceFrom(seed);
+  }
+
+  /** A stream that belongs to one purpose of a run: whatever else is drawn, or is added later, leaves it alone. */
+  static forPurpose(seed: number, purpose: string): SimRandom {
+    return new SimRandom(crc32(`${seed} ${purpose}`));
   }
 
   float(): number {

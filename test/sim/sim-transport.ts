@@ -1,6 +1,6 @@
+import type { MemberBus } from "../../agent/membership/member.ts";
 import type { Timer } from "../../agent/platform/clock.ts";
 import { isTrivetError, messageOf, TrivetError } from "../../agent/platform/trivet-error.ts";
-import type { Transport } from "../../agent/replica/ports.ts";
 import type { Packet } from "./sim-network.ts";
 
 export interface SimTransportOptions {
@@ -19,14 +19,16 @@ interface Pending {
   readonly reject: (error: TrivetError) => void;
 }
 
+type PeerListener = Parameters<MemberBus["onPeer"]>[0];
 type DatagramHandler = (fromNode: string, body: Uint8Array) => void;
-type RequestHandler = Parameters<Transport["handle"]>[1];
+type RequestHandler = Parameters<MemberBus["handle"]>[1];
 
 /** The bus of one process: datagrams, requests and their answers, and the bus's errors. */
-export class SimTransport implements Transport {
+export class SimTransport implements MemberBus {
   readonly #options: SimTransportOptions;
   readonly #datagramHandlers = new Map<string, DatagramHandler>();
   readonly #requestHandlers = new Map<string, RequestHandler>();
+  readonly #peerListeners = new Set<PeerListener>();
   readonly #pending = new Map<string, Pending>();
   #lastId = 0;
 
@@ -81,6 +83,11 @@ export class SimTransport implements Transport {
     return () => this.#requestHandlers.delete(method);
   }
 
+  onPeer(listener: PeerListener): () => void {
+    this.#peerListeners.add(listener);
+    return () => this.#peerListeners.delete(listener);
+  }
+
   /** Something arrived from another node. */
   receive(from: number, packet: Packet): void {
     const fromNode = this.#options.nodeIds[from] ?? "";
@@ -104,6 +111,9 @@ export class SimTransport implements Transport {
     for (const [id, { to }] of this.#pending) {
       if (to === node) this.#settle(id)?.reject(lost("peer-down", "a request"));
     }
+    const nodeId = this.#options.nodeIds[node] ?? "";
+    const peer = { nodeId, session: 0, presence: null, up: false, suspect: false };
+    for (const listener of this.#peerListeners) listener({ kind: "down", nodeId, peer });
   }
 
   async #answer(
