@@ -192,7 +192,7 @@ export class Membership {
 
   async #findCluster({ log, store }: Storage): Promise<void> {
     const { data, bus, clock, logger, random, hasSeeds, expect } = this.#options;
-    if (store.applied.index > 0) throw logLost(data.path, "there are databases but no log that made them");
+    if (store.newest.index > 0) throw logLost(data.path, "there are databases but no log that made them");
     const founded = await foundOrJoin({
       bus,
       nodeId: data.identity.nodeId,

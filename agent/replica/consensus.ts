@@ -32,7 +32,7 @@ export interface ConsensusOptions {
   readonly clusterId: string;
   readonly memberId: MemberId;
   readonly timing: Timing;
-  /** What the durable log held at the start, its commit raised to what the store has applied. */
+  /** What the durable log held at the start, its commit raised to what the store holds. */
   readonly recovered: {
     readonly base: { readonly index: number; readonly term: number };
     readonly entries: readonly Entry[];

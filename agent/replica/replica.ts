@@ -115,9 +115,9 @@ export class Replica {
     this.#options = options;
     this.#waiters = new Waiters(clock);
     this.#logTime = new LogTime(clock);
-    assertOneHistory(store.applied, recovered);
-    // What is applied was committed; the log's own mark travels with a later write and may be behind.
-    const commit = Math.max(recovered.hardState.commit, store.applied.index);
+    assertOneHistory(store.newest, recovered);
+    // What a database holds was committed; the log's own mark travels with a later write and may be behind.
+    const commit = Math.max(recovered.hardState.commit, store.newest.index);
     this.#consensus = new Consensus({
       ...options,
       recovered: { ...recovered, hardState: { ...recovered.hardState, commit } },
@@ -454,12 +454,12 @@ function appliedConfiguration({ configuration }: ReplicatedState): PlacedConfigu
  * The database must stand on this log: the entry that it applied last must be in it, or before it: then the database is
  * incomplete.
  */
-function assertOneHistory(applied: LogPosition, { base, entries }: ReplicaOptions["recovered"]): void {
+function assertOneHistory(newest: LogPosition, { base, entries }: ReplicaOptions["recovered"]): void {
   const last = entries.at(-1) ?? base;
-  const found = applied.index === base.index ? base : entries[applied.index - base.index - 1];
-  if (applied.index < base.index || found?.term === applied.term) return;
+  const found = newest.index === base.index ? base : entries[newest.index - base.index - 1];
+  if (newest.index < base.index || found?.term === newest.term) return;
   throw new TrivetError(
     "log-behind-store",
-    `The database has applied entry ${applied.index} of term ${applied.term}; the log, which ends at ${last.index}, does not hold it. They are not of one data directory: restore both together, or start this node with an empty one.`,
+    `The database has applied entry ${newest.index} of term ${newest.term}; the log, which ends at ${last.index}, does not hold it. They are not of one data directory: restore both together, or start this node with an empty one.`,
   );
 }

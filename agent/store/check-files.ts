@@ -10,25 +10,28 @@ export interface CheckOptions {
   readonly paths: readonly string[];
 }
 
-/** The first problem that was found; or the earliest position in the files, which is the one they have in common. */
+/** The first problem that was found; or the position of all files. */
 export type CheckAnswer =
   | { readonly kind: "sound"; readonly position: LogPosition }
   | { readonly kind: "unsound"; readonly problem: string };
 
 /** Runs in the worker: it takes as long as reading all of the files does. */
 export function checkFiles(wasm: SqliteWasm, { paths }: CheckOptions): CheckAnswer {
-  let earliest: LogPosition | undefined;
+  let common: LogPosition | undefined;
   for (const path of paths) {
     try {
       const position = readCheckedPosition(wasm, path);
       if (position === null) return { kind: "unsound", problem: `${path} is not a database of Trivet's` };
-      if (earliest === undefined || position.index < earliest.index) earliest = position;
+      common ??= position;
+      if (position.index !== common.index) {
+        return { kind: "unsound", problem: `${path} stands at entry ${position.index}, not ${common.index}` };
+      }
     } catch (error) {
       if (!(error instanceof SqliteError)) throw error;
       return { kind: "unsound", problem: `${path}: ${messageOf(error)}` };
     }
   }
-  return earliest === undefined
+  return common === undefined
     ? { kind: "unsound", problem: "there are no files" }
-    : { kind: "sound", position: earliest };
+    : { kind: "sound", position: common };
 }

@@ -1,12 +1,15 @@
 import type { Directory, DiskFile } from "../platform/directory.ts";
 import { hashFile } from "./hash-file.ts";
 import { SNAPSHOT_FILES, type SnapshotFileName, type SnapshotManifest } from "./snapshot.ts";
-import { snapshotFailed, snapshotGone } from "./snapshot-error.ts";
+import { snapshotFailed, snapshotGone, snapshotNotLevel } from "./snapshot-error.ts";
 import type { LogPosition, StoredConfiguration } from "./types.ts";
 
 /** What the database files hold while they are pinned. */
 export interface PinnedState {
+  /** In both files. */
   readonly position: LogPosition;
+  /** In one of them: another one only after a crash. */
+  readonly newest: LogPosition;
   readonly configuration: StoredConfiguration | null;
 }
 
@@ -38,11 +41,16 @@ export class SharedSnapshot {
     this.#signal = signal;
   }
 
-  /** Rejects with the reason of `signal`, or with the disk's error. */
+  /** Rejects with the reason of `signal`, with `snapshot-not-level`, or with the disk's error. */
   static async open(directory: Directory, pin: DatabasePin, signal: AbortSignal): Promise<SharedSnapshot> {
-    const { position, configuration } = await pin.pin();
-    if (signal.aborted) pin.unpin();
+    const { position, newest, configuration } = await pin.pin();
+    const isLevel = newest.index === position.index;
+    if (signal.aborted || !isLevel) pin.unpin();
     signal.throwIfAborted();
+    if (!isLevel) {
+      // mark: store: a snapshot was asked for while one database was ahead of the other
+      throw snapshotNotLevel(newest);
+    }
     const files = new Map<SnapshotFileName, DiskFile>();
     signal.addEventListener("abort", () => pin.unpin(), { once: true });
     try {

@@ -52,7 +52,8 @@ export interface SnapshotReceiver {
 export interface SnapshotStore {
   /**
    * Of everything applied so far, or the one that another reader has open already: look at its position. Takes as long as
-   * hashing the files does. Rejects with `snapshot-gone` if it ended meanwhile, with `snapshot-failed` if the disk fails.
+   * hashing the files does. Rejects with `snapshot-gone` if it ended meanwhile, with `snapshot-failed` if the disk fails, with
+   * `snapshot-not-level` while a file is ahead of the other (`Store.newest`).
    */
   openSnapshot(): Promise<StoreSnapshot>;
   /** One at a time: rejects with `store-busy` while another one is being received. Nothing is kept over a restart. */

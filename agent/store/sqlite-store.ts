@@ -127,6 +127,10 @@ class SqliteStore implements Store {
     return this.#worker.view.applied;
   }
 
+  get newest(): LogPosition {
+    return this.#worker.view.newest;
+  }
+
   get hasHiddenWork(): boolean {
     return this.#worker.view.hasHiddenWork;
   }

@@ -85,6 +85,12 @@ export class StateMachine {
     return this.#applied;
   }
 
+  /** See `Store.newest`. */
+  get newest(): LogPosition {
+    const files = [this.#app.file, this.#state.file];
+    return files.map(({ committed }) => committed).reduce(later, this.#applied);
+  }
+
   /** See `Store.lastTimeMs`. */
   get lastTimeMs(): number {
     return this.#lastTimeMs;
@@ -187,7 +193,7 @@ export class StateMachine {
   pin(): PinnedState {
     const position = this.checkpoint();
     this.#setPin(position);
-    return { position, configuration: this.configuration };
+    return { position, newest: this.newest, configuration: this.configuration };
   }
 
   unpin(): void {
@@ -282,4 +288,8 @@ const NONE_FOREGONE: ForegoneResults = new Map();
 
 function earlier(a: LogPosition, b: LogPosition): LogPosition {
   return a.index <= b.index ? a : b;
+}
+
+function later(a: LogPosition, b: LogPosition): LogPosition {
+  return a.index >= b.index ? a : b;
 }

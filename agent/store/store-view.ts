@@ -22,6 +22,11 @@ export class StoreView {
     return this.#applied;
   }
 
+  /** See `Store.newest`. */
+  get newest(): LogPosition {
+    return this.#state.newest;
+  }
+
   /** See `Store.hasHiddenWork`. */
   get hasHiddenWork(): boolean {
     return this.#state.hasHiddenWork;

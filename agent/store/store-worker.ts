@@ -142,8 +142,8 @@ class StoreWorker {
   }
 
   #stateOfMachine(): StoreState {
-    const { hasHiddenWork, lastTimeMs, digest, configuration } = this.#machine;
-    return { hasHiddenWork, lastTimeMs, digest, configuration };
+    const { newest, hasHiddenWork, lastTimeMs, digest, configuration } = this.#machine;
+    return { newest, hasHiddenWork, lastTimeMs, digest, configuration };
   }
 
   #answer(job: number, ask: () => Answer): void {

@@ -28,6 +28,8 @@ export interface RehearsalOptions {
 export interface Store extends ReplicatedState, ObjectStore, SnapshotStore {
   /** The last entry that has been applied. */
   readonly applied: LogPosition;
+  /** The last entry that is in any of the files: after a crash one may be ahead of the other, until the log has brought both there. */
+  readonly newest: LogPosition;
   /**
    * True if a write may run what its text does not show, so that `isBounded` of its check says nothing: there is a
    * trigger, or a full-text table over another table. As of the last entry that was answered.

@@ -28,6 +28,8 @@ export type Answer =
 
 /** What the store says of itself, as of the last entry of the report that brings it. */
 export interface StoreState {
+  /** See `Store.newest`. */
+  readonly newest: LogPosition;
   readonly hasHiddenWork: boolean;
   readonly lastTimeMs: number;
   readonly digest: ResultDigest;

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DurableLog } from "../../agent/log/durable-log.ts";
@@ -102,6 +102,17 @@ export class MemberSet {
   async emptyDatabases(letter: string): Promise<void> {
     const directory = join(this.#root, letter);
     for (const name of await readdir(directory)) await rm(join(directory, name), { recursive: true });
+  }
+
+  /** A database of a member that does not run, as bytes; with `bytes`, it is replaced by them. */
+  async database(
+    letter: string,
+    name: "app.db" | "state.db",
+    bytes: Uint8Array | null = null,
+  ): Promise<Uint8Array> {
+    const path = join(this.#root, letter, name);
+    if (bytes !== null) await writeFile(path, bytes);
+    return await readFile(path);
   }
 
   /** Nobody hears it, and it hears nobody. */

@@ -124,3 +124,24 @@ testMembers("who leads and is voted out finishes the change and leaves", async (
   t.equal((await members.ids("c", "linearizable")).length, 3);
   t.notOk(members.get("b").replica.status().voters.includes(a));
 });
+
+testMembers(
+  "a copy whose files a crash has left at different entries becomes level with nobody to ask",
+  async (t, members) => {
+    await members.write("a", 1, 10);
+    await members.get("a").stop();
+    const old = await members.database("a", "state.db");
+    await members.start("a");
+    await members.until("somebody leads", () => members.get("a").replica.leader !== null);
+    await members.write("a", 11, 10);
+    const { lastIndex } = members.get("a").replica.status();
+    await members.until("a has applied", () => members.get("a").replica.status().appliedIndex >= lastIndex);
+    await members.get("a").stop();
+    await members.database("a", "state.db", old);
+    members.cutOff("a");
+    await members.start("a");
+    const { replica } = members.get("a");
+    await members.until("both files are where one was", () => replica.status().appliedIndex >= lastIndex);
+    t.equal((await members.ids("a")).length, 20);
+  },
+);

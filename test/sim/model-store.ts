@@ -62,6 +62,10 @@ export class ModelStore implements Store {
     return this.#applied;
   }
 
+  get newest(): LogPosition {
+    return later(this.#files.app.position, this.#files.state.position);
+  }
+
   get hasHiddenWork(): boolean {
     return false;
   }
@@ -121,6 +125,9 @@ export class ModelStore implements Store {
       // What is applied now: the file goes on under the reader only behind its checkpoint.
       app.checkpoint();
       state.checkpoint();
+      if (app.position.index !== state.position.index) {
+        throw new TrivetError("snapshot-not-level", "A file of the model is ahead of the other.");
+      }
       const { configuration } = state;
       const options = { position: this.#applied, configuration, bytesMin: this.#options.snapshotBytesMin };
       return imagesOf({ "app.db": app.pack(), "state.db": state.pack() }, options);
@@ -198,6 +205,10 @@ export class ModelStore implements Store {
       });
     });
   }
+}
+
+function later(one: LogPosition, other: LogPosition): LogPosition {
+  return one.index >= other.index ? one : other;
 }
 
 function earlier(one: LogPosition, other: LogPosition): LogPosition {

@@ -88,7 +88,7 @@ export class SimProcess {
     }
     this.#machine.hasBegun = true;
     const aligned = await alignLog({ log: watched, store, recovered: start });
-    around.watch.started(memberId, Math.max(aligned.hardState.commit, store.applied.index));
+    around.watch.started(memberId, Math.max(aligned.hardState.commit, store.newest.index));
     const clock = this.#machine.clock.forProcess(
       number,
       this.#alive,

@@ -263,7 +263,13 @@ t.test("apply() gives no entry to a file twice that is ahead of the other", asyn
     await node.store.apply(next);
     await node.reopenAfter(() => writeFile(join(node.directory, behind), old));
     t.same(node.store.applied, position, `${ahead} is ahead`);
+    const newest = { index: position.index + 2, term: 1 };
+    t.same(node.store.newest, newest);
+    // A snapshot would not be of one position, and a membership in it of none that its receiver's log has.
+    await t.rejects(node.store.openSnapshot(), { code: "snapshot-not-level" });
     const results = await node.store.apply(next);
+    t.same(node.store.newest, newest);
+    await (await node.store.openSnapshot()).close();
     t.equal(results.flat().length, ahead === "app.db" ? 0 : 2, "what is there already has no results");
   }
   t.same(await node.rows("SELECT a FROM t"), [[2], [3], [4], [5], [6]]);

@@ -185,6 +185,27 @@ t.test("receiveSnapshot()", async (t) => {
     await snapshot.close();
   });
 
+  t.test("refuses files that stand at different entries", async (t) => {
+    const node = await createNode(t, 2);
+    const earlier = await node.store.openSnapshot();
+    const { position } = earlier;
+    const app = await readFile(join(node.directory, "app.db"));
+    await earlier.close();
+    await node.execute([BIG]);
+    const later = await node.store.openSnapshot();
+    const old = { name: "app.db", bytes: app.byteLength, sha256: sha256(app) } as const;
+    const files = later.files.map((file) => (file.name === "app.db" ? old : file));
+    const receiver = await target.store.receiveSnapshot({ ...later, position, files });
+    await receiver.write("app.db", 0, app);
+    await receiver.write("state.db", 0, await readFile(join(node.directory, "state.db")));
+    await t.rejects(receiver.install(), {
+      code: "snapshot-corrupt",
+      message: /state.db stands at entry 4, not 3/,
+    });
+    await later.close();
+    t.same(await target.dump(), before);
+  });
+
   t.test("refuses a file with the right hash that is no sound database of ours", async (t) => {
     const damaged = await createNode(t, 40);
     const snapshot = await damaged.store.openSnapshot();
