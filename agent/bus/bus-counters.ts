@@ -2,6 +2,8 @@
 export interface BusCounters {
   /** Datagrams and fragments handed to a hub. */
   sent: number;
+  /** Datagrams and fragments that were sent while the shortest way was silent. */
+  detoured: number;
   /** Datagrams handed to a handler. */
   received: number;
   /** Not an envelope of ours. */
@@ -27,6 +29,7 @@ export interface BusCounters {
 export function newBusCounters(): BusCounters {
   return {
     sent: 0,
+    detoured: 0,
     received: 0,
     droppedMalformed: 0,
     droppedForeign: 0,

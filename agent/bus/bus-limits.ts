@@ -26,6 +26,19 @@ export interface BusLimits {
    * before the ping (`linkQueueBytesMax`, 1.7 s on 10 Mbit/s): shorter, and a busy link is taken for a dead one.
    */
   readonly keepaliveS: number;
+  /**
+   * A way is silent, and another one taken, when nothing that was sent on it was confirmed for so long: at least, and
+   * what slow confirmations may raise it to.
+   */
+  readonly silenceMs: number;
+  readonly silenceMsMax: number;
+  /** How often a silent way is tried again. */
+  readonly probeMs: number;
+  /**
+   * What is heard is confirmed within this time: with what is sent there anyway, or by a datagram of its own. Above the
+   * interval of heartbeats, so that they confirm one another.
+   */
+  readonly confirmDelayMs: number;
   readonly reconnectMinMs: number;
   readonly reconnectMaxMs: number;
   /** How long the broker of a node that is down is still tried. */
@@ -62,6 +75,24 @@ export interface BusLimits {
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
+/**
+ * What depends on how often consensus sends heartbeats: a detour is taken before its followers lose patience, which
+ * is after six of them by default.
+ */
+export function limitsForHeartbeats(heartbeatMs: number): {
+  readonly silenceMs: number;
+  readonly silenceMsMax: number;
+  readonly probeMs: number;
+  readonly confirmDelayMs: number;
+} {
+  return {
+    silenceMs: 3 * heartbeatMs,
+    silenceMsMax: 20 * heartbeatMs,
+    probeMs: 6 * heartbeatMs,
+    confirmDelayMs: 1.4 * heartbeatMs,
+  };
+}
+
 export const DEFAULT_BUS_LIMITS: BusLimits = {
   bodyBytesMax: 16 * MIB,
   fragmentBytes: 64 * KIB,
@@ -77,6 +108,7 @@ export const DEFAULT_BUS_LIMITS: BusLimits = {
   linksMax: 32,
   connectTimeoutMs: 3_000,
   keepaliveS: 4,
+  ...limitsForHeartbeats(150),
   reconnectMinMs: 100,
   reconnectMaxMs: 3_000,
   deadBrokerRetryMs: 120_000,

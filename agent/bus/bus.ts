@@ -9,6 +9,7 @@ import { type DatagramHandler, Datagrams } from "./datagrams.ts";
 import { EmbeddedBroker } from "./embedded-broker.ts";
 import { Hubs } from "./hubs.ts";
 import type { LinkStatus } from "./link-status.ts";
+import { PathHealth } from "./path-health.ts";
 import { type Peer, type PeerEvent, PeerTable } from "./peer-table.ts";
 import type { PresenceBody } from "./presence.ts";
 import { REPLY_KIND, REQUEST_KIND, RequestClient, type RequestOptions } from "./request-client.ts";
@@ -38,7 +39,7 @@ export interface BusOptions {
  *     Bus -- Announcer, PeerTable      who is there
  *         -- Hubs -- EmbeddedBroker    where to meet them
  *                 -- HubLink ...
- *         -- Datagrams                 at most once, best effort
+ *         -- Datagrams                 at most once, best effort, on ways that work (PathHealth)
  *             -- RequestClient, RequestServer
  */
 export class Bus {
@@ -46,6 +47,7 @@ export class Bus {
   readonly #announcer: Announcer;
   readonly #peers: PeerTable;
   readonly #hubs: Hubs;
+  readonly #health: PathHealth;
   readonly #datagrams: Datagrams;
   readonly #client: RequestClient;
   readonly #server: RequestServer;
@@ -72,19 +74,21 @@ export class Bus {
     this.#broker = broker;
     this.#announcer = new Announcer(options, limits, clock, () => this.#hubs.publishPresence());
     this.#peers = new PeerTable(limits, (event) => this.#tell(event));
+    this.#health = new PathHealth(limits);
     this.#hubs = new Hubs({
       ...options,
       limits,
       broker,
       announcer: this.#announcer,
       peers: this.#peers,
+      pathLost: (path) => this.#health.forgetPath(path),
       receive: (payload) => this.#datagrams.receive(payload),
       presenceDropped: () => {
         counters.droppedPresence += 1;
       },
     });
-    const routeTo = (to: string) => this.#hubs.routeTo(to);
-    this.#datagrams = new Datagrams({ ...options, limits, counters, routeTo });
+    const routesTo = (to: string) => this.#hubs.routesTo(to);
+    this.#datagrams = new Datagrams({ ...options, limits, counters, routesTo, health: this.#health });
     const send = (to: string, kind: string, body: Uint8Array) => this.#datagrams.send(to, kind, body);
     this.#client = new RequestClient(limits, clock, send);
     this.#server = new RequestServer({ limits, clock, logger, send });
@@ -166,7 +170,10 @@ export class Bus {
   }
 
   #tell(event: PeerEvent): void {
-    if (event.kind === "down") this.#client.peerDown(event.nodeId);
+    if (event.kind === "down") {
+      this.#health.forgetNode(event.nodeId);
+      this.#client.peerDown(event.nodeId);
+    }
     if (event.kind !== "suspect") this.#hubs.refresh();
     if (event.kind === "up") this.#hubs.hurryTo(event.peer.presence?.broker ?? null);
     for (const listener of this.#listeners) listener(event);

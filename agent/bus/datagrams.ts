@@ -3,9 +3,12 @@ import { invariant } from "../platform/invariant.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import type { BusCounters } from "./bus-counters.ts";
 import type { BusLimits } from "./bus-limits.ts";
+import { type Choice, chooseRoutes } from "./choose-routes.ts";
 import { type Envelope, EnvelopeCodec, type Fragment } from "./envelope.ts";
 import { FragmentAssembler } from "./fragment-assembler.ts";
 import { FragmentSender } from "./fragment-sender.ts";
+import { HeardPaths } from "./heard-paths.ts";
+import type { PathHealth } from "./path-health.ts";
 import { ReplayGuard } from "./replay-window.ts";
 import type { Route } from "./route.ts";
 import { inboxTopic } from "./topics.ts";
@@ -20,19 +23,29 @@ export interface DatagramsOptions {
   readonly limits: BusLimits;
   readonly clock: Clock;
   readonly counters: BusCounters;
-  readonly routeTo: (nodeId: string) => Route | null;
+  /** All ways to a node, the shortest first. */
+  readonly routesTo: (nodeId: string) => Iterable<Route>;
+  readonly health: PathHealth;
 }
+
+/** Says nothing but on which paths the receiver was heard. It needs no confirmation itself. */
+const CONFIRM_KIND = "$confirm";
+const NOTHING = new Uint8Array();
 
 export type SendResult = "sent" | "no-route" | "congested";
 
 /**
  * Datagrams of any size up to the limit, each delivered at most once, to the handler of its kind. This is the path
  * that every Raft message takes: it is synchronous from the socket to the handler.
+ *
+ * Every datagram tells the receiver on which paths it was heard, so that a path that carries nothing any more is known,
+ * and gone round, long before its connection ends.
  */
 export class Datagrams {
   readonly #options: DatagramsOptions;
   readonly #codec: EnvelopeCodec;
   readonly #replayGuard: ReplayGuard;
+  readonly #heard: HeardPaths;
   readonly #assembler: FragmentAssembler;
   readonly #sender: FragmentSender;
   readonly #handlers = new Map<string, DatagramHandler>();
@@ -42,6 +55,10 @@ export class Datagrams {
     this.#options = options;
     this.#codec = new EnvelopeCodec(options);
     this.#replayGuard = new ReplayGuard(options.limits);
+    this.#heard = new HeardPaths({
+      ...options,
+      confirm: (to) => this.#sendOne(to, CONFIRM_KIND, NOTHING, null),
+    });
     this.#assembler = new FragmentAssembler(options.limits, options.clock);
     this.#sender = new FragmentSender({
       limits: options.limits,
@@ -65,7 +82,7 @@ export class Datagrams {
     const { limits, counters } = this.#options;
     if (body.byteLength <= limits.fragmentBytes) return this.#sendOne(to, kind, body, null);
     if (body.byteLength > limits.bodyBytesMax) throw tooLarge(body.byteLength, limits.bodyBytesMax);
-    if (this.#options.routeTo(to) === null) {
+    if (this.#choose(to).routes.length === 0) {
       counters.droppedNoRoute += 1;
       return "no-route";
     }
@@ -81,7 +98,9 @@ export class Datagrams {
       this.#options.counters.droppedMalformed += 1;
       return;
     }
-    if (!this.#isForUs(envelope) || !this.#isFresh(envelope)) return;
+    if (!this.#isForUs(envelope) || !this.#admit(envelope)) return;
+    this.#options.health.confirmed(envelope.from, envelope.heard, this.#options.clock.nowMs());
+    if (envelope.kind === CONFIRM_KIND) return;
     const body = this.#wholeBody(envelope);
     if (body === null) return;
     const handler = this.#handlers.get(envelope.kind);
@@ -100,27 +119,48 @@ export class Datagrams {
 
   close(): void {
     this.#sender.close();
+    this.#heard.close();
     this.#assembler.close();
     this.#handlers.clear();
   }
 
   #sendOne(to: string, kind: string, body: Uint8Array, fragment: Fragment | null): SendResult {
-    const { routeTo, counters, cluster } = this.#options;
-    const route = routeTo(to);
-    if (route === null) {
+    const { counters, cluster, clock, health } = this.#options;
+    const { routes, isDetour } = this.#choose(to);
+    if (routes.length === 0) {
       counters.droppedNoRoute += 1;
       return "no-route";
     }
-    if (!route.send(inboxTopic(cluster, to), this.#codec.encode(to, this.#seq++, kind, body, fragment))) {
-      counters.droppedCongested += 1;
-      return "congested";
+    const seq = this.#seq++;
+    const heard = this.#heard.take(to);
+    let result: SendResult = "congested";
+    for (const route of routes) {
+      const { path } = route;
+      const envelope = this.#codec.encode({ to, seq, path, heard, kind, body, fragment });
+      if (!route.send(inboxTopic(cluster, to), envelope)) continue;
+      if (kind !== CONFIRM_KIND) health.sent(to, path, clock.nowMs());
+      counters.sent += 1;
+      result = "sent";
     }
-    counters.sent += 1;
-    return "sent";
+    if (isDetour) counters.detoured += 1;
+    if (result === "congested") counters.droppedCongested += 1;
+    return result;
   }
 
+  #choose(to: string): Choice {
+    const { routesTo, health, clock } = this.#options;
+    const nowMs = clock.nowMs();
+    return chooseRoutes(routesTo(to), {
+      state: ({ path }) => health.state(to, path, nowMs),
+      sentMs: ({ path }) => health.sentMs(to, path),
+    });
+  }
+
+  /** Of the way that is used with the least; null if there is no way. */
   #backlogBytes(to: string): number | null {
-    return this.#options.routeTo(to)?.backlogBytes(inboxTopic(this.#options.cluster, to)) ?? null;
+    const inbox = inboxTopic(this.#options.cluster, to);
+    const backlogs = this.#choose(to).routes.map((route) => route.backlogBytes(inbox));
+    return backlogs.length === 0 ? null : Math.min(...backlogs);
   }
 
   #isForUs(envelope: Envelope): boolean {
@@ -130,8 +170,12 @@ export class Datagrams {
     return false;
   }
 
-  #isFresh(envelope: Envelope): boolean {
+  /** Notes which path it came by. False for what is no news. */
+  #admit(envelope: Envelope): boolean {
     const verdict = this.#replayGuard.check(envelope.from, envelope.session, envelope.seq);
+    // A copy says that its path works, though the other one was faster.
+    if (verdict !== "old-session" && envelope.kind !== CONFIRM_KIND)
+      this.#heard.note(envelope.from, envelope.path);
     if (verdict === "duplicate") this.#options.counters.droppedReplayed += 1;
     if (verdict === "old-session") this.#options.counters.droppedOldSession += 1;
     return verdict === "fresh";

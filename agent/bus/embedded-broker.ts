@@ -6,6 +6,7 @@ import { messageOf, TrivetError } from "../platform/trivet-error.ts";
 import { maySubscribe, refuseConnect, refusePublish } from "./broker-access.ts";
 import type { BusLimits } from "./bus-limits.ts";
 import { FrameGuard } from "./frame-guard.ts";
+import { OWN_BROKER_PATH, type Route } from "./route.ts";
 import { type Deliver, TopicFanout } from "./topic-fanout.ts";
 import { HUB_TOPIC, parseNodeTopic } from "./topics.ts";
 
@@ -28,7 +29,8 @@ const AEDES_HEARTBEAT_MS = 2 ** 29 - 1;
  * Whatever a client does costs bounded memory: see `BusLimits` and broker-access.ts. A client that does not read
  * loses datagrams first, then its connection.
  */
-export class EmbeddedBroker {
+export class EmbeddedBroker implements Route {
+  readonly path = OWN_BROKER_PATH;
   readonly #limits: BusLimits;
   readonly #clock: Clock;
   readonly #logger: Logger;

@@ -4,16 +4,17 @@ import { isNodeId } from "./topics.ts";
 /**
  * What is in an MQTT payload: a CBOR array
  *
- *     [version, cluster, from, to, session, seq, kind, body, ?messageId, ?index, ?count, ?totalBytes]
+ *     [version, cluster, from, to, session, seq, path, heard, kind, body, ?messageId, ?index, ?count, ?totalBytes]
  *
  * with the last four present together or not at all. This file is the only one that knows these bytes, so
  * sealing them (design 6) changes nothing but it.
  */
 const ENVELOPE_VERSION = 1;
-const PLAIN_FIELDS = 8;
-const FRAGMENT_FIELDS = 12;
+const PLAIN_FIELDS = 10;
+const FRAGMENT_FIELDS = 14;
 const KIND_BYTES_MAX = 32;
 const CLUSTER_BYTES_MAX = 64;
+const HEARD_MAX = 64;
 
 /** One datagram. `body` may be a view of the receive buffer: copy it to keep it. */
 export interface Envelope {
@@ -24,6 +25,10 @@ export interface Envelope {
   readonly session: number;
   /** Unique and growing within the session. */
   readonly seq: number;
+  /** The way it takes, numbered by the sender: copies on other ways have the same `seq`. */
+  readonly path: number;
+  /** On which of the receiver's paths the sender heard it since it last said so. At most 64. */
+  readonly heard: readonly number[];
   readonly kind: string;
   readonly body: Uint8Array;
   /** Null if the body is whole. */
@@ -40,6 +45,9 @@ export interface Fragment {
   readonly totalBytes: number;
 }
 
+/** What differs from one envelope of a process to the next. */
+export type Outgoing = Omit<Envelope, "cluster" | "from" | "session">;
+
 /** Encodes what one process sends, and decodes what it receives. */
 export class EnvelopeCodec {
   readonly #session: number;
@@ -55,17 +63,20 @@ export class EnvelopeCodec {
       .finish();
   }
 
-  encode(to: string, seq: number, kind: string, body: Uint8Array, fragment: Fragment | null): Buffer {
+  encode({ to, seq, path, heard, kind, body, fragment }: Outgoing): Buffer {
+    const heads = FRAGMENT_FIELDS + heard.length;
     const capacity =
-      this.#prefix.byteLength + to.length + kind.length + body.byteLength + 10 * CBOR_HEAD_BYTES_MAX;
+      this.#prefix.byteLength + to.length + kind.length + body.byteLength + heads * CBOR_HEAD_BYTES_MAX;
     const writer = new CborWriter(capacity)
       .array(fragment === null ? PLAIN_FIELDS : FRAGMENT_FIELDS)
       .raw(this.#prefix)
       .text(to)
       .uint(this.#session)
       .uint(seq)
-      .text(kind)
-      .bytes(body);
+      .uint(path)
+      .array(heard.length);
+    for (const heardPath of heard) writer.uint(heardPath);
+    writer.text(kind).bytes(body);
     if (fragment !== null) {
       writer.uint(fragment.messageId).uint(fragment.index).uint(fragment.count).uint(fragment.totalBytes);
     }
@@ -83,11 +94,15 @@ export class EnvelopeCodec {
     const to = reader.text(32);
     const session = reader.uint();
     const seq = reader.uint();
+    const path = reader.uint();
+    const heardCount = reader.array();
+    if (heardCount > HEARD_MAX) return null;
+    const heard = Array.from({ length: heardCount }, () => reader.uint());
     const kind = reader.text(KIND_BYTES_MAX);
     const body = reader.bytes();
     const fragment = fields === PLAIN_FIELDS ? null : readFragment(reader);
     if (!reader.done || !isNodeId(from)) return null;
-    return { cluster, from, to, session, seq, kind, body, fragment };
+    return { cluster, from, to, session, seq, path, heard, kind, body, fragment };
   }
 }
 

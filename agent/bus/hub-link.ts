@@ -7,6 +7,7 @@ import { Backoff } from "./backoff.ts";
 import type { BusLimits } from "./bus-limits.ts";
 import { FrameGuard } from "./frame-guard.ts";
 import { type HubAddress, parseHubUrl } from "./hub-address.ts";
+import type { Route } from "./route.ts";
 import { HUB_TOPIC, inboxTopic, isNodeId, presenceFilter, presenceTopic } from "./topics.ts";
 
 /** What a link asks of its owner and tells it. */
@@ -27,6 +28,8 @@ export interface HubLinkOwner {
 
 export interface HubLinkOptions {
   readonly url: string;
+  /** Its number among the paths of this node. */
+  readonly path: number;
   readonly cluster: string;
   readonly nodeId: string;
   readonly limits: BusLimits;
@@ -41,8 +44,9 @@ export interface HubLinkOptions {
  *
  *     waiting -> connecting -> up -> waiting -> ...      parked: a hub that another link serves, tried again late
  */
-export class HubLink {
+export class HubLink implements Route {
   readonly url: string;
+  readonly path: number;
   readonly #options: HubLinkOptions;
   readonly #address: HubAddress | null;
   readonly #inbox: string;
@@ -57,8 +61,9 @@ export class HubLink {
   #unacked = 0;
 
   constructor(options: HubLinkOptions) {
-    const { url, cluster, nodeId, limits, random } = options;
+    const { url, path, cluster, nodeId, limits, random } = options;
     this.url = url;
+    this.path = path;
     this.#options = options;
     this.#address = parseHubUrl(url);
     this.#inbox = inboxTopic(cluster, nodeId);

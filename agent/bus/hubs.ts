@@ -8,7 +8,7 @@ import { HubLink, type HubLinkOwner } from "./hub-link.ts";
 import type { LinkStatus } from "./link-status.ts";
 import type { PeerTable } from "./peer-table.ts";
 import { decodePresence, type PresenceMessage } from "./presence.ts";
-import type { Route } from "./route.ts";
+import { OWN_BROKER_PATH, type Route } from "./route.ts";
 import { inboxTopic, parseNodeTopic, presenceFilter, presenceTopic } from "./topics.ts";
 import { wantedHubs } from "./wanted-hubs.ts";
 
@@ -28,6 +28,8 @@ export interface HubsOptions {
   readonly broker: EmbeddedBroker | null;
   readonly announcer: Announcer;
   readonly peers: PeerTable;
+  /** A hub is not connected any more. */
+  readonly pathLost: (path: number) => void;
   /** Takes what arrived in our inbox on any hub. */
   readonly receive: (payload: Buffer) => void;
   /** A presence message that is none, or that the peer table has no room for. */
@@ -36,7 +38,7 @@ export interface HubsOptions {
 
 /**
  * All hubs of this node: its own broker and a link to each other one. Decides which links there are, and finds
- * the way to a node: its own broker (one hop), our broker if it is connected there (one hop too), else any hub
+ * the ways to a node: its own broker (one hop), our broker if it is connected there (one hop too), and any other hub
  * where it is present.
  */
 export class Hubs implements HubLinkOwner {
@@ -44,6 +46,7 @@ export class Hubs implements HubLinkOwner {
   readonly #links = new Map<string, HubLink>();
   /** Links that are up and lead to the broker of the node named. */
   readonly #direct = new Map<string, HubLink>();
+  #nextPath = OWN_BROKER_PATH + 1;
   #housekeeping: Timer | null = null;
   #closed = false;
 
@@ -62,16 +65,15 @@ export class Hubs implements HubLinkOwner {
     return this.#options.announcer.announced;
   }
 
-  /** The way to a node; null if there is none now. */
-  routeTo(nodeId: string): Route | null {
+  /** The ways to a node that are connected now, the shortest first. */
+  *routesTo(nodeId: string): Generator<Route> {
     const direct = this.#direct.get(nodeId);
-    if (direct !== undefined) return direct;
+    if (direct !== undefined) yield direct;
     const { broker, cluster, peers } = this.#options;
-    if (broker?.serves(inboxTopic(cluster, nodeId)) === true) return broker;
+    if (broker?.serves(inboxTopic(cluster, nodeId)) === true) yield broker;
     for (const link of this.#links.values()) {
-      if (link.up && peers.isPresent(nodeId, link.url)) return link;
+      if (link !== direct && link.up && peers.isPresent(nodeId, link.url)) yield link;
     }
-    return null;
   }
 
   status(): readonly LinkStatus[] {
@@ -104,7 +106,7 @@ export class Hubs implements HubLinkOwner {
     }
     for (const url of wanted) {
       if (this.#links.has(url)) continue;
-      const link = new HubLink({ ...this.#options, url, owner: this });
+      const link = new HubLink({ ...this.#options, url, path: this.#nextPath++, owner: this });
       this.#links.set(url, link);
       link.start();
     }
@@ -147,13 +149,14 @@ export class Hubs implements HubLinkOwner {
   }
 
   linkDown(link: HubLink, wasUp: boolean): void {
-    const { logger, peers, clock } = this.#options;
+    const { logger, peers, clock, pathLost } = this.#options;
     const owner = link.nodeId;
     const wasDirect = owner !== null && this.#direct.get(owner) === link;
     if (wasDirect) this.#direct.delete(owner);
     if (wasUp && !link.parked) {
       logger.log("info", "Lost the link to a hub.", { url: link.url, reason: link.reason });
     }
+    pathLost(link.path);
     peers.forgetHub(link.url, wasDirect && wasUp ? owner : null, clock.nowMs());
     if (!wasDirect) return;
     for (const other of this.#links.values()) if (other.nodeId === owner) other.unpark();

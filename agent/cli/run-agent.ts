@@ -1,5 +1,6 @@
 import { type ApiServer, startApiServer } from "../api/start-api-server.ts";
 import { Bus } from "../bus/bus.ts";
+import { limitsForHeartbeats } from "../bus/bus-limits.ts";
 import type { Settings } from "../config/settings.ts";
 import { DataDirectory } from "../membership/data-directory.ts";
 import { Membership } from "../membership/membership.ts";
@@ -30,9 +31,20 @@ export async function runAgent(options: {
     const storage = opened.add("storage", new NodeStorage({ data, logger, clock }));
     const { nodeId } = data.identity;
     const { cluster, mqtt: listen, peers: seeds } = settings;
+    const limits = limitsForHeartbeats(settings.heartbeatMs);
     const bus = opened.add(
       "bus",
-      await Bus.open({ cluster, nodeId, session: data.session, listen, seeds, clock, random, logger }),
+      await Bus.open({
+        cluster,
+        nodeId,
+        session: data.session,
+        listen,
+        seeds,
+        limits,
+        clock,
+        random,
+        logger,
+      }),
     );
     const space = diskSpaceAt(data.path);
     const watermarkBytes = settings.diskWatermarkBytes;

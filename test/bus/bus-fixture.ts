@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { type IClientOptions, MqttClient } from "mqtt";
 import { Bus, type BusOptions } from "../../agent/bus/bus.ts";
+import type { EnvelopeCodec, Fragment } from "../../agent/bus/envelope.ts";
 import type { PeerEvent } from "../../agent/bus/peer-table.ts";
 import type { PresenceBody } from "../../agent/bus/presence.ts";
 import { systemClock } from "../../agent/platform/clock.ts";
@@ -31,6 +32,18 @@ export function presenceOf(name: string, broker: string | null, commit = 0): Pre
     role: "voter",
     raft: { term: 1, commit, leader: null },
   };
+}
+
+/** A datagram on the first path of a sender that heard nothing. */
+export function encodePlain(
+  codec: EnvelopeCodec,
+  to: string,
+  seq: number,
+  kind: string,
+  body: Uint8Array,
+  fragment: Fragment | null,
+): Buffer {
+  return codec.encode({ to, seq, path: 0, heard: [], kind, body, fragment });
 }
 
 /** A bus on loopback that has announced itself. */
@@ -114,10 +127,14 @@ export async function rawClient(url: string, options: IClientOptions = {}): Prom
   return { client, socket, ended };
 }
 
-/** A TCP relay in front of a broker, so that a test can cut the cable. */
+/** A TCP relay in front of a broker, so that a test can cut the cable, or stop what is sent on it in one direction. */
 export class Cable {
   readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
+  readonly #ways: Record<Direction, Set<readonly [from: Socket, to: Socket]>> = {
+    toBroker: new Set(),
+    fromBroker: new Set(),
+  };
+  readonly #stopped = new Set<Direction>();
   #target: string;
 
   static async to(target: string): Promise<Cable> {
@@ -132,16 +149,20 @@ export class Cable {
     this.#server = createServer({ noDelay: true }, (near) => {
       const { hostname, port } = new URL(this.#target);
       const far = connect({ host: hostname, port: Number(port), noDelay: true });
-      this.#join(near, far);
-      this.#join(far, near);
+      this.#join("toBroker", near, far);
+      this.#join("fromBroker", far, near);
     });
   }
 
-  #join(from: Socket, to: Socket): void {
-    this.#sockets.add(from);
+  #join(direction: Direction, from: Socket, to: Socket): void {
+    const way = [from, to] as const;
+    this.#ways[direction].add(way);
     from.on("error", () => to.destroy());
-    from.on("close", () => to.destroy());
-    from.pipe(to);
+    from.on("close", () => {
+      this.#ways[direction].delete(way);
+      to.destroy();
+    });
+    if (!this.#stopped.has(direction)) from.pipe(to);
   }
 
   get url(): string {
@@ -150,12 +171,26 @@ export class Cable {
     return `mqtt://127.0.0.1:${address.port}`;
   }
 
+  /** Carries nothing in this direction any more; every connection stays open. */
+  stop(direction: Direction): void {
+    this.#stopped.add(direction);
+    for (const [from, to] of this.#ways[direction]) from.unpipe(to).pause();
+  }
+
+  /** Carries on, with what was held back. */
+  resume(direction: Direction): void {
+    this.#stopped.delete(direction);
+    for (const [from, to] of this.#ways[direction]) from.pipe(to);
+  }
+
   /** Ends every connection through it and takes no more. */
   cut(): void {
     this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const [from] of [...this.#ways.toBroker, ...this.#ways.fromBroker]) from.destroy();
   }
 }
+
+type Direction = "toBroker" | "fromBroker";
 
 /** A node in a process of its own: `bus-child.ts`. */
 export class ChildNode {

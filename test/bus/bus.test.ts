@@ -8,6 +8,7 @@ import { isTrivetError, TrivetError } from "../../agent/platform/trivet-error.ts
 import {
   Cable,
   CLUSTER,
+  encodePlain,
   eventually,
   meshed,
   nextPeerEvent,
@@ -157,7 +158,7 @@ t.test("datagrams that a Bus would not send", async (t) => {
     const before = a.counters();
     received.length = 0;
     for (const payload of payloads) client.publish(inbox, payload);
-    client.publish(inbox, codec.encode(nodeIdOf("a"), seq++, "x", Buffer.from("end"), null));
+    client.publish(inbox, encodePlain(codec, nodeIdOf("a"), seq++, "x", Buffer.from("end"), null));
     await eventually("the last one", () => received.includes("d end"));
     const after = a.counters();
     const dropped = Object.entries(after).filter(([name]) => name.startsWith("dropped"));
@@ -168,7 +169,7 @@ t.test("datagrams that a Bus would not send", async (t) => {
     );
   };
   const good = (number: number, body: string) =>
-    codec.encode(nodeIdOf("a"), number, "x", Buffer.from(body), null);
+    encodePlain(codec, nodeIdOf("a"), number, "x", Buffer.from(body), null);
 
   await t.test("the same bytes twice are delivered once", async (t) => {
     const payload = good(1, "once");
@@ -178,7 +179,7 @@ t.test("datagrams that a Bus would not send", async (t) => {
 
   await t.test("an older session is dropped after a newer one", async (t) => {
     const older = new EnvelopeCodec({ cluster: CLUSTER, nodeId: nodeIdOf("d"), session: 4 });
-    const payload = older.encode(nodeIdOf("a"), 10_000, "x", Buffer.from("late"), null);
+    const payload = encodePlain(older, nodeIdOf("a"), 10_000, "x", Buffer.from("late"), null);
     t.strictSame(await publish(payload), { droppedOldSession: 1 });
   });
 
@@ -196,9 +197,9 @@ t.test("datagrams that a Bus would not send", async (t) => {
       const foreign = new EnvelopeCodec({ cluster: "other", nodeId: nodeIdOf("d"), session: 5 });
       const own = new EnvelopeCodec({ cluster: CLUSTER, nodeId: nodeIdOf("a"), session: 5 });
       const payloads = [
-        foreign.encode(nodeIdOf("a"), 200, "x", Buffer.alloc(0), null),
-        codec.encode(nodeIdOf("b"), 201, "x", Buffer.alloc(0), null),
-        own.encode(nodeIdOf("a"), 202, "x", Buffer.alloc(0), null),
+        encodePlain(foreign, nodeIdOf("a"), 200, "x", Buffer.alloc(0), null),
+        encodePlain(codec, nodeIdOf("b"), 201, "x", Buffer.alloc(0), null),
+        encodePlain(own, nodeIdOf("a"), 202, "x", Buffer.alloc(0), null),
       ];
       t.strictSame(await publish(...payloads), { droppedForeign: 3 });
     },
@@ -208,7 +209,7 @@ t.test("datagrams that a Bus would not send", async (t) => {
     "a kind that nobody handles is dropped, so are requests and replies that are none",
     async (t) => {
       const payloads = ["y", "$request", "$reply"].map((kind) =>
-        codec.encode(nodeIdOf("a"), seq++, kind, Buffer.from("?"), null),
+        encodePlain(codec, nodeIdOf("a"), seq++, kind, Buffer.from("?"), null),
       );
       t.strictSame(await publish(...payloads), { droppedUnhandled: 3 });
     },
@@ -225,7 +226,7 @@ t.test("datagrams that a Bus would not send", async (t) => {
     const other = new EnvelopeCodec({ cluster: CLUSTER, nodeId: nodeIdOf("e"), session: 1 });
     const reply = (from: EnvelopeCodec, body: string) => {
       const bytes = encodeReply({ kind: "result", id, body: Buffer.from(body) });
-      return from.encode(nodeIdOf("a"), seq++, "$reply", bytes, null);
+      return encodePlain(from, nodeIdOf("a"), seq++, "$reply", bytes, null);
     };
     const dropped = await publish(reply(other, "forged"), reply(codec, "true"), reply(codec, "again"));
     t.strictSame(dropped, { droppedUnhandled: 2 });
@@ -237,7 +238,7 @@ t.test("datagrams that a Bus would not send", async (t) => {
     "a lost fragment loses its body only; interleaved and doubled ones do not matter",
     async (t) => {
       const part = (messageId: number, index: number, letter: string) =>
-        codec.encode(nodeIdOf("a"), seq++, "x", Buffer.alloc(1024, letter), {
+        encodePlain(codec, nodeIdOf("a"), seq++, "x", Buffer.alloc(1024, letter), {
           messageId,
           index,
           count: 3,
@@ -263,7 +264,7 @@ t.test("datagrams that a Bus would not send", async (t) => {
   await t.test("fragments that contradict each other or claim too much are dropped", async (t) => {
     const fragment = (over: object, body = Buffer.alloc(1024)) => {
       const fields = { messageId: seq, index: 0, count: 2, totalBytes: 2048, ...over };
-      return codec.encode(nodeIdOf("a"), seq++, "x", body, fields);
+      return encodePlain(codec, nodeIdOf("a"), seq++, "x", body, fields);
     };
     const dropped = await publish(
       fragment({ totalBytes: 2 ** 40 }),

@@ -24,12 +24,14 @@ t.test("EnvelopeCodec", async (t) => {
     to: nodeId,
     session: count,
     seq: count,
+    path: count,
+    heard: fc.array(count, { maxLength: 64 }),
     kind: fc.string({ maxLength: 8 }),
     body: bytes,
     fragment: fc.option(fragment),
   });
-  const encode = ({ cluster, from, to, session, seq, kind, body, fragment }: Envelope) =>
-    new EnvelopeCodec({ cluster, nodeId: from, session }).encode(to, seq, kind, body, fragment);
+  const encode = ({ cluster, from, session, ...rest }: Envelope) =>
+    new EnvelopeCodec({ cluster, nodeId: from, session }).encode(rest);
   const codec = new EnvelopeCodec({ cluster: "a", nodeId: nodeIdOf("a"), session: 1 });
 
   await t.test("decode() returns what encode() was given", async () => {
@@ -42,16 +44,13 @@ t.test("EnvelopeCodec", async (t) => {
   });
 
   await t.test("encode() makes CBOR that any decoder reads", async (t) => {
-    const plain = codec.encode(nodeIdOf("b"), 2 ** 40, "raft", Buffer.from("hi"), null);
-    const expected = [1, "a", nodeIdOf("a"), nodeIdOf("b"), 1, 2n ** 40n, "raft", Buffer.from("hi")];
-    t.strictSame(decodeCbor(plain), expected);
-    const parts = codec.encode(nodeIdOf("b"), 3, "x", Buffer.alloc(0), {
-      messageId: 70_000,
-      index: 24,
-      count: 300,
-      totalBytes: 2 ** 32,
-    });
-    t.strictSame((decodeCbor(parts) as unknown[]).slice(8), [70_000, 24, 300, 2n ** 32n]);
+    const common = { to: nodeIdOf("b"), seq: 2 ** 40, path: 3, heard: [0, 300], kind: "raft" };
+    const plain = codec.encode({ ...common, body: Buffer.from("hi"), fragment: null });
+    const ids = [nodeIdOf("a"), nodeIdOf("b")];
+    t.strictSame(decodeCbor(plain), [1, "a", ...ids, 1, 2n ** 40n, 3, [0, 300], "raft", Buffer.from("hi")]);
+    const fragment = { messageId: 70_000, index: 24, count: 300, totalBytes: 2 ** 32 };
+    const parts = codec.encode({ ...common, body: Buffer.alloc(0), fragment });
+    t.strictSame((decodeCbor(parts) as unknown[]).slice(10), [70_000, 24, 300, 2n ** 32n]);
   });
 
   await t.test("decode() refuses every truncation, and anything appended", async () => {

@@ -208,6 +208,8 @@ t.test("FragmentAssembler", async (t) => {
       to: A,
       session: 1,
       seq: 0,
+      path: 0,
+      heard: [],
       kind: "x",
       body: Buffer.alloc(1024),
       fragment,
