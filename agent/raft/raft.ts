@@ -1,18 +1,17 @@
 import { invariant } from "../platform/invariant.ts";
-import { answerLowerTerm, answerVoteRequest } from "./answers.ts";
-import { Campaign } from "./campaign.ts";
 import type { ConfigurationTarget } from "./configuration-change.ts";
 import { Core, type RaftOptions, type RestoredSnapshot } from "./core.ts";
-import { Follower } from "./follower.ts";
-import { type ChangeRefusal, Leader, type ProposeResult } from "./leader.ts";
+import type { ChangeRefusal, ProposeResult } from "./leader.ts";
 import type { Message } from "./messages.ts";
-import { isFromLeader } from "./messages.ts";
 import type { LogWrite } from "./outbox.ts";
 import type { Timing } from "./pace.ts";
 import type { PeerStatus } from "./peers.ts";
 import { type ReadResult, Reads } from "./reads.ts";
-import type { Role, Transitions } from "./role.ts";
+import type { Role } from "./role.ts";
+import { Roles } from "./roles.ts";
 import type { Configuration, Entry, LogPosition, MemberId } from "./types.ts";
+
+const NOT_LEADER = { kind: "refused", reason: "not-leader" } as const;
 
 /** What the owner must do now. Nothing here may be skipped; the order between the fields is free. */
 export interface Effects {
@@ -41,18 +40,11 @@ export interface Effects {
 export class Raft {
   readonly #core: Core;
   readonly #reads = new Reads();
-  readonly #transitions: Transitions;
-  #role: Role;
+  readonly #roles: Roles;
 
   constructor(options: RaftOptions) {
     this.#core = new Core(options);
-    this.#transitions = {
-      becomeFollower: (leader) => this.#become(new Follower(this.#core, this.#transitions, leader)),
-      becomePreCandidate: () => this.#campaign("pre-candidate", false),
-      becomeCandidate: (isTransfer) => this.#campaign("candidate", isTransfer),
-      becomeLeader: () => this.#become(new Leader(this.#core, this.#transitions, this.#reads)),
-    };
-    this.#role = new Follower(this.#core, this.#transitions, null);
+    this.#roles = new Roles(this.#core, this.#reads);
   }
 
   get id(): MemberId {
@@ -60,7 +52,7 @@ export class Raft {
   }
 
   get role(): Role["kind"] {
-    return this.#role.kind;
+    return this.#roles.current.kind;
   }
 
   get term(): number {
@@ -68,7 +60,7 @@ export class Raft {
   }
 
   get leader(): MemberId | null {
-    return this.#role.leader;
+    return this.#roles.current.leader;
   }
 
   get lastIndex(): number {
@@ -116,12 +108,12 @@ export class Raft {
   }
 
   get isTransferring(): boolean {
-    return this.#role instanceof Leader && this.#role.isTransferring;
+    return this.#roles.leader?.isTransferring ?? false;
   }
 
   /** Everyone else who gets the log, learners included; null unless this member leads. */
   get peers(): readonly PeerStatus[] | null {
-    return this.#role instanceof Leader ? this.#role.peers : null;
+    return this.#roles.leader?.peers ?? null;
   }
 
   /** In force: as configured, or as slow as was measured. */
@@ -131,10 +123,10 @@ export class Raft {
 
   /** When `tick` is due at the latest, in the owner's milliseconds. */
   get deadlineMs(): number {
-    return this.#role.deadlineMs;
+    return this.#roles.current.deadlineMs;
   }
 
-  /** Entries `from` to `to`, both included, at least one and as many as fit `bytesMax`. */
+  /** Entries `from` to `to`, both included, as many as fit `bytesMax` but at least one if there is one. */
   entries(from: number, to: number, bytesMax: number): readonly Entry[] {
     return this.#core.log.slice(from, to, bytesMax);
   }
@@ -148,34 +140,18 @@ export class Raft {
   /** Time moves on: `nowMs` is monotone. Acts if a deadline has passed. */
   tick(nowMs: number): void {
     this.advance(nowMs);
-    if (nowMs >= this.#role.deadlineMs) this.#role.tick();
+    if (nowMs >= this.#roles.current.deadlineMs) this.#roles.current.tick();
   }
 
   /** Takes one message. Anything late, doubled or out of order is harmless. */
   step(message: Message): void {
     invariant(message.to === this.#core.id, `a message for ${message.to} came to ${this.#core.id}`);
-    if (message.term > this.#core.term && !this.#meetHigherTerm(message)) return;
-    if (message.term < this.#core.term) {
-      answerLowerTerm(this.#core, message);
-      return;
-    }
-    switch (message.kind) {
-      case "pre-vote-request":
-      case "vote-request":
-        if (answerVoteRequest(this.#core, message, this.#role.leader !== null)) {
-          if (this.#role instanceof Follower) this.#role.voteGranted();
-        }
-        return;
-      default:
-        if (isFromLeader(message) && this.#isCampaigning) this.#transitions.becomeFollower(message.from);
-        this.#role.step(message);
-    }
+    this.#roles.step(message);
   }
 
   /** Appends a command to the replicated log, if this member leads. */
   propose(command: Uint8Array): ProposeResult {
-    if (!(this.#role instanceof Leader)) return { kind: "refused", reason: "not-leader" };
-    return this.#role.propose(command);
+    return this.#roles.leader?.propose(command) ?? NOT_LEADER;
   }
 
   /**
@@ -185,20 +161,19 @@ export class Raft {
    * A new voter counts from the first moment: it should have caught up as a learner before.
    */
   changeConfiguration(target: ConfigurationTarget): ProposeResult<ChangeRefusal> {
-    if (!(this.#role instanceof Leader)) return { kind: "refused", reason: "not-leader" };
-    return this.#role.changeConfiguration(target);
+    return this.#roles.leader?.changeConfiguration(target) ?? NOT_LEADER;
   }
 
   /** Asks for the index that a linearizable read must wait for; it comes with the effects. False: not the leader. */
   read(id: number): boolean {
-    if (!(this.#role instanceof Leader)) return false;
+    if (this.#roles.leader === null) return false;
     this.#reads.add(id);
     return true;
   }
 
   /** Hands leadership to `to`, or to the best voter. False if this member does not lead or nobody else can. */
   transferLeadership(to: MemberId | null = null): boolean {
-    return this.#role instanceof Leader && this.#role.transferTo(to);
+    return this.#roles.leader?.transferTo(to) ?? false;
   }
 
   /**
@@ -206,16 +181,17 @@ export class Raft {
    * member campaigns after `delayMs`. Safe when wrong: pre-vote fails while a quorum hears the leader.
    */
   leaderLost(leader: MemberId, delayMs: number): void {
-    if (this.#role instanceof Follower && this.#role.leader === leader) this.#role.campaignWithin(delayMs);
+    const { follower } = this.#roles;
+    if (follower?.leader === leader) follower.campaignWithin(delayMs);
   }
 
   /** There can be no leader to disturb (a cluster of one, or a new one): do not wait for an election timeout. */
   campaignAtOnce(): void {
-    if (this.#role instanceof Follower) this.#role.campaignWithin(0);
+    this.#roles.follower?.campaignWithin(0);
   }
 
   /** An entry that others know to be committed: ours as well, where and once it stands in the log (Raft 5.3). */
-  learnCommitted(position: { readonly index: number; readonly term: number }): void {
+  learnCommitted(position: LogPosition): void {
     this.#core.learnCommitted(position);
   }
 
@@ -234,15 +210,15 @@ export class Raft {
     if (isNews && snapshot.term > core.term) {
       // mark: raft: a snapshot of a later term
       core.enterTerm(snapshot.term);
-      this.#transitions.becomeFollower(null);
-    } else if (isNews && this.#isCampaigning) {
+      this.#roles.becomeFollower(null);
+    } else if (isNews && this.#roles.isCampaigning) {
       // mark: raft: a snapshot ends a campaign
-      this.#transitions.becomeFollower(null);
+      this.#roles.becomeFollower(null);
     }
     const isHeld = core.log.term(snapshot.index) === snapshot.term;
-    invariant(!isNews || isHeld || !(this.#role instanceof Leader), "a leader lacks what is committed");
+    invariant(!isNews || isHeld || this.#roles.leader === null, "a leader lacks what is committed");
     if (!core.restore(snapshot)) return false;
-    if (this.#role instanceof Follower) this.#role.restored(snapshot.index);
+    this.#roles.follower?.restored(snapshot.index);
     return true;
   }
 
@@ -251,17 +227,18 @@ export class Raft {
     return this.#core.log.term(index);
   }
 
-  /** Writes up to `sequence` are durable. */
+  /** Writes up to `sequence` are durable: in their order, each once. */
   persisted(sequence: number): void {
     this.#core.writesDurable(sequence);
-    if (this.#role instanceof Leader) this.#role.persisted(this.#core.persisted);
+    this.#roles.leader?.persisted(this.#core.persisted);
   }
 
+  /** What all inputs since the last call ask for; each thing comes once. */
   takeEffects(): Effects {
     const messages: Message[] = [];
     // A member's own votes come back to it like anyone's, and may change its role, which sends more.
     for (let isSettled = false; !isSettled; ) {
-      this.#role.flush();
+      this.#roles.current.flush();
       isSettled = true;
       for (const message of this.#core.outbox.take()) {
         if (message.to !== this.#core.id) messages.push(message);
@@ -274,46 +251,5 @@ export class Raft {
     const { snapshotFrom } = this.#core;
     this.#core.snapshotFrom = null;
     return { write: this.#core.takeWrite(), messages, reads: this.#reads.takeResults(), snapshotFrom };
-  }
-
-  get #isCampaigning(): boolean {
-    return this.#role instanceof Campaign;
-  }
-
-  #become(role: Role): void {
-    if (this.#role instanceof Leader) this.#reads.abort();
-    this.#role = role;
-  }
-
-  #campaign(kind: "pre-candidate" | "candidate", isTransfer: boolean): void {
-    const core = this.#core;
-    if (kind === "candidate") {
-      core.enterTerm(core.term + 1);
-      core.voteFor(core.id);
-    }
-    this.#become(new Campaign(core, this.#transitions, kind, { isTransfer }));
-  }
-
-  /** The sender is ahead. False if the message is to be ignored. */
-  #meetHigherTerm(message: Message): boolean {
-    switch (message.kind) {
-      case "pre-vote-request":
-        // Asks about a future term and changes nothing here; ignored while the leader is known to live.
-        return !this.#role.protectsLeader;
-      case "pre-vote-response":
-        // Granted: it echoes the term that we asked about. Refused: the sender's own term, which is news.
-        if (message.granted) return true;
-        break;
-      case "vote-request":
-        if (this.#role.protectsLeader && !message.transfer) {
-          // mark: raft: a candidate is ignored for a leader that lives
-          return false;
-        }
-        break;
-      default:
-    }
-    this.#core.enterTerm(message.term);
-    this.#transitions.becomeFollower(isFromLeader(message) ? message.from : null);
-    return true;
   }
 }

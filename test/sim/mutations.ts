@@ -79,8 +79,9 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "the leader counts itself before its own sync",
     file: "raft/raft.ts",
-    find: "this.#role.flush(); isSettled = true;",
-    replace: "this.#role.flush(); isSettled = true; this.#role.persisted?.(this.#core.log.lastIndex);",
+    find: "this.#roles.current.flush(); isSettled = true;",
+    replace:
+      "this.#roles.current.flush(); isSettled = true; this.#roles.leader?.persisted(this.#core.log.lastIndex);",
     seeds: 200,
   },
   {
