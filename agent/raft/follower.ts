@@ -81,7 +81,8 @@ export class Follower implements Role {
         this.#considerSnapshot(message);
         return;
       case "timeout-now":
-        if (this.#core.isVoter) this.#transitions.becomeCandidate(true);
+        // With a disk that hangs the own vote would leave at some later time, and depose whoever leads then.
+        if (this.#core.isVoter && this.#core.mayCampaign) this.#transitions.becomeCandidate(true);
         return;
       default:
       // Answers to an earlier role of this member: of no use any more.

@@ -328,6 +328,28 @@ t.test("timeout-now means nothing to a learner", async (t) => {
   `);
 });
 
+t.test(
+  "timeout-now means nothing to a member whose disk hangs: its votes would come at any time",
+  async (t) => {
+    const conversation = new Conversation({ members: ["a", "b", "c"] });
+    const says = listen(t, conversation);
+    conversation.elect("a");
+    conversation.fate = ({ kind, to }) => (kind === "append-response" && to === "a" ? "is lost" : "arrives");
+    conversation.holdDisk("b");
+    conversation.propose("a", "x");
+    conversation.run(2000);
+    conversation.takeTranscript();
+    conversation.inject({ kind: "timeout-now", from: "a", to: "b", term: 2 });
+    says(`
+    a late b  timeout-now 2
+  `);
+    conversation.heal();
+    conversation.releaseDisk("b");
+    conversation.run(5000);
+    t.match(conversation.raft("a"), { role: "leader", term: 2 });
+  },
+);
+
 t.test("tick() after a long stall: the leader steps down, a follower asks before it disturbs", async (t) => {
   const conversation = new Conversation({ members: ["a", "b", "c"] });
   conversation.elect("a");
