@@ -1,14 +1,14 @@
 import type { Directory } from "../platform/directory.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
-import { type HardState, INITIAL_HARD_STATE } from "../raft/types.ts";
+import { type HardState, INITIAL_HARD_STATE, type LogPosition } from "../raft/types.ts";
 import { type EncodedRecord, encodeRecord } from "./batch-encoder.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { diskError, logError } from "./log-errors.ts";
 import { mendLog } from "./log-mending.ts";
 import { findLog } from "./log-recovery.ts";
 import { hardStateViolation, LogState } from "./log-state.ts";
-import { LOG_START, type LogBatch, type LogPosition, type RecoveredLog } from "./log-types.ts";
+import { LOG_START, type LogBatch, type RecoveredLog } from "./log-types.ts";
 import { type LogItem, LogWriter } from "./log-writer.ts";
 import { SegmentPool } from "./segment-pool.ts";
 import type { SegmentSet } from "./segment-set.ts";
@@ -119,7 +119,7 @@ export class DurableLog {
     }
   }
 
-  /** Files of the log, those that wait to be used included. */
+  /** Files of the log, those that wait to be used or removed included. */
   get segments(): number {
     return this.#segments.count + this.#pool.count;
   }

@@ -1,7 +1,6 @@
 import { decodeCbor, encodeCbor } from "../platform/cbor.ts";
 import { invariant } from "../platform/invariant.ts";
-import type { Configuration, Entry, HardState } from "../raft/types.ts";
-import type { LogPosition } from "./log-types.ts";
+import type { Configuration, Entry, HardState, LogPosition } from "../raft/types.ts";
 import { type FrameContent, readUint53, writeUint53 } from "./record-frame.ts";
 
 /** The version of everything in this folder that reaches the disk. */

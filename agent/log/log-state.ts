@@ -1,7 +1,6 @@
 import { invariant } from "../platform/invariant.ts";
-import type { HardState } from "../raft/types.ts";
+import type { HardState, LogPosition } from "../raft/types.ts";
 import { LOG_FORMAT, type LogRecord, type SegmentRecord } from "./log-record.ts";
-import type { LogPosition } from "./log-types.ts";
 
 /** Entries of one term, from the index `from` up to the next run or the last entry. */
 interface TermRun {

@@ -1,11 +1,6 @@
-import type { Entry, HardState } from "../raft/types.ts";
+import type { Entry, HardState, LogPosition } from "../raft/types.ts";
 
-/** A place in the Raft log: the entry at `index` was made in `term`. 0, 0 is the place before the first entry. */
-export interface LogPosition {
-  readonly index: number;
-  readonly term: number;
-}
-
+/** Before the first entry. */
 export const LOG_START: LogPosition = { index: 0, term: 0 };
 
 /** What becomes durable together. */

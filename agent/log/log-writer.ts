@@ -1,11 +1,10 @@
 import { InvariantError } from "../platform/invariant.ts";
 import { isTrivetError } from "../platform/trivet-error.ts";
-import type { HardState } from "../raft/types.ts";
+import type { HardState, LogPosition } from "../raft/types.ts";
 import { BatchEncoder, type EncodedRecord, encodeRecord } from "./batch-encoder.ts";
 import { logFailed } from "./log-errors.ts";
 import { SEGMENT_FIXED_BYTES, VOTE_BYTES_MAX } from "./log-record.ts";
 import { isSameHardState, type LogState } from "./log-state.ts";
-import type { LogPosition } from "./log-types.ts";
 import { frameBytes } from "./record-frame.ts";
 import type { OpenSegment, SegmentPool } from "./segment-pool.ts";
 import type { SegmentSet } from "./segment-set.ts";

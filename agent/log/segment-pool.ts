@@ -31,6 +31,8 @@ export class SegmentPool {
   readonly #logger: Logger;
   readonly #segmentBytes: number;
   readonly #prepared: Segment[];
+  /** Hold nothing any more and are still there: the disk has refused to rename or remove them. Oldest first. */
+  readonly #unneeded: Segment[] = [];
   #nextNumber: number;
   #isPreparing = false;
   #work: Promise<void> = Promise.resolve();
@@ -50,13 +52,14 @@ export class SegmentPool {
     this.#nextNumber = options.nextNumber;
   }
 
-  /** Files that wait to be used. */
+  /** Files that wait to be used, or to be removed. */
   get count(): number {
-    return this.#prepared.length;
+    return this.#prepared.length + this.#unneeded.length;
   }
 
+  /** Of these files. */
   get bytes(): number {
-    return this.#prepared.reduce((sum, segment) => sum + segment.bytes, 0);
+    return [...this.#prepared, ...this.#unneeded].reduce((sum, segment) => sum + segment.bytes, 0);
   }
 
   /** Makes the next segment in the background, if there is none. A failure is logged: `take()` tries again. */
@@ -96,11 +99,17 @@ export class SegmentPool {
     }
   }
 
-  /** Uses segments that hold nothing any more again, or removes their files. A failure is logged. */
+  /** Uses segments that hold nothing any more again, or removes their files. A failure is logged; the next call tries again. */
   async reclaim(segments: readonly Segment[]): Promise<void> {
-    if (segments.length === 0) return;
+    this.#unneeded.push(...segments);
+    if (this.#unneeded.length === 0) return;
     this.#inBackground("remove segments that are not needed", async () => {
-      for (const segment of segments) await this.#reclaim(segment);
+      // A file of which only the sync has failed has its new name already.
+      const names = new Set(await this.#directory.list());
+      for (let first = this.#unneeded[0]; first !== undefined; first = this.#unneeded[0]) {
+        if (names.has(segmentName(first.number))) await this.#reclaim(first);
+        this.#unneeded.shift();
+      }
       await this.#directory.sync();
     });
     await this.#work;

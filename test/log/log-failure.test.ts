@@ -94,3 +94,30 @@ t.test("open() on a full disk rejects with log-full", async (t) => {
   directory.onCall = ({ operation }) => (operation === "write" ? "ENOSPC" : undefined);
   await t.rejects(openLog(directory), { code: "log-full" });
 });
+
+for (const operation of ["rename", "remove", "sync-directory"] as const) {
+  t.test(
+    `segments that a failed ${operation} has left are used again or removed by the next compact()`,
+    async (t) => {
+      const directory = new MemoryDirectory();
+      const { log } = await openLog(directory);
+      const compact = async (from: number, to: number): Promise<void> => {
+        for (let index = from; index <= to; index += 1) {
+          await log.append({ entries: [command(index, 1, 200)], hardState: hardState(1, "a", index) });
+        }
+        // Only here: a segment that is to be written to must have its name.
+        directory.onCall = (call) => (call.operation === operation && from > 1 ? "EIO" : undefined);
+        await log.compact({ index: to, term: 1 });
+        directory.onCall = undefined;
+      };
+      await compact(1, 100);
+      const { bytes } = log;
+      await compact(101, 300);
+      t.equal(log.bytes, (await directory.list()).length * 4096, "what is left is told");
+      await log.compact({ index: 300, term: 1 });
+      t.equal(log.bytes, bytes);
+      t.equal((await directory.list()).length, log.segments);
+      t.same((await reopen(directory)).recovered.base, { index: 300, term: 1 });
+    },
+  );
+}

@@ -1,6 +1,6 @@
-import type { LogBatch, LogPosition, RecoveredLog } from "../../agent/log/log-types.ts";
+import type { LogBatch, RecoveredLog } from "../../agent/log/log-types.ts";
 import type { Random } from "../../agent/platform/random.ts";
-import type { Entry, HardState } from "../../agent/raft/types.ts";
+import type { Entry, HardState, LogPosition } from "../../agent/raft/types.ts";
 import { command, randomInt } from "./log-fixture.ts";
 
 /** What a log holds, kept the simple way. */

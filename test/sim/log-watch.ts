@@ -1,6 +1,6 @@
 import { crc32 } from "node:zlib";
-import type { LogBatch, LogPosition, RecoveredLog } from "../../agent/log/log-types.ts";
-import type { Configuration, Entry, HardState } from "../../agent/raft/types.ts";
+import type { LogBatch, RecoveredLog } from "../../agent/log/log-types.ts";
+import type { Configuration, Entry, HardState, LogPosition } from "../../agent/raft/types.ts";
 import { check } from "./violation.ts";
 
 /** What an entry is, but for where it stands. */
