@@ -11,11 +11,10 @@ import { hardStateViolation, LogState } from "./log-state.ts";
 import { LOG_START, type LogBatch, type RecoveredLog } from "./log-types.ts";
 import { type LogItem, LogWriter } from "./log-writer.ts";
 import { SegmentPool } from "./segment-pool.ts";
-import type { SegmentSet } from "./segment-set.ts";
+import { SEGMENT_BYTES_MIN, type SegmentSet } from "./segment-set.ts";
 
 /** Default size of a segment file. The log takes about the retained entries, rounded up, and two more. */
 export const SEGMENT_BYTES = 4 * 1024 * 1024;
-export const SEGMENT_BYTES_MIN = 4096;
 /** A group of appends ends before it exceeds this; also the memory that is kept for writing. */
 const GROUP_BYTES_MAX = 1024 * 1024;
 /** What may wait behind the write that is under way. */

@@ -4,7 +4,7 @@ import type { Configuration, Entry, HardState, LogPosition } from "../raft/types
 import { type FrameContent, readUint53, writeUint53 } from "./record-frame.ts";
 
 /** The version of everything in this folder that reaches the disk. */
-export const LOG_FORMAT = 1;
+export const LOG_FORMAT = 2;
 
 /**
  * What the stream says, record by record. An entry whose index is not behind the last one replaces it and all that
@@ -32,6 +32,8 @@ export interface SegmentRecord {
   readonly kind: "segment";
   readonly format: number;
   readonly number: number;
+  /** Size of its file, which never shrinks. */
+  readonly bytes: number;
   /** The last entry so far. */
   readonly last: LogPosition;
   readonly base: LogPosition;
@@ -60,7 +62,7 @@ const KIND_OF_TYPE: ReadonlyMap<number, LogRecord["kind"]> = new Map(
 
 const EMPTY = new Uint8Array(0);
 /** Payload of a segment's head without the vote. */
-export const SEGMENT_FIXED_BYTES = 40;
+export const SEGMENT_FIXED_BYTES = 48;
 /** Longest id of a member that a vote may name, in UTF-8. */
 export const VOTE_BYTES_MAX = 256;
 
@@ -127,8 +129,8 @@ function decodeVote(payload: Buffer): string | null {
   return payload.length === 0 ? null : payload.toString("utf8");
 }
 
-/** u32 format, u32 number, u64 base index, u64 base term, u64 commit, u64 term, then the vote. */
-function encodeSegment({ format, number, base, hardState }: SegmentRecord): Uint8Array {
+/** u32 format, u32 number, u64 base index, u64 base term, u64 commit, u64 term, u64 bytes, then the vote. */
+function encodeSegment({ format, number, bytes, base, hardState }: SegmentRecord): Uint8Array {
   const fixed = Buffer.alloc(SEGMENT_FIXED_BYTES);
   fixed.writeUInt32LE(format, 0);
   fixed.writeUInt32LE(number, 4);
@@ -136,6 +138,7 @@ function encodeSegment({ format, number, base, hardState }: SegmentRecord): Uint
   writeUint53(fixed, 16, base.term);
   writeUint53(fixed, 24, hardState.commit);
   writeUint53(fixed, 32, hardState.term);
+  writeUint53(fixed, 40, bytes);
   return Buffer.concat([fixed, encodeVote(hardState.vote)]);
 }
 
@@ -150,6 +153,7 @@ function decodeSegment(last: LogPosition, payload: Buffer): SegmentRecord | unde
       kind: "segment",
       format,
       number,
+      bytes: 0,
       last,
       base: none,
       hardState: { term: 0, vote: null, commit: 0 },
@@ -159,6 +163,7 @@ function decodeSegment(last: LogPosition, payload: Buffer): SegmentRecord | unde
     kind: "segment",
     format,
     number,
+    bytes: readUint53(payload, 40),
     last,
     base: { index: readUint53(payload, 8), term: readUint53(payload, 16) },
     hardState: {

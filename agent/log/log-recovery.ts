@@ -3,11 +3,12 @@ import { messageOf } from "../platform/trivet-error.ts";
 import type { Entry } from "../raft/types.ts";
 import { findFrames, readBatch } from "./batch-reader.ts";
 import { logCorrupt, logFailed } from "./log-errors.ts";
+import { recordOfFrame } from "./log-record.ts";
 import { LogReplay } from "./log-replay.ts";
 import type { LogState } from "./log-state.ts";
-import { frameBytes } from "./record-frame.ts";
+import { frameBytes, readFrameHeader, readFramePayload } from "./record-frame.ts";
 import { parseSegmentName, segmentName, UNFINISHED_SEGMENT_NAME } from "./segment-name.ts";
-import { type Segment, SegmentSet } from "./segment-set.ts";
+import { SEGMENT_BYTES_MIN, type Segment, SegmentSet } from "./segment-set.ts";
 
 /**
  * Reads the log at start, changes nothing, and tells a torn tail from damage.
@@ -18,7 +19,8 @@ import { type Segment, SegmentSet } from "./segment-set.ts";
  *      begun proves that all of batch n was durable, whether or not it was acknowledged yet.
  *  W3  A segment begins with a head that repeats the state, in the first batch written to it. It gets its number only
  *      when its file is whole and durable, and the numbers become durable in their order: so a missing number is
- *      damage, unless the segments before the gap are not needed any more and were being removed.
+ *      damage, unless the segments before the gap are not needed any more and were being removed. The head says how long
+ *      the file was then, and it never shrinks: so a shorter one is damage too.
  *  W4  What the start cuts it wipes durably before anything is written: at any time at most one incomplete batch is on
  *      the disk, and its sequence is the next one.
  *  W5  No header validates in a segment of another number. What is left in a file that is used again is as good as zeros.
@@ -32,10 +34,12 @@ import { type Segment, SegmentSet } from "./segment-set.ts";
  *    middle with later sectors present, a tear in the first batch of a segment, and a crash during an earlier cut.
  *  - of any later batch: batch n + 1 was durable by W2 and is damaged. By W4, neither can an older one be there.
  *
- * What cannot be told apart: damage to the whole of the last batch of all, or to a part of it, from a torn one (no log
- * can: Alagappan et al., Protocol-Aware Recovery, FAST 2018). A log that is closed in good order ends with a batch that
- * says only that, so the batch before it is not the last one. And a torn batch that lost the header of a payload is
- * searched inside that payload: a copy of a segment in there could be taken for damage, never for content.
+ * What cannot be told apart: damage to the last batch of all from a torn one, and the loss of every header behind some
+ * batch (a disk that has gone back in time) from a log that ends there. No log can by itself (Alagappan et al.,
+ * Protocol-Aware Recovery, FAST 2018); only the databases, where they are further, tell of it. A log that is closed in good
+ * order ends with a batch that says only that, so the batch before it is not the last one. And a torn batch that lost the
+ * header of a payload is searched inside that payload: a copy of a segment in there could be taken for damage, never for
+ * content.
  */
 export interface FoundLog {
   /** Undefined if no batch was ever completed: a log that is new, or whose making was cut short. */
@@ -98,6 +102,7 @@ class Reading {
   }
 
   takeSegment(image: Buffer, segment: Segment): void {
+    assertWhole(image, segment);
     const { number } = segment;
     let end = 0;
     for (;;) {
@@ -170,6 +175,16 @@ class Reading {
       `expected batch ${expected}, found ${found}; ${other}`,
     );
   }
+}
+
+/** Also of a segment whose first batch is torn: the record that says how long its file is comes first in it. */
+function assertWhole(image: Buffer, { number, bytes }: Segment): void {
+  const header = readFrameHeader(image, 0, number);
+  const payload = header && readFramePayload(image, 0, header);
+  const head = header && payload && recordOfFrame({ ...header, payload });
+  const whole = Math.max(SEGMENT_BYTES_MIN, head?.kind === "segment" ? head.bytes : 0);
+  if (bytes >= whole) return;
+  throw logCorrupt(segmentName(number), `its end is missing: ${bytes} bytes are left of at least ${whole}`);
 }
 
 /** The segments of the highest numbers without a gap; what is before a gap was being removed (W3). */

@@ -1,6 +1,7 @@
 import { invariant } from "../platform/invariant.ts";
 import type { HardState, LogPosition } from "../raft/types.ts";
 import { LOG_FORMAT, type LogRecord, type SegmentRecord } from "./log-record.ts";
+import type { Segment } from "./segment-set.ts";
 
 /** Entries of one term, from the index `from` up to the next run or the last entry. */
 interface TermRun {
@@ -49,9 +50,9 @@ export class LogState {
   }
 
   /** What a segment that begins here has to repeat. */
-  segmentRecord(number: number): SegmentRecord {
+  segmentRecord({ number, bytes }: Segment): SegmentRecord {
     const { base, last, hardState } = this;
-    return { kind: "segment", format: LOG_FORMAT, number, base, last, hardState };
+    return { kind: "segment", format: LOG_FORMAT, number, bytes, base, last, hardState };
   }
 
   /** Why `record` cannot be the next one; undefined if it can. */

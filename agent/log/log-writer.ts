@@ -121,7 +121,7 @@ export class LogWriter {
     };
     if (this.#offset === 0) {
       this.#segments.add(segment);
-      add(encodeRecord(this.#state.segmentRecord(segment.number)));
+      add(encodeRecord(this.#state.segmentRecord(segment)));
     }
     for (const { base, records } of items) {
       if (base !== undefined && base.index > this.#state.base.index) {

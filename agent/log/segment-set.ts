@@ -1,6 +1,9 @@
 import { invariant } from "../platform/invariant.ts";
 import type { LogRecord } from "./log-record.ts";
 
+/** No segment file is ever shorter. */
+export const SEGMENT_BYTES_MIN = 4096;
+
 export interface Segment {
   readonly number: number;
   /** Size of the file. */

@@ -7,7 +7,7 @@ import type { Directory } from "../../agent/platform/directory.ts";
 import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
 import { NodeDirectory } from "../../agent/platform/node-directory.ts";
 import { isTrivetError, messageOf } from "../../agent/platform/trivet-error.ts";
-import { command, commands, hardState, openLog, seededRandom } from "./log-fixture.ts";
+import { command, commands, hardState, openLog, SMALL_SEGMENT_BYTES, seededRandom } from "./log-fixture.ts";
 
 const FIRST = "0000000001.log";
 const SECOND = "0000000002.log";
@@ -84,6 +84,14 @@ async function rejectsAsCorrupt(t: Test, directory: Directory, message: RegExp):
   t.same(await contentOf(directory), before, "nothing was changed");
 }
 
+/** A directory with these files, durably. */
+async function holding(content: ReadonlyMap<string, Uint8Array>): Promise<Directory> {
+  const directory = new MemoryDirectory();
+  for (const [name, bytes] of content) await overwrite(directory, name, 0, bytes);
+  await directory.sync();
+  return directory;
+}
+
 async function overwrite(
   directory: Directory,
   name: string,
@@ -97,7 +105,7 @@ async function overwrite(
 }
 
 t.test(
-  "real files: the last batch torn at every byte, cut, zeroed or overwritten, costs that batch alone",
+  "real files: the last batch torn at every byte, zeroed or overwritten, costs that batch alone",
   async (t) => {
     const scratch = await mkdtemp(join(tmpdir(), "trivet-log-"));
     t.teardown(() => rm(scratch, { recursive: true }));
@@ -110,7 +118,6 @@ t.test(
     const contentEnd = image.findLastIndex((byte) => byte !== 0);
     const random = seededRandom(7);
     const damages: readonly { readonly what: string; readonly damage: (from: number) => Buffer }[] = [
-      { what: "cut off", damage: (from) => image.subarray(0, from) },
       {
         what: "zeroed",
         damage: (from) => Buffer.concat([image.subarray(0, from), Buffer.alloc(image.length - from)]),
@@ -146,6 +153,40 @@ t.test(
     }
   },
 );
+
+t.test("a segment that is shorter than it was made is corruption, wherever it ends", async (t) => {
+  const { directory, extents } = await writeLog({ batches: 3, bytes: 21 });
+  const image = (await contentOf(directory)).get(FIRST) ?? Buffer.alloc(0);
+  const ends = [0, 1, 40, 100, ...extents.flatMap(({ from, to }) => [from, from + 1, to]), image.length - 1];
+  for (const end of ends) {
+    const cut = await holding(new Map([[FIRST, image.subarray(0, end)]]));
+    await rejectsAsCorrupt(t, cut, /0000000001\.log.*its end is missing/);
+  }
+});
+
+t.test("a segment that was made longer for a large batch is not to be cut to the usual length", async (t) => {
+  const directory = new MemoryDirectory();
+  const { log } = await openLog(directory);
+  await log.append({ entries: commands(1, 1, 1, 20_000) });
+  await log.append({ entries: commands(2, 1, 1, 100) });
+  const content = new Map(await contentOf(directory));
+  const [name, image] = [...content].find(([, { length }]) => length > SMALL_SEGMENT_BYTES) ?? [
+    "",
+    Buffer.alloc(0),
+  ];
+  t.match(await outcomeOf(await holding(content)), { entries: [{ index: 1 }, { index: 2 }] });
+  content.set(name, image.subarray(0, SMALL_SEGMENT_BYTES));
+  await rejectsAsCorrupt(t, await holding(content), /its end is missing: 4096 bytes are left/);
+});
+
+t.test("a prepared segment that lost its content may have been a used one", async (t) => {
+  const { directory } = await writeLog({ batches: 1 });
+  const content = new Map(await contentOf(directory));
+  content.set(SECOND, Buffer.alloc(0));
+  await rejectsAsCorrupt(t, await holding(content), /0000000002\.log.*its end is missing/);
+  content.set(SECOND, Buffer.alloc(SMALL_SEGMENT_BYTES));
+  t.match(await outcomeOf(await holding(content)), { entries: entriesOf(1) });
+});
 
 t.test("real files: a log survives being copied, and a missing or foreign file is seen", async (t) => {
   const scratch = await mkdtemp(join(tmpdir(), "trivet-log-"));
@@ -283,12 +324,9 @@ t.test("a crash while the first segment is made leaves an empty log", async (t) 
   for (const name of [FIRST, "next.tmp"]) {
     for (const length of [0, 40, 88, 512]) {
       const young = new MemoryDirectory();
-      await overwrite(
-        young,
-        name,
-        0,
-        Buffer.concat([image.subarray(0, Math.min(length, 80)), Buffer.alloc(4096 - 80)]),
-      );
+      const torn = Buffer.alloc(SMALL_SEGMENT_BYTES);
+      image.copy(torn, 0, 0, Math.min(length, 80));
+      await overwrite(young, name, 0, torn);
       const { log, recovered } = await openLog(young);
       t.same(recovered.entries, []);
       await log.append({ entries: [command(1, 1)] });
@@ -332,7 +370,7 @@ t.test("a log of another format is refused with log-version, not taken for damag
   const { directory } = await writeLog({ batches: 1 });
   const { writeFrame } = await import("../../agent/log/record-frame.ts");
   const payload = Buffer.alloc(80);
-  payload.writeUInt32LE(2, 0);
+  payload.writeUInt32LE(1, 0);
   payload.writeUInt32LE(1, 4);
   const frame = Buffer.alloc(128);
   writeFrame(
@@ -344,7 +382,7 @@ t.test("a log of another format is refused with log-version, not taken for damag
   await overwrite(directory, FIRST, 0, frame);
   await t.rejects(openLog(directory), {
     code: "log-version",
-    message: /format 2, this program reads format 1/,
+    message: /format 1, this program reads format 2/,
   });
 });
 
