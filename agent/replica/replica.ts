@@ -244,10 +244,9 @@ export class Replica {
     return committedPosition(this.#consensus.raft, index);
   }
 
-  /** In force here: the last one in the log, committed or not. */
-  get configuration(): PlacedConfiguration {
-    const { configuration, configurationIndex } = this.#consensus.raft;
-    return { index: configurationIndex, configuration };
+  /** Where consensus stands here, to be read only. */
+  get raft(): Consensus["raft"] {
+    return this.#consensus.raft;
   }
 
   /** What this member knows to be committed, without asking anyone. */

@@ -1,6 +1,6 @@
 import { t } from "tap";
 import type { Configuration, Entry } from "../../agent/raft/types.ts";
-import { ClusterWatch } from "./cluster-watch.ts";
+import { ClusterWatch, type Standing } from "./cluster-watch.ts";
 
 const OLD: Configuration = { voters: ["a", "b", "c"], outgoing: [], learners: [] };
 const JOINT: Configuration = { voters: ["a", "d", "e"], outgoing: ["a", "b", "c"], learners: [] };
@@ -24,18 +24,21 @@ function holds(watch: ClusterWatch, memberIds: string, ...entries: readonly Entr
   }
 }
 
-/** What `a`, the leader of term 2, says of itself. */
-function leads(
-  watch: ClusterWatch,
+/** What a member says of itself in term 2, with a log of four entries in its memory. */
+function standing(
+  id: string,
+  role: Standing["role"],
   configurationIndex: number,
   configuration: Configuration,
-  committed: number,
-) {
-  watch.observe({
-    ...{ memberId: "a", role: "leader", term: 2 },
-    configuration: { index: configurationIndex, configuration },
-    committed: { index: committed, term: committed < 2 ? committed : 2 },
-  });
+  commitIndex: number,
+): Standing {
+  const termAt = (index: number) => (index > 4 ? undefined : Math.min(index, 2));
+  const base = { index: 0, term: 0 };
+  return { id, role, term: 2, configuration, configurationIndex, commitIndex, base, termAt };
+}
+
+function leads(watch: ClusterWatch, ...place: [index: number, Configuration, commitIndex: number]): void {
+  watch.observe(standing("a", "leader", ...place));
 }
 
 /** A cluster of a, b and c that is led by a and has committed its founding. */
@@ -77,16 +80,15 @@ t.test("observe() wants the leader to go by what stands in its log", (t) => {
   holds(watch, "abcde", JOINING);
   t.throws(() => leads(watch, 1, OLD, 3), /goes by the configuration of 1, its log has one at 3/);
   t.throws(() => leads(watch, 3, NEW, 3), /goes by a configuration that does not stand in its log at 3/);
+  t.throws(() => leads(watch, 5, NEW, 3), /goes by a configuration that does not stand in its log at 5/);
   t.end();
 });
 
 t.test("observe() finds out who knows of a commit before a leader has counted it", (t) => {
   const watch = foundedCluster();
   holds(watch, "abc", JOINING);
-  const configuration = { index: 3, configuration: JOINT };
-  const committed = { index: 3, term: 2 };
   t.throws(
-    () => watch.observe({ memberId: "b", role: "follower", term: 2, configuration, committed }),
+    () => watch.observe(standing("b", "follower", 3, JOINT, 3)),
     /b committed 3, which nobody has counted/,
   );
   t.end();

@@ -1,4 +1,5 @@
-import { type Configuration, EMPTY_CONFIGURATION, type PlacedConfiguration } from "../../agent/raft/types.ts";
+import type { Raft } from "../../agent/raft/raft.ts";
+import { type Configuration, EMPTY_CONFIGURATION } from "../../agent/raft/types.ts";
 import type { LogPosition, StoreEntry } from "../../agent/store/types.ts";
 import { KnownEntries, LogWatch } from "./log-watch.ts";
 import type { Effect } from "./model-file.ts";
@@ -7,16 +8,11 @@ import { check } from "./violation.ts";
 /** Where a cluster's first configuration stands (`foundCluster`). */
 const FOUNDING_INDEX = 1;
 
-/** What a replica says of itself, as far as it is watched. */
-export interface Standing {
-  readonly memberId: string;
-  readonly role: string;
-  readonly term: number;
-  /** In force there. */
-  readonly configuration: PlacedConfiguration;
-  /** The last entry that it knows to be committed. */
-  readonly committed: LogPosition;
-}
+/** What a member says of itself, as far as it is watched: its memory, which its disk follows. */
+export type Standing = Pick<
+  Raft,
+  "id" | "role" | "term" | "configuration" | "configurationIndex" | "commitIndex" | "base" | "termAt"
+>;
 
 /**
  * Watches the cluster from above, with what no member can know, and fails at the first step that breaks a promise
@@ -68,25 +64,15 @@ export class ClusterWatch {
   }
 
   /** After every step of a member. */
-  observe(standing: Standing): void {
-    const { memberId, role, committed } = standing;
-    if (role === "leader") this.#observeLeader(standing);
-    const { index: commitIndex } = committed;
-    const before = this.#commits.get(memberId) ?? 0;
+  observe(member: Standing): void {
+    const { id, role, commitIndex } = member;
+    if (role === "leader") this.#observeLeader(member);
+    const before = this.#commits.get(id) ?? 0;
     if (commitIndex === before) return;
-    check(
-      commitIndex > before,
-      () => `the commit index of ${memberId} fell from ${before} to ${commitIndex}`,
-    );
-    check(
-      commitIndex <= this.#counted,
-      () => `${memberId} committed ${commitIndex}, which nobody has counted`,
-    );
-    const log = this.logOf(memberId);
-    // Entries come into a member's memory a moment before they are written, which is when they are seen here.
-    if (log.term(commitIndex) !== committed.term) return;
-    this.#commits.set(memberId, commitIndex);
-    for (let index = before + 1; index <= commitIndex; index += 1) this.#commit(memberId, log, index);
+    check(commitIndex > before, () => `the commit index of ${id} fell from ${before} to ${commitIndex}`);
+    check(commitIndex <= this.#counted, () => `${id} committed ${commitIndex}, which nobody has counted`);
+    this.#commits.set(id, commitIndex);
+    for (let index = before + 1; index <= commitIndex; index += 1) this.#commit(member, index);
   }
 
   /** A member's store has applied an entry. */
@@ -143,98 +129,96 @@ export class ClusterWatch {
     );
   }
 
-  #observeLeader(standing: Standing): void {
-    const { memberId, term, committed } = standing;
-    if (this.#leaders.get(term) !== memberId) this.#newLeader(standing);
-    const { index } = committed;
-    if (index <= this.#counted) return;
+  #observeLeader(leader: Standing): void {
+    const { id, term, commitIndex } = leader;
+    if (this.#leaders.get(term) !== id) this.#newLeader(leader);
+    if (commitIndex <= this.#counted) return;
     // Counting copies commits only entries of the own term, and with them what stands before (Raft 5.4.2, figure 8).
-    check(
-      committed.term === term,
-      () => `${memberId} committed ${index}/${committed.term} by counting in term ${term}`,
-    );
-    this.#checkConfiguration(standing);
-    this.#checkDurable(standing);
-    this.#counted = index;
+    const found = leader.termAt(commitIndex);
+    check(found === term, () => `${id} committed ${commitIndex}/${found} by counting in term ${term}`);
+    this.#checkConfiguration(leader);
+    this.#checkDurable(leader);
+    this.#counted = commitIndex;
   }
 
-  #newLeader(standing: Standing): void {
-    const { memberId, term } = standing;
+  #newLeader(leader: Standing): void {
+    const { id, term, base } = leader;
     const known = this.#leaders.get(term);
-    check(known === undefined, () => `${memberId} and ${known} both lead term ${term}`);
-    this.#leaders.set(term, memberId);
-    this.#checkConfiguration(standing);
-    this.#checkElected(standing);
-    const log = this.logOf(memberId);
+    check(known === undefined, () => `${id} and ${known} both lead term ${term}`);
+    this.#leaders.set(term, id);
+    this.#checkConfiguration(leader);
+    this.#checkElected(leader);
     for (const [index, committedTerm] of this.#committed.entries()) {
-      if (committedTerm >= term) break;
-      const found = log.term(index);
+      if (index < base.index || committedTerm >= term) continue;
+      const found = leader.termAt(index);
       check(
-        found === committedTerm || found === undefined,
-        () => `${memberId} leads term ${term} with ${index}/${found} in place of ${index}/${committedTerm}`,
+        found === committedTerm,
+        () => `${id} leads term ${term} with ${index}/${found} in place of ${index}/${committedTerm}`,
       );
     }
-    const last = this.#committed.findLastIndex((committedTerm) => committedTerm < term);
-    check(
-      log.term(last) !== undefined || last <= log.baseIndex,
-      () => `${memberId} leads term ${term} without entry ${last}`,
-    );
   }
 
   /** What a leader goes by is the last one in its log, committed or not (Raft 6). It may be about to be written. */
-  #checkConfiguration({ memberId, configuration: { index, configuration } }: Standing): void {
-    const log = this.logOf(memberId);
+  #checkConfiguration(leader: Standing): void {
+    const { id, configuration, configurationIndex: index } = leader;
+    const log = this.logOf(id);
+    const term = leader.termAt(index);
     check(
       index >= log.configurationIndex,
-      () => `${memberId} goes by the configuration of ${index}, its log has one at ${log.configurationIndex}`,
+      () => `${id} goes by the configuration of ${index}, its log has one at ${log.configurationIndex}`,
     );
     // A snapshot takes the place of what stood before.
-    if (index <= log.baseIndex || log.term(index) === undefined) return;
-    const written = log.configurationAt(index);
+    if (index <= log.baseIndex || (term !== undefined && log.term(index) !== term)) return;
     check(
-      JSON.stringify(configuration) === JSON.stringify(written),
-      () => `${memberId} goes by a configuration that does not stand in its log at ${index}`,
+      JSON.stringify(configuration) === JSON.stringify(log.configurationAt(index)),
+      () => `${id} goes by a configuration that does not stand in its log at ${index}`,
     );
   }
 
   /** By a majority of each set of the configuration in force, every voter counted once. */
-  #checkElected({ memberId, term, configuration: { configuration } }: Standing): void {
+  #checkElected({ id, term, configuration }: Standing): void {
     const votes = this.#votes.get(term);
     for (const set of [configuration.voters, configuration.outgoing]) {
-      const granted = set.filter((voter) => voter === memberId || votes?.get(voter) === memberId);
+      const granted = set.filter((voter) => voter === id || votes?.get(voter) === id);
       check(
         set.length === 0 || granted.length * 2 > set.length,
-        () => `${memberId} leads term ${term} with ${granted.length} votes of ${set.length}`,
+        () => `${id} leads term ${term} with ${granted.length} votes of ${set.length}`,
       );
     }
   }
 
-  #commit(memberId: string, log: LogWatch, index: number): void {
-    const term = log.term(index);
+  #commit(member: Standing, index: number): void {
+    const { id, base } = member;
     const known = this.#committed[index];
-    if (term === undefined) {
-      check(known !== undefined, () => `${memberId} committed ${index}, which its log does not hold`);
+    if (index < base.index) {
+      check(
+        known !== undefined,
+        () => `${id} has a snapshot of ${base.index}, and nobody committed ${index}`,
+      );
       return;
     }
+    const term = member.termAt(index);
     check(
       known === undefined || known === term,
-      () => `${memberId} committed ${index}/${term}, others ${index}/${known}`,
+      () => `${id} committed ${index}/${term}, others ${index}/${known}`,
     );
     if (known !== undefined) return;
+    check(term !== undefined, () => `${id} committed ${index}, which it does not hold`);
     this.#committed[index] = term;
-    this.#configuration = log.configurationAt(index) ?? this.#configuration;
+    const holder = [...this.#logs.values()].find((log) => log.durableTerm(index) === term);
+    this.#configuration = holder?.configurationAt(index) ?? this.#configuration;
   }
 
   /**
    * A majority of disks must hold what a leader commits; of a joint configuration one in each set. It changes the configuration by
    * another step than the one that commits: so what it goes by after that is what it has counted with.
    */
-  #checkDurable({ memberId, committed: { index, term }, configuration: { configuration } }: Standing): void {
+  #checkDurable({ id, term, commitIndex, configuration }: Standing): void {
     for (const set of [configuration.voters, configuration.outgoing]) {
-      const holders = set.filter((voter) => this.#logs.get(voter)?.durableTerm(index) === term);
+      const holders = set.filter((voter) => this.#logs.get(voter)?.durableTerm(commitIndex) === term);
       check(
         set.length === 0 || holders.length * 2 > set.length,
-        () => `${memberId} committed ${index}/${term}, which ${holders.length} of ${set.length} disks hold`,
+        () => `${id} committed ${commitIndex}/${term}, which ${holders.length} of ${set.length} disks hold`,
       );
     }
   }

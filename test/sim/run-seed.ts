@@ -87,10 +87,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   world.onStep = (actor) => {
     const node = actor === NOBODY ? undefined : nodes[actor];
     const replica = node?.process?.replica;
-    if (node === undefined || replica == null) return;
-    const { role, term } = replica.status();
-    const { committed, configuration } = replica;
-    watch.observe({ memberId: node.memberId, role, term, configuration, committed });
+    if (replica != null) watch.observe(replica.raft);
   };
 
   const history: KvHistory = [];
