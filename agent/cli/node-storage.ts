@@ -20,8 +20,9 @@ export class NodeStorage {
   }
 
   /**
-   * Rejects with `log-lost` or `log-corrupt` if this member must not speak any more, with `store-damaged` if this is the only
-   * copy of what the databases held, and with what else opening the log or the store may reject with.
+   * Rejects with `log-lost` or `log-corrupt` if this member must not speak any more, with `store-damaged` if the databases are
+   * damaged and the log does not reach back to make them anew, and with what else opening the log or the store may reject with.
+   * Then nothing is open, and nothing was moved.
    */
   open(): ReturnType<OpenStorage> {
     const opening = this.#open();
@@ -46,34 +47,31 @@ export class NodeStorage {
     const { data, logger } = this.#options;
     if (data.lostLog !== null) throw data.lostLog;
     const { log, recovered } = await DurableLog.open({ directory: data.raft, logger });
-    this.#log = log;
-    if (isBlank(recovered) && !data.mayBeBlank) {
-      this.#log = null;
+    try {
+      if (isBlank(recovered) && !data.mayBeBlank) throw logLost(data.path, "the log in raft/ is blank");
+      const store = await this.#openStore(recovered.base.index === 0);
+      this.#log = log;
+      this.#store = store;
+      return { log, recovered, store };
+    } catch (error) {
       await log.close();
-      throw logLost(data.path, "the log in raft/ is blank");
+      throw error;
     }
-    // From its first entry on, the log makes the databases anew without anyone.
-    const isExpendable = data.hasCompanions || recovered.base.index === 0;
-    this.#store = await this.#openStore(isExpendable);
-    return { log, recovered, store: this.#store };
   }
 
-  async #openStore(isExpendable: boolean): Promise<Store> {
+  /** `isLogWhole`: from its first entry on, it makes the databases anew. Then nobody need be asked for what they held. */
+  async #openStore(isLogWhole: boolean): Promise<Store> {
     const { data, logger, clock } = this.#options;
     try {
       return await openSqliteStore({ directory: data.path, logger, clock });
     } catch (error) {
-      if (!isTrivetError(error, "store-damaged") || !isExpendable) throw error;
-      // mark: agent: a damaged database goes to quarantine
+      if (!isTrivetError(error, "store-damaged") || !isLogWhole) throw error;
+      // mark: agent: damaged databases are made anew from the log
       const quarantine = await data.quarantineDatabases();
-      logger.log(
-        "error",
-        "The databases are damaged: they are put by, and made anew from the log or another node.",
-        {
-          reason: error.message,
-          quarantine,
-        },
-      );
+      logger.log("error", "The databases are damaged: they are put by, and made anew from the log.", {
+        reason: error.message,
+        quarantine,
+      });
       return openSqliteStore({ directory: data.path, logger, clock });
     }
   }

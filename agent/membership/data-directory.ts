@@ -9,7 +9,7 @@ import { memberIdOf } from "../replica/member-id.ts";
 import { type Identity, openIdentity } from "./identity.ts";
 import { InstanceLock } from "./instance-lock.ts";
 import { type NodeRecord, readNodeRecord, writeNodeRecord } from "./node-record.ts";
-import { DATABASE_DATA, LOG_DATA, moveToQuarantine } from "./quarantine.ts";
+import { DATABASE_DATA, LOG_DATA, moveToQuarantine, thinOutQuarantine } from "./quarantine.ts";
 
 /**
  * Everything that a node keeps, under one lock:
@@ -38,6 +38,8 @@ export class DataDirectory {
   readonly #lock: InstanceLock;
   #record: NodeRecord;
   #lastWrite: Promise<void> = Promise.resolve();
+  /** Damage is found while the storage opens, before the node can have a whole copy: no slot is added after that. */
+  #isQuarantineThin = false;
 
   private constructor(parts: {
     readonly directory: Directory;
@@ -150,9 +152,19 @@ export class DataDirectory {
     if (this.isRejoining) await this.#write({ rejoin: null });
   }
 
-  /** The log stays, and so does the member. Resolves with where the databases are. */
+  /**
+   * The log stays, and so does the member. To be called only where the log makes the databases anew, or a quorum of others has
+   * confirmed that it holds the data. Resolves with where the databases are.
+   */
   quarantineDatabases(): Promise<string> {
     return moveToQuarantine(this.path, this.#record.session, DATABASE_DATA);
+  }
+
+  /** The node has a whole copy that it trusts: removes what is not needed of the quarantine. Looks there once only. */
+  async becameWhole(): Promise<void> {
+    if (this.#isQuarantineThin) return;
+    await thinOutQuarantine(this.path);
+    this.#isQuarantineThin = true;
   }
 
   get promisedTo(): string | null {

@@ -1,5 +1,4 @@
 import type { Bus } from "../bus/bus.ts";
-import type { Clock } from "../platform/clock.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import { ClusterObjects } from "../replica/cluster-objects.ts";
 import { ClusterSql } from "../replica/cluster-sql.ts";
@@ -20,6 +19,9 @@ const CHANGE_TIMEOUT_MS = 8_000;
 
 /** The bus, as a member uses it. */
 export type MemberBus = Transport & Pick<Bus, "onPeer">;
+
+/** A command without statements. */
+const BARRIER = { kind: "sql", session: null, transaction: false, statements: [] } as const;
 
 /** This node as part of a cluster: its replica, what others may ask it, and what it hears of the others' ends. */
 export class Member {
@@ -44,6 +46,11 @@ export class Member {
     const reports = new MemberReports({ ...parts, disk, digest: () => store.digest });
     const keeper = new DiskKeeper({ ...parts, disk: diskWatch, reports: () => reports.reports });
     const repairer = new Repairer(parts);
+    /** See `RejoinTarget`: a new entry is committed, and so is everything before it. */
+    const confirmQuorum = async (withoutNode: string, timeoutMs: number): Promise<void> => {
+      const { position } = await new Deadline(clock, timeoutMs).race(replica.propose(BARRIER), noQuorum);
+      if (!reports.isHeldWithout(withoutNode, position.index)) throw noQuorum();
+    };
     this.#stopListening = [
       () => reports.stop(),
       () => keeper.stop(),
@@ -52,7 +59,7 @@ export class Member {
         clusterId,
         isLeader: () => replica.isLeader,
         members: () => replica.status(),
-        confirmQuorum: (timeoutMs) => this.#confirmQuorum(clock, timeoutMs),
+        confirmQuorum,
         changeMembers: (members) => replica.changeMembers(members, CHANGE_TIMEOUT_MS),
       }),
       answerNewcomers(bus, { id: clusterId, isMember: (memberId) => this.#isMember(memberId) }),
@@ -70,16 +77,11 @@ export class Member {
     this.replica.stop();
   }
 
-  /** A quorum holds a new entry durably, and so everything before it. */
-  async #confirmQuorum(clock: Clock, timeoutMs: number): Promise<void> {
-    const nothing = { kind: "sql", session: null, transaction: false, statements: [] } as const;
-    await new Deadline(clock, timeoutMs).race(
-      this.replica.propose(nothing),
-      () => new TrivetError("timeout", "The leader does not reach a quorum of the others."),
-    );
-  }
-
   #isMember(memberId: string): boolean {
     return everyoneOf(this.replica.status()).includes(memberId);
   }
+}
+
+function noQuorum(): TrivetError {
+  return new TrivetError("no-quorum", "The leader knows of no quorum of the others that holds the data.");
 }

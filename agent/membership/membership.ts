@@ -274,12 +274,14 @@ export class Membership {
     this.#announce();
     this.#noteMembers().catch((error: unknown) => {
       // The disk may be full. It is said again, and tried again, with the next round.
-      this.#options.logger.log("debug", "node.json could not be written.", { reason: error });
+      this.#options.logger.log("debug", "What is known of the members could not be written.", {
+        reason: error,
+      });
     });
     this.#options.clock.setTimer(ANNOUNCE_MS, () => this.#keepAnnouncing());
   }
 
-  /** What the next start must know if the log cannot be read then. */
+  /** What the next start must know if the log cannot be read then; and what need not be kept any more. */
   async #noteMembers(): Promise<void> {
     const { data } = this.#options;
     const status = this.#member?.replica.status();
@@ -289,6 +291,7 @@ export class Membership {
     // Once the member that was damaged is none any more, this one has its place.
     const ours = incarnationsOf(status, data.identity.nodeId);
     if (ours.length === 1 && ours[0] === data.memberId) await data.tookPlace();
+    if (!data.isRejoining && this.#member?.replica.hasWholeCopy === true) await data.becameWhole();
   }
 
   #announce(): void {

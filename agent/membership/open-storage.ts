@@ -11,18 +11,45 @@ export type Storage = Pick<ReplicaOptions, "log" | "recovered" | "store">;
 /** Opens the log and the databases of the node. May be called again after a rejection. */
 export type OpenStorage = () => Promise<Storage>;
 
-/** What is wrong with the log, and why nothing was done about it yet. */
+/** What is wrong with the storage, and why nothing was done about it yet. */
 export interface Damage {
   readonly error: TrivetError;
   readonly waitsFor: string;
 }
 
-/** After these the member must not speak any more: it may have forgotten what it promised. */
-const LOG_DAMAGE: readonly string[] = ["log-corrupt", "log-lost"];
+/** How a node goes on without what is damaged, once a quorum of others has confirmed that it holds the data. */
+interface Remedy {
+  readonly found: string;
+  /** Puts by what is damaged. Resolves with where it is. */
+  readonly apply: (data: DataDirectory, random: Random) => Promise<string>;
+  readonly applied: string;
+}
+
+/** The old one must not speak any more: it may have forgotten what it promised. */
+const ANOTHER_MEMBER: Remedy = {
+  found: "This member does not vote any more: its log is damaged.",
+  apply: (data, random) => data.beginAnew(random),
+  applied: "A quorum of others holds the data: this node comes back as a new member.",
+};
+
+/** The log has kept what the member promised; what the databases held before it comes from another one. */
+const ANOTHER_COPY: Remedy = {
+  found: "This member takes no part: its databases are damaged, and its log does not make them anew.",
+  apply: (data) => data.quarantineDatabases(),
+  applied: "A quorum of others holds the data: this member fetches a fresh copy.",
+};
+
+/** By the code that opening rejects with. */
+const REMEDIES: ReadonlyMap<string, Remedy> = new Map([
+  ["log-corrupt", ANOTHER_MEMBER],
+  ["log-lost", ANOTHER_MEMBER],
+  ["store-damaged", ANOTHER_COPY],
+]);
 
 /**
- * Opens the storage. Where the log is damaged and the node has others in its cluster, waits until a quorum of them has
- * confirmed that it does without, puts what is damaged into quarantine, and opens an empty one, for another member.
+ * Opens the storage. Where it is damaged and the node has others in its cluster, waits until a quorum of them has confirmed that
+ * it does without, puts what is damaged into quarantine, and opens what is left: an empty log for another member, or empty
+ * databases behind a log that does not reach back to their beginning, which the replica fetches.
  *
  * Rejects as `open` does, and with the reason of `signal` if that ends the wait.
  */
@@ -42,20 +69,17 @@ export async function openSoundStorage(options: {
     return await open();
   } catch (error) {
     const { clusterId, hasCompanions, identity, memberId } = data;
-    if (!isTrivetError(error) || !LOG_DAMAGE.includes(error.code)) throw error;
-    // Whatever this node held, nobody else has it.
-    if (clusterId === null || !hasCompanions) throw error;
-    // mark: membership: a member with a damaged log waits for the others
-    logger.log("error", "This member does not vote any more: its log is damaged.", { reason: error.message });
+    const remedy = isTrivetError(error) ? REMEDIES.get(error.code) : undefined;
+    // Whatever a node without companions held, nobody else has it.
+    if (!isTrivetError(error) || remedy === undefined || clusterId === null || !hasCompanions) throw error;
+    // mark: membership: a member with damaged data waits for the others
+    logger.log("error", remedy.found, { reason: error.message });
     const onWait = (waitsFor: string): void => onDamage({ error, waitsFor });
     onWait("asking the leader");
     const { nodeId } = identity;
     await untilExpendable({ bus, nodeId, clusterId, clock, signal, onWait }, memberId);
-    const quarantine = await data.beginAnew(random);
-    logger.log("warn", "A quorum of others holds the data: this node comes back as a new member.", {
-      quarantine,
-      member: data.memberId,
-    });
+    const quarantine = await remedy.apply(data, random);
+    logger.log("warn", remedy.applied, { quarantine, member: data.memberId });
     onDamage(null);
     return open();
   }

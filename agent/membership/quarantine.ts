@@ -6,7 +6,7 @@ import { join } from "node:path";
  * something out of it, and the cluster does without.
  */
 const QUARANTINE = "quarantine";
-/** Copies of the data may be large: the newest are kept, the one that was damaged first among them only for so long. */
+/** Copies of the data may be large: of those that are not needed any more, the newest are kept. */
 const KEPT_MAX = 2;
 const DIRECTORY_MODE = 0o700;
 
@@ -45,10 +45,19 @@ export async function moveToQuarantine(
   // First where they are now: a power cut may show them twice, never nowhere.
   await syncDirectory(path);
   await syncDirectory(dataPath);
+  return path;
+}
+
+/**
+ * Removes all but the newest slots. To be called only while the node has a whole copy that it trusts: until then each of them may
+ * hold the only one that is left of something, also where a later one was damaged, too.
+ */
+export async function thinOutQuarantine(dataPath: string): Promise<void> {
+  const parent = join(dataPath, QUARANTINE);
+  if (!(await isThere(parent))) return;
   const slots = (await readdir(parent)).filter((name) => /^\d+$/.test(name)).map(Number);
   const old = slots.sort((a, b) => b - a).slice(KEPT_MAX);
   for (const each of old) await rm(join(parent, String(each)), { recursive: true });
-  return path;
 }
 
 async function isThere(path: string): Promise<boolean> {

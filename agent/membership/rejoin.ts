@@ -9,17 +9,19 @@ import type { Transport } from "../replica/ports.ts";
 import { asArray, asString } from "../replica/wire-fields.ts";
 
 /**
- * How a node whose log is damaged comes back without a person, as another member:
+ * How a node whose data is damaged comes back without a person. With a damaged log, it is another member from then on:
  *
  *     node                                     leader
- *     cluster/may-rejoin [cluster, old id] ->  commits an entry: it can, without the old member's vote, only with a quorum of
- *                                              others that hold everything up to there
+ *     cluster/may-rejoin [cluster, old id] ->  commits an entry, which it can, without the old member's vote, only with others
+ *                                              that hold the log up to there; and a quorum of them has a copy that it trusts
  *                                          <-  yes
  *     puts its data into quarantine,
  *     takes a new incarnation, an empty log
  *     cluster/rejoin [cluster, new id]     ->  makes it a learner of the cluster
  *                                          <-  yes, also if it is one
  *     catches up, by snapshot                  once it has caught up, swaps it for the old member (see `nextRepair`)
+ *
+ * With damaged databases behind a sound log, it asks the first question only, and stays who it is.
  *
  * Until the first yes nothing of the damaged data is touched: it could be the last copy.
  */
@@ -48,8 +50,11 @@ export interface RejoinTarget {
   readonly clusterId: string;
   readonly isLeader: () => boolean;
   readonly members: () => PresentMembers;
-  /** Resolves once an entry that was proposed after the call is committed; rejects after `timeoutMs`. */
-  readonly confirmQuorum: (timeoutMs: number) => Promise<void>;
+  /**
+   * Resolves once a quorum without this node is known to hold all that was committed when it was called. Rejects if there is none,
+   * at the latest after `timeoutMs`.
+   */
+  readonly confirmQuorum: (withoutNode: string, timeoutMs: number) => Promise<void>;
   /** Resolves when these are the members, committed; rejects if another change is under way. */
   readonly changeMembers: (members: Members) => Promise<void>;
 }
@@ -70,7 +75,7 @@ export function answerReturners(bus: Pick<Transport, "handle">, target: RejoinTa
     bus.handle(MAY_REJOIN, async (from, body) => {
       check(from, body);
       // mark: rejoin: the leader confirms that a quorum of others holds the data
-      await target.confirmQuorum(CONFIRM_TIMEOUT_MS);
+      await target.confirmQuorum(from, CONFIRM_TIMEOUT_MS);
       return encodeCbor([]);
     }),
     bus.handle(REJOIN, async (from, body) => {

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
-import { membersOf } from "../raft/quorum.ts";
+import { hasQuorum, membersOf } from "../raft/quorum.ts";
 import type { MemberId } from "../raft/types.ts";
 import type { ResultDigest } from "../store/types.ts";
 import type { DiskState } from "./disk-state.ts";
@@ -77,6 +77,21 @@ export class MemberReports {
   get reports(): ReadonlyMap<MemberId, MemberReport> {
     this.#followTerm();
     return this.#reports;
+  }
+
+  /**
+   * True if a quorum without this node holds everything up to `index`: the log there, and in the copy that it trusts what came before
+   * that. To be asked of the leader only.
+   */
+  isHeldWithout(node: string, index: number): boolean {
+    this.#followTerm();
+    const { memberId, peers, ...configuration } = this.#options.replica.status();
+    const holders = (peers ?? []).filter(({ member, match }) => {
+      const hasCopy = (this.#reports.get(member)?.digests.length ?? 0) > 0;
+      return nodeIdOf(member) !== node && match >= index && hasCopy;
+    });
+    const all = [memberId, ...holders.map(({ member }) => member)];
+    return hasQuorum(configuration, (member) => all.includes(member));
   }
 
   stop(): void {

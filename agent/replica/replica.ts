@@ -300,6 +300,16 @@ export class Replica {
     return () => this.#installedListeners.delete(listener);
   }
 
+  /**
+   * True while this member has all that was committed before the present leader, in a copy that can be trusted: it has applied an
+   * entry of that one's term.
+   */
+  get hasWholeCopy(): boolean {
+    const { leader, term } = this.#consensus.raft;
+    const appliedTerm = this.#consensus.raft.termAt(this.#applier.appliedIndex);
+    return this.#copy.fault === null && leader !== null && appliedTerm === term;
+  }
+
   /** Throws `not-serving` while this member's copy of the data must not be read. */
   assertServing(): void {
     this.#copy.assertServing();

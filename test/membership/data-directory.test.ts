@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { type Test, t } from "tap";
 import { DataDirectory } from "../../agent/membership/data-directory.ts";
-import { moveToQuarantine } from "../../agent/membership/quarantine.ts";
+import { moveToQuarantine, thinOutQuarantine } from "../../agent/membership/quarantine.ts";
 import { systemClock } from "../../agent/platform/clock.ts";
 import { systemRandom } from "../../agent/platform/random.ts";
 
@@ -154,13 +154,16 @@ t.test("a move to quarantine that was cut off is finished at the next start", as
   await second.close();
 });
 
-t.test("the quarantine keeps the two newest", async (t) => {
+t.test("the quarantine keeps everything until the copy is whole, then the two newest", async (t) => {
   const path = await newPath(t);
   await mkdir(path);
+  await thinOutQuarantine(path);
   for (const slot of [9, 10, 11]) {
     await writeFile(join(path, "app.db"), String(slot));
     await moveToQuarantine(path, slot, ["app.db", "state.db"]);
   }
+  t.equal((await readdir(join(path, "quarantine"))).length, 3, "any of them may be the last");
+  await thinOutQuarantine(path);
   t.strictSame((await readdir(join(path, "quarantine"))).sort(), ["10", "11"]);
   t.equal(await readFile(join(path, "quarantine", "11", "app.db"), "utf8"), "11");
 });

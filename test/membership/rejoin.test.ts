@@ -53,7 +53,8 @@ t.test(
       clusterId: "one",
       isLeader: () => isLeader,
       members: () => members,
-      confirmQuorum: async () => {
+      confirmQuorum: async (withoutNode) => {
+        t.equal(withoutNode, C, "who asks does not count");
         if (quorum !== null) throw quorum;
       },
       changeMembers: async (target) => {

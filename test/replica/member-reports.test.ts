@@ -20,6 +20,7 @@ class ReportingMember {
   disk: DiskState = "ok";
   fault: "diverged" | null = null;
   active: readonly string[] = [];
+  match: Readonly<Record<string, number>> = {};
   #digest: Digest = { index: 0, hash: new Uint8Array(0) };
   readonly #listeners = new Set<() => void>();
   readonly #installed = new Set<() => void>();
@@ -72,7 +73,7 @@ class ReportingMember {
     const peers = members
       .filter((member) => member !== this.memberId)
       .map((member) => ({
-        ...{ member, match: 0, next: 1, state: "replicate" as const, rttMs: null },
+        ...{ member, match: this.match[member] ?? 0, next: 1, state: "replicate" as const, rttMs: null },
         isActive: this.active.includes(member),
       }));
     return {
@@ -188,6 +189,23 @@ t.test("a leader against a majority puts its own copy out of use", async (t) => 
   group.lead(b);
   await group.pass(4);
   t.strictSame([b.fault, c.fault], [null, null], "nobody else follows");
+});
+
+t.test("a leader vouches for a quorum that has the log and a copy that it trusts", async (t) => {
+  const group = new Group();
+  const [a, b, c] = group.members;
+  const isHeld = (): boolean => a.reports.isHeldWithout("c".repeat(32), 7);
+  for (const member of group.members) member.apply(7, "x");
+  a.match = { [b.memberId]: 7, [c.memberId]: 7 };
+  t.notOk(isHeld(), "b has not told yet");
+  await group.pass(2);
+  t.ok(isHeld());
+  a.match = { [b.memberId]: 6, [c.memberId]: 7 };
+  t.notOk(isHeld(), "b does not hold the log");
+  a.match = { [b.memberId]: 7, [c.memberId]: 7 };
+  b.fault = "diverged";
+  await group.pass(2);
+  t.notOk(isHeld(), "b does not trust its copy, and c is the one that asks");
 });
 
 t.test("a report is for oneself", async (t) => {

@@ -56,10 +56,12 @@ testMembers("a member whose databases are lost serves nothing until it has anoth
   members.cutOff("c");
   await members.start("c");
   t.equal(members.get("c").replica.status().copyFault, "empty");
+  t.notOk(members.get("c").replica.hasWholeCopy);
   await t.rejects(members.ids("c"), { code: "not-serving" });
   members.network.heal();
   await members.until("c has a copy", () => members.get("c").replica.status().copyFault === null);
   t.equal((await members.ids("c", "linearizable")).length, 120);
+  t.ok(members.get("c").replica.hasWholeCopy);
 });
 
 testMembers(
