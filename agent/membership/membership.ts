@@ -1,5 +1,4 @@
 import type { Bus } from "../bus/bus.ts";
-import type { Peer } from "../bus/peer-table.ts";
 import type { Clock } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -21,8 +20,10 @@ import { Member } from "./member.ts";
 import { type Damage, type OpenStorage, openSoundStorage, type Storage } from "./open-storage.ts";
 import { presenceOf } from "./presence-body.ts";
 import { everyoneOf, incarnationsOf, untilMember } from "./rejoin.ts";
-import { isOfAnotherCluster, statusOf } from "./status.ts";
+import { statusOf } from "./status.ts";
+import { Strangers } from "./strangers.ts";
 import { type Trouble, troublesOf } from "./trouble.ts";
+import { objectsOf, sqlOf } from "./waiting-services.ts";
 
 /** How often this node tells the others its state, at most; the bus sends only what has changed. */
 const ANNOUNCE_MS = 500;
@@ -33,13 +34,7 @@ const HAND_OVER_MS = 2_000;
 /** A node that could found a cluster alone looks so long for one that is there. */
 const DISCOVERY_MS = 3_000;
 
-/** Longest wait of a watch for a cluster to watch. */
-const WATCH_WAIT_MS = 10_000;
-
 const CLUSTER_ID_BYTES = 16;
-
-/** Told once each; there are not many honest ones. */
-const STRANGERS_MAX = 64;
 
 export interface MembershipOptions {
   readonly node: {
@@ -73,8 +68,7 @@ export class Membership {
   readonly #waiters: Waiters;
   readonly #stopping = new AbortController();
   readonly #startedMs: number;
-  /** Other clusters of our name that the log has told of. */
-  readonly #strangers = new Set<string>();
+  readonly #strangers: Strangers;
   #member: Member | null = null;
   #damage: Damage | null = null;
 
@@ -82,11 +76,12 @@ export class Membership {
     this.#options = options;
     this.#waiters = new Waiters(options.clock);
     this.#startedMs = options.clock.nowMs();
+    this.#strangers = new Strangers(options.logger);
   }
 
   /** Resumes, founds or joins; resolves when the node takes part. Rejects with `stopping` if `stop` comes first. */
   async start(): Promise<void> {
-    this.#options.bus.onPeer(({ peer }) => this.#reportStranger(peer));
+    this.#options.bus.onPeer(({ peer }) => this.#strangers.meet(peer, this.#options.data.clusterId));
     this.#keepAnnouncing();
     const { openStorage: open, data, bus, clock, random, logger } = this.#options;
     const { signal } = this.#stopping;
@@ -100,43 +95,12 @@ export class Membership {
 
   /** SQL; while the node has no cluster, requests wait for it until their deadline. */
   get sql(): SqlService {
-    return {
-      execute: async (statements, options) => {
-        const [member, timeoutMs] = await this.#whenMember(options.timeoutMs);
-        return member.sql.execute(statements, { ...options, timeoutMs });
-      },
-      query: async (statements, options) => {
-        const [member, timeoutMs] = await this.#whenMember(options.timeoutMs);
-        return member.sql.query(statements, { ...options, timeoutMs });
-      },
-      openSession: async (options) => {
-        const [member, timeoutMs] = await this.#whenMember(options.timeoutMs);
-        return member.sql.openSession({ timeoutMs });
-      },
-    };
+    return sqlOf((timeoutMs) => this.#whenMember(timeoutMs));
   }
 
   /** The cluster's objects; as `sql`, and a watch waits, too. */
   get objects(): ObjectsService {
-    const whenMember = (timeoutMs: number): Promise<readonly [Member, number]> => this.#whenMember(timeoutMs);
-    return {
-      get: async (key, options) => {
-        const [member, timeoutMs] = await whenMember(options.timeoutMs);
-        return member.objects.get(key, { ...options, timeoutMs });
-      },
-      list: async (options) => {
-        const [member, timeoutMs] = await whenMember(options.timeoutMs);
-        return member.objects.list({ ...options, timeoutMs });
-      },
-      write: async (writes, options) => {
-        const [member, timeoutMs] = await whenMember(options.timeoutMs);
-        return member.objects.write(writes, { ...options, timeoutMs });
-      },
-      watch: async function* (options) {
-        const [member] = await whenMember(WATCH_WAIT_MS);
-        yield* member.objects.watch(options);
-      },
-    };
+    return objectsOf((timeoutMs) => this.#whenMember(timeoutMs));
   }
 
   /** From what is known here and now: never waits. */
@@ -251,22 +215,6 @@ export class Membership {
     );
     if (this.#member === null) throw stopping();
     return [this.#member, deadline.remainingMs];
-  }
-
-  #reportStranger(peer: Peer): void {
-    const { clusterId } = this.#options.data;
-    const other = peer.presence?.clusterId;
-    if (other == null || !isOfAnotherCluster(peer, clusterId) || this.#strangers.has(other)) return;
-    if (this.#strangers.size >= STRANGERS_MAX) return;
-    this.#strangers.add(other);
-    this.#options.logger.log(
-      "warn",
-      "Another cluster has the name of this one: give one of them another --cluster name.",
-      {
-        node: peer.nodeId,
-        cluster: other,
-      },
-    );
   }
 
   #keepAnnouncing(): void {
