@@ -1,32 +1,26 @@
 import { join } from "node:path";
 import { invariant } from "../platform/invariant.ts";
 import { decodeCommand } from "./command.ts";
-import { CommandRunner, type ForegoneResults, TransactionLostError } from "./command-runner.ts";
+import { CommandRunner, type ForegoneResults } from "./command-runner.ts";
 import { DatabaseFile } from "./database-file.ts";
 import { combineChains, EMPTY_CHAIN } from "./digest-chain.ts";
 import { findEngineInternals } from "./engine-internals.ts";
 import { GuardedFile } from "./guarded-file.ts";
 import { hasHiddenWork } from "./hidden-work.ts";
-import { COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX, QUERY_MEMORY_MAX, QUERY_RESULT_LIMITS } from "./limits.ts";
-import type { ObjectAnswer, ObjectQuestion } from "./object-question.ts";
+import { COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX } from "./limits.ts";
+import { Questions } from "./questions.ts";
 import { NOTHING_RAN, type RanCommand } from "./ran-command.ts";
-import { ResultBudget } from "./result-budget.ts";
-import { runStatement } from "./run-statement.ts";
 import { SESSION_SCHEMA } from "./session-table.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
 import { entryBytes } from "./slice-entries.ts";
 import type { SnapshotFileName } from "./snapshot.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
 import { STATE_SCHEMA, StateFile } from "./state-file.ts";
-import { toErrorResult } from "./statement-error.ts";
 import type {
   Command,
-  CommandResult,
   LogPosition,
   ResultDigest,
   SqlCommand,
-  SqlStatement,
-  StatementResult,
   StoredConfiguration,
   StoreEntry,
 } from "./types.ts";
@@ -43,7 +37,8 @@ const STATE_CACHE_KIB = 512;
  * takes no entry twice, so that a crash between the two commits is harmless.
  */
 export class StateMachine {
-  readonly #wasm: SqliteWasm;
+  /** What may be asked between two entries. */
+  readonly questions: Questions;
   readonly #app: GuardedFile;
   readonly #state: StateFile;
   readonly #runner: CommandRunner;
@@ -61,7 +56,6 @@ export class StateMachine {
     wasm: SqliteWasm,
     options: Pick<WorkerOptions, "directory" | "foregone" | "isFirst" | "pinnedAt">,
   ) {
-    this.#wasm = wasm;
     const internals = findEngineInternals(wasm);
     const open = (name: SnapshotFileName, cacheKib: number, schema: readonly string[]) => {
       const path = join(options.directory, name);
@@ -71,6 +65,7 @@ export class StateMachine {
     this.#state = new StateFile(open("state.db", STATE_CACHE_KIB, STATE_SCHEMA));
     if (options.pinnedAt !== null) this.#setPin(options.pinnedAt);
     this.#runner = new CommandRunner(this.#app.file, internals);
+    this.questions = new Questions({ wasm, app: this.#app.file, state: this.#state, runner: this.#runner });
     this.#applied = earlier(this.#app.file.committed, this.#state.file.committed);
     this.#lastTimeMs = Math.max(this.#app.file.committedTimeMs, this.#state.file.committedTimeMs);
     this.#hasHiddenWork = hasHiddenWork(this.#app.file);
@@ -149,27 +144,6 @@ export class StateMachine {
     return ran;
   }
 
-  /** Statements that have been found to be read-only. Errors are results, but a result too large is thrown. */
-  query(statements: readonly SqlStatement[]): CommandResult {
-    return this.#withinMemory(() => this.#query(statements));
-  }
-
-  /** Of the objects as they are after everything that was applied. */
-  answer(question: ObjectQuestion): ObjectAnswer {
-    return this.#withinMemory(() => this.#state.answer(question, this.#applied.index));
-  }
-
-  /**
-   * Carries `command` out as an entry would be, to its end, and undoes it. Nothing may be uncommitted: a transaction of
-   * its own that is rolled back takes along what a savepoint would leave, such as the planner's statistics and what
-   * full-text tables keep in memory. Throws if the environment failed, or the memory of a query is not enough: then
-   * this object is of no use any more.
-   */
-  rehearse(command: SqlCommand): void {
-    invariant(!this.#app.file.connection.inTransaction, "a rehearsal has a transaction of its own");
-    this.#withinMemory(() => this.#rehearse(command));
-  }
-
   /** Ends the SQLite transactions. Not durable before `checkpoint`. */
   commit(): void {
     for (const { file } of [this.#state, this.#app]) {
@@ -216,51 +190,6 @@ export class StateMachine {
   #setPin(position: LogPosition | null): void {
     this.#pinnedAt = position;
     for (const { file } of [this.#state, this.#app]) file.isPinned = position !== null;
-  }
-
-  #withinMemory<Answer>(ask: () => Answer): Answer {
-    this.#wasm.setMemoryLimit(QUERY_MEMORY_MAX);
-    try {
-      return ask();
-    } finally {
-      this.#wasm.setMemoryLimit(Number.POSITIVE_INFINITY);
-    }
-  }
-
-  /** Again, after a statement that lost the transaction: the ones behind it must be tried too. */
-  #rehearse(command: SqlCommand): void {
-    const foregone = new Map<number, StatementResult>();
-    for (let isDone = false; !isDone; ) {
-      this.#app.file.begin();
-      try {
-        this.#runner.run(command, foregone);
-        isDone = true;
-      } catch (error) {
-        if (!(error instanceof TransactionLostError)) throw error;
-        foregone.set(error.statement, error.result);
-      }
-      if (this.#app.file.connection.inTransaction) this.#app.file.run("ROLLBACK");
-      if (this.#runner.hasChangedSchema) this.#runner.reloadSchema();
-    }
-  }
-
-  #query(statements: readonly SqlStatement[]): CommandResult {
-    const { connection } = this.#app.file;
-    const isInTransaction = connection.inTransaction;
-    const budget = new ResultBudget(QUERY_RESULT_LIMITS);
-    const results = statements.map((statement) => {
-      try {
-        return runStatement(this.#app.file, statement, budget).result;
-      } catch (error) {
-        if (budget.isExceeded) throw error;
-        return toErrorResult(error);
-      }
-    });
-    invariant(
-      connection.inTransaction === isInTransaction,
-      "a query has ended the transaction of the applied entries",
-    );
-    return results;
   }
 
   #run(index: number, command: Command): RanCommand {

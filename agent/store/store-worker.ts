@@ -74,21 +74,21 @@ class StoreWorker {
       case "query":
         this.#answer(request.job, () => ({
           kind: "query",
-          results: this.#machine.query(request.statements),
+          results: this.#machine.questions.query(request.statements),
         }));
         break;
       case "rehearse":
         // First, so that what is rolled back is the rehearsal's and nothing else.
         this.#commit();
         this.#answer(request.job, () => {
-          this.#machine.rehearse(request.command);
+          this.#machine.questions.rehearse(request.command);
           return { kind: "rehearse" };
         });
         break;
       case "get-object":
       case "list-objects":
       case "object-history":
-        this.#answer(request.job, () => this.#machine.answer(request));
+        this.#answer(request.job, () => this.#machine.questions.answer(request, this.#machine.applied.index));
         break;
       case "checkpoint": {
         const position = this.#machine.checkpoint();

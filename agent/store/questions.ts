@@ -1,0 +1,100 @@
+import { invariant } from "../platform/invariant.ts";
+import { type CommandRunner, TransactionLostError } from "./command-runner.ts";
+import type { DatabaseFile } from "./database-file.ts";
+import { QUERY_MEMORY_MAX, QUERY_RESULT_LIMITS } from "./limits.ts";
+import type { ObjectAnswer, ObjectQuestion } from "./object-question.ts";
+import { ResultBudget } from "./result-budget.ts";
+import { runStatement } from "./run-statement.ts";
+import type { SqliteWasm } from "./sqlite-wasm.ts";
+import type { StateFile } from "./state-file.ts";
+import { toErrorResult } from "./statement-error.ts";
+import type { CommandResult, SqlCommand, SqlStatement, StatementResult } from "./types.ts";
+
+/**
+ * What is asked of the two databases, on everything that was applied. It leaves nothing in them, so it can be given up:
+ * SQLite gets only so much memory for it.
+ */
+export class Questions {
+  readonly #wasm: SqliteWasm;
+  readonly #app: DatabaseFile;
+  readonly #state: StateFile;
+  readonly #runner: CommandRunner;
+
+  constructor(parts: {
+    readonly wasm: SqliteWasm;
+    readonly app: DatabaseFile;
+    readonly state: StateFile;
+    readonly runner: CommandRunner;
+  }) {
+    this.#wasm = parts.wasm;
+    this.#app = parts.app;
+    this.#state = parts.state;
+    this.#runner = parts.runner;
+  }
+
+  /** Statements that have been found to be read-only. Errors are results, but a result too large is thrown. */
+  query(statements: readonly SqlStatement[]): CommandResult {
+    return this.#withinMemory(() => this.#query(statements));
+  }
+
+  /** Of the objects; `revision` is the index of the last entry that was applied. */
+  answer(question: ObjectQuestion, revision: number): ObjectAnswer {
+    return this.#withinMemory(() => this.#state.answer(question, revision));
+  }
+
+  /**
+   * Carries `command` out as an entry would be, to its end, and undoes it. Nothing may be uncommitted: a transaction of
+   * its own that is rolled back takes along what a savepoint would leave, such as the planner's statistics and what
+   * full-text tables keep in memory. Throws if the environment failed, or the memory of a query is not enough: then
+   * the databases must be opened anew.
+   */
+  rehearse(command: SqlCommand): void {
+    invariant(!this.#app.connection.inTransaction, "a rehearsal has a transaction of its own");
+    this.#withinMemory(() => this.#rehearse(command));
+  }
+
+  #query(statements: readonly SqlStatement[]): CommandResult {
+    const { connection } = this.#app;
+    const isInTransaction = connection.inTransaction;
+    const budget = new ResultBudget(QUERY_RESULT_LIMITS);
+    const results = statements.map((statement) => {
+      try {
+        return runStatement(this.#app, statement, budget).result;
+      } catch (error) {
+        if (budget.isExceeded) throw error;
+        return toErrorResult(error);
+      }
+    });
+    invariant(
+      connection.inTransaction === isInTransaction,
+      "a query has ended the transaction of the applied entries",
+    );
+    return results;
+  }
+
+  /** Again, after a statement that lost the transaction: the ones behind it must be tried too. */
+  #rehearse(command: SqlCommand): void {
+    const foregone = new Map<number, StatementResult>();
+    for (let isDone = false; !isDone; ) {
+      this.#app.begin();
+      try {
+        this.#runner.run(command, foregone);
+        isDone = true;
+      } catch (error) {
+        if (!(error instanceof TransactionLostError)) throw error;
+        foregone.set(error.statement, error.result);
+      }
+      if (this.#app.connection.inTransaction) this.#app.run("ROLLBACK");
+      if (this.#runner.hasChangedSchema) this.#runner.reloadSchema();
+    }
+  }
+
+  #withinMemory<Answer>(ask: () => Answer): Answer {
+    this.#wasm.setMemoryLimit(QUERY_MEMORY_MAX);
+    try {
+      return ask();
+    } finally {
+      this.#wasm.setMemoryLimit(Number.POSITIVE_INFINITY);
+    }
+  }
+}
