@@ -80,7 +80,16 @@ export class SegmentPool {
    * for any other failure; a later call may do better.
    */
   async take(bytes: number): Promise<OpenSegment> {
-    await this.#work;
+    const taken = this.#work.then(() => this.#take(bytes));
+    // Its failure is told to the caller, and to nobody who waits behind it.
+    this.#work = taken.then(
+      () => undefined,
+      () => undefined,
+    );
+    return await taken;
+  }
+
+  async #take(bytes: number): Promise<OpenSegment> {
     try {
       if (this.#prepared.length === 0) await this.#make();
       const [next] = this.#prepared;

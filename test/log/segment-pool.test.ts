@@ -1,0 +1,43 @@
+import t from "tap";
+import { SegmentPool } from "../../agent/log/segment-pool.ts";
+import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
+import { RecordingLogger, SMALL_SEGMENT_BYTES } from "./log-fixture.ts";
+
+t.test("take() and reclaim() at once do not give one number to two files", async (t) => {
+  const directory = new MemoryDirectory();
+  const pool = new SegmentPool({
+    directory,
+    logger: new RecordingLogger(),
+    segmentBytes: SMALL_SEGMENT_BYTES,
+    prepared: [],
+    nextNumber: 1,
+  });
+  const first = await pool.take(0);
+  // The name of what is reclaimed takes longer to become durable than a new file to be made.
+  directory.onCall = ({ operation }) =>
+    operation === "sync-directory" ? new Promise((resolve) => setImmediate(resolve, undefined)) : undefined;
+  const [second] = await Promise.all([pool.take(0), pool.reclaim([first])]);
+  await second.file.write(0, Buffer.from("a batch"));
+  const third = await pool.take(0);
+  t.same([first.number, second.number, third.number], [1, 2, 3]);
+  t.equal(String(await second.file.read(0, 7)), "a batch");
+  t.same(await directory.list(), ["0000000002.log", "0000000003.log"]);
+});
+
+t.test("reclaim() goes on behind a take() that found no room", async (t) => {
+  const directory = new MemoryDirectory();
+  const pool = new SegmentPool({
+    directory,
+    logger: new RecordingLogger(),
+    segmentBytes: SMALL_SEGMENT_BYTES,
+    prepared: [],
+    nextNumber: 1,
+  });
+  const first = await pool.take(0);
+  directory.onCall = ({ operation }) => (operation === "write" ? "ENOSPC" : undefined);
+  const taken = pool.take(0);
+  const reclaimed = pool.reclaim([first]);
+  await t.rejects(taken, { code: "log-full" });
+  await reclaimed;
+  t.equal((await pool.take(0)).number, 2, "what was reclaimed is used");
+});
