@@ -72,6 +72,18 @@ export class Chaos {
     network.detour(random.below(nodes.length), random.below(nodes.length), random.magnitude(1, 400));
   }
 
+  /** Nobody hears this node any more, nor it anybody. */
+  cutOff(node: number): void {
+    const { random, nodes, log } = this.#options;
+    const lastingMs = random.magnitude(1_000, 10_000);
+    log(`node ${node} is cut off for ${Math.round(lastingMs)} ms`);
+    for (const { number: other } of nodes) {
+      if (other === node) continue;
+      this.#cut(node, other, lastingMs);
+      this.#cut(other, node, lastingMs);
+    }
+  }
+
   #cut(from: number, to: number, lastingMs: number): void {
     const { network } = this.#options;
     network.cut(from, to);

@@ -175,9 +175,9 @@ export class Client {
     const { random, watch } = this.#options;
     if (process?.sql == null) return Promise.resolve(REFUSAL);
     const options = { timeoutMs: this.#drawTimeoutMs(), transaction: random.isTrue(0.5), session };
+    const statement = statementOf(operation, this.#drawWriteBytes());
     return this.#outcome(operation, async () => {
-      const answer =
-        process.sql?.execute([statementOf(operation)], options) ?? Promise.reject(new ProcessDied());
+      const answer = process.sql?.execute([statement], options) ?? Promise.reject(new ProcessDied());
       const result = await process.whileAlive(answer);
       if (operation.kind === "put" || outputOf(operation, result) === true) {
         watch.acknowledged(operation.kind === "put" ? operation.value : operation.to);
@@ -206,6 +206,11 @@ export class Client {
 
   #drawTimeoutMs(): number {
     return this.#options.mix.timeoutMs * this.#options.random.between(0.5, 1.5);
+  }
+
+  #drawWriteBytes(): number {
+    const { random, mix } = this.#options;
+    return mix.writeBytesMax === 0 ? 0 : random.below(mix.writeBytesMax);
   }
 
   #drawLevel(): ReadLevel {

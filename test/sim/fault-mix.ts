@@ -51,6 +51,8 @@ export interface FaultMix {
     readonly changeEveryMs: number;
     readonly handOverEveryMs: number;
     readonly stopEveryMs: number;
+    /** Of the changes of members: the leader that makes it is cut off from the others in the middle. */
+    readonly cutOffRate: number;
   };
   readonly clients: {
     readonly count: number;
@@ -60,6 +62,8 @@ export interface FaultMix {
     readonly readRate: number;
     /** Of the clients: their writes are guarded by a session, and sent again until they are answered. */
     readonly sessionRate: number;
+    /** Up to so large are writes; 0: as small as they come. */
+    readonly writeBytesMax: number;
   };
   readonly store: {
     readonly applyMs: number;
@@ -72,11 +76,17 @@ export interface FaultMix {
 
 const NEVER = Number.POSITIVE_INFINITY;
 
+/** So many of the largest writes stay in the log at least: who is behind by a few is not to need a snapshot. */
+const RETAINED_WRITES_MIN = 16;
+
 /**
  * Each fault is left out of most runs or of some: a bug may need that another fault is *not* there. `streamOf` gives each purpose a
  * stream of its own: what is added that way changes nothing of what else is drawn.
  */
 export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => SimRandom): FaultMix {
+  const writes = streamOf("large writes");
+  const writeBytesMax = writes.isTrue(0.25) ? writes.magnitude(2_000, 40_000) : 0;
+  const cutOffs = streamOf("cut-offs");
   const maybe = (probability: number, low: number, high: number) =>
     random.isTrue(probability) ? random.magnitude(low, high) : 0;
   const every = (probability: number, low: number, high: number) =>
@@ -121,6 +131,7 @@ export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => S
       changeEveryMs: every(0.5, 300, 8_000),
       handOverEveryMs: every(0.3, 1_000, 10_000),
       stopEveryMs: every(0.2, 3_000, 20_000),
+      cutOffRate: cutOffs.isTrue(0.4) ? cutOffs.between(0.1, 0.8) : 0,
     },
     clients: {
       count: 2 + random.below(5),
@@ -129,13 +140,14 @@ export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => S
       keys: 1 + random.below(4),
       readRate: random.between(0.2, 0.7),
       sessionRate: random.pick([0, 0.5, 1]),
+      writeBytesMax,
     },
     store: {
       applyMs: random.magnitude(0.05, 20),
       checkpointEveryMs: random.magnitude(500, 10_000),
       snapshotBytesMin: random.pick([0, 0, 300_000]),
     },
-    logRetainBytes: random.magnitude(2_000, 100_000),
+    logRetainBytes: random.magnitude(2_000, 100_000) + RETAINED_WRITES_MIN * writeBytesMax,
     segmentBytes: random.pick([4096, 4096, 8192, 16_384, 65_536]),
   };
 }

@@ -11,14 +11,15 @@ export type KvOperation =
   | { readonly kind: "put"; readonly key: string; readonly value: string }
   | { readonly kind: "cas"; readonly key: string; readonly from: string | null; readonly to: string };
 
-export function statementOf(operation: KvOperation): SqlStatement {
+/** What a client sends. A value that it writes takes at least `bytesMin`: large writes have ways of their own. */
+export function statementOf(operation: KvOperation, bytesMin = 0): SqlStatement {
   switch (operation.kind) {
     case "get":
       return { sql: GET, parameters: [operation.key] };
     case "put":
-      return { sql: PUT, parameters: [operation.key, operation.value] };
+      return { sql: PUT, parameters: [operation.key, operation.value.padEnd(bytesMin)] };
     case "cas":
-      return { sql: CAS, parameters: [operation.to, operation.key, operation.from] };
+      return { sql: CAS, parameters: [operation.to.padEnd(bytesMin), operation.key, operation.from] };
   }
 }
 
@@ -28,13 +29,13 @@ export function operationOf({ sql, parameters }: SqlStatement): KvOperation {
     case GET:
       return { kind: "get", key: String(first) };
     case PUT:
-      return { kind: "put", key: String(first), value: String(second) };
+      return { kind: "put", key: String(first), value: String(second).trimEnd() };
     case CAS:
       return {
         kind: "cas",
         key: String(second),
         from: third == null ? null : String(third),
-        to: String(first),
+        to: String(first).trimEnd(),
       };
     default:
       throw new Error(`the model of the store does not know: ${sql}`);

@@ -1,4 +1,5 @@
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
+import type { FaultMix } from "./fault-mix.ts";
 import type { SimNode } from "./sim-node.ts";
 import { ProcessDied } from "./sim-process.ts";
 import type { SimRandom } from "./sim-random.ts";
@@ -11,14 +12,19 @@ interface Target {
 
 const CHANGE_TIMEOUT_MS = 5_000;
 
+/** When the leader is cut off: at times before it tells anybody of the change, at times behind. */
+const CUT_OFF_MS_MIN = 0.01;
+const CUT_OFF_MS_MAX = 100;
+
 export interface OperatorOptions {
   readonly world: World;
   readonly random: SimRandom;
-  readonly everyMs: number;
+  readonly mix: FaultMix["operator"];
   readonly nodes: readonly SimNode[];
   /** True if a majority of these voters is not lost. */
   readonly canRely: (voters: readonly string[]) => boolean;
   readonly isBad: () => boolean;
+  readonly cutOff: (node: number) => void;
   readonly log: (text: string) => void;
 }
 
@@ -31,9 +37,9 @@ export class Operator {
   }
 
   start(): void {
-    const { world, random, everyMs, isBad } = this.#options;
-    if (!Number.isFinite(everyMs)) return;
-    world.at(everyMs * random.between(0.2, 1.8), NOBODY, () => {
+    const { world, random, mix, isBad } = this.#options;
+    if (!Number.isFinite(mix.changeEveryMs)) return;
+    world.at(mix.changeEveryMs * random.between(0.2, 1.8), NOBODY, () => {
       if (!isBad()) return;
       this.#act().catch((error: unknown) => world.end({ kind: "violation", error }));
       this.start();
@@ -42,17 +48,28 @@ export class Operator {
 
   async #act(): Promise<void> {
     const { nodes, log } = this.#options;
-    const leader = nodes.find(({ process }) => process?.replica?.isLeader === true)?.process;
-    if (leader?.replica == null) return;
+    const node = nodes.find(({ process }) => process?.replica?.isLeader === true);
+    const leader = node?.process;
+    if (node === undefined || leader?.replica == null) return;
     const { voters, learners } = leader.replica.status();
     const target = this.#draw(voters, learners);
     if (target === null) return;
     log(`members are to be ${JSON.stringify(target)}`);
+    this.#maybeCutOff(node);
     try {
       await leader.whileAlive(leader.replica.changeMembers(target, CHANGE_TIMEOUT_MS));
     } catch (error) {
       if (!isTrivetError(error) && !(error instanceof ProcessDied)) throw error;
     }
+  }
+
+  /** So that others may take over without what it has begun. */
+  #maybeCutOff({ number }: SimNode): void {
+    const { world, random, mix, isBad, cutOff } = this.#options;
+    if (mix.cutOffRate === 0 || !random.isTrue(mix.cutOffRate)) return;
+    world.at(random.magnitude(CUT_OFF_MS_MIN, CUT_OFF_MS_MAX), NOBODY, () => {
+      if (isBad()) cutOff(number);
+    });
   }
 
   #draw(voters: readonly string[], learners: readonly string[]): Target | null {

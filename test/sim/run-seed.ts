@@ -128,10 +128,11 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   new Operator({
     world,
     random: random.fork(),
-    everyMs: mix.operator.changeEveryMs,
+    mix: mix.operator,
     nodes,
     canRely: (voters) => isMajorityLeft(voters, around.lost),
     isBad,
+    cutOff: (node) => chaos.cutOff(node),
     log: (text) => write("world ", text),
   }).start();
   world.at(badTimeMs, NOBODY, () => recovery.begin());
