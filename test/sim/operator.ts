@@ -48,7 +48,8 @@ export class Operator {
 
   async #act(): Promise<void> {
     const { nodes, log } = this.#options;
-    const node = nodes.find(({ process }) => process?.replica?.isLeader === true);
+    // A paused one answers nobody; what it is told would be known to it alone for as long.
+    const node = nodes.find(({ process, clock }) => process?.replica?.isLeader === true && !clock.isPaused);
     const leader = node?.process;
     if (node === undefined || leader?.replica == null) return;
     const { voters, learners } = leader.replica.status();
