@@ -2,6 +2,8 @@ import { crc32 } from "node:zlib";
 import { decodeCbor, encodeCbor } from "../platform/cbor.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import { SNAPSHOT_FILES, type SnapshotFileName, type SnapshotManifest } from "../store/snapshot.ts";
+import type { LogPosition } from "../store/types.ts";
+import { decodeRecord } from "./membership-record.ts";
 import { asArray, asBytes, asInteger, asString, malformed } from "./wire-fields.ts";
 
 /** How a member that needs a snapshot asks for one, and the answers, as CBOR. Decoders throw `malformed-datagram`. */
@@ -64,7 +66,8 @@ export function decodeOpened(bytes: Uint8Array): OpenedSnapshot {
   if (files.length !== SNAPSHOT_FILES.length || new Set(files.map(({ name }) => name)).size !== files.length)
     throw malformed("the files of a snapshot", parts);
   const position = { index: asInteger(index), term: asInteger(term) };
-  return { id: asString(id), manifest: { position, configuration: asConfiguration(membership), files } };
+  const configuration = asConfiguration(membership, position);
+  return { id: asString(id), manifest: { position, configuration, files } };
 }
 
 /** `[id, name, offset, length]` */
@@ -111,8 +114,14 @@ function asFileName(value: unknown): SnapshotFileName {
   return name;
 }
 
-function asConfiguration(value: unknown): SnapshotManifest["configuration"] {
+/** What is wrong with it must show now: once the databases are replaced there is no way back. */
+function asConfiguration(value: unknown, position: LogPosition): SnapshotManifest["configuration"] {
   if (value === null) return null;
-  const [index, bytes] = asArray(value);
-  return { index: asInteger(index), bytes: asBytes(bytes) };
+  const [rawIndex, rawBytes] = asArray(value);
+  const index = asInteger(rawIndex);
+  // The log of whoever installs the snapshot ends at its position.
+  if (index > position.index) throw malformed("a membership of the snapshot or before", rawIndex);
+  const bytes = asBytes(rawBytes);
+  decodeRecord(bytes);
+  return { index, bytes };
 }

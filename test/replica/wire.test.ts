@@ -11,7 +11,10 @@ import {
   encodePosition,
 } from "../../agent/replica/leader-wire.ts";
 import { memberIdOf, nodeIdOf } from "../../agent/replica/member-id.ts";
+import { encodeRecord } from "../../agent/replica/membership-record.ts";
 import { decodeMessage, encodeMessage } from "../../agent/replica/message-codec.ts";
+import { decodeOpened, encodeOpened } from "../../agent/replica/snapshot-wire.ts";
+import { SNAPSHOT_FILES } from "../../agent/store/snapshot.ts";
 
 const A = "a".repeat(32);
 const B = "b".repeat(32);
@@ -147,6 +150,22 @@ t.test("decodeMessage() does not keep the datagram that an entry came in", async
   const decoded = decodeMessage(encodeMessage({ ...request, entries }), A, B);
   const [entry] = decoded.kind === "append-request" ? decoded.entries : [];
   t.equal(entry?.kind === "command" && entry.command.buffer.byteLength, 10);
+});
+
+t.test("decodeOpened() refuses a membership that its receiver could not go on with", async (t) => {
+  const files = SNAPSHOT_FILES.map((name) => ({ name, bytes: 10, sha256: "00" }));
+  const record = encodeRecord({
+    configuration: { voters: [from], outgoing: [], learners: [] },
+    retired: [to],
+  });
+  const opened = (index: number, bytes: Uint8Array) => ({
+    id: "1",
+    manifest: { position: { index: 7, term: 2 }, configuration: { index, bytes }, files },
+  });
+  const sent = opened(7, record);
+  t.strictSame(plain(decodeOpened(encodeOpened(sent))), plain(sent));
+  for (const bad of [opened(8, record), opened(7, encodeCbor([[from], 1])), opened(7, new Uint8Array(3))])
+    t.throws(() => decodeOpened(encodeOpened(bad)), { code: /^malformed-/ });
 });
 
 const sqlValue = fc.oneof(
