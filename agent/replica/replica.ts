@@ -186,8 +186,13 @@ export class Replica {
       timing: raft.timing,
       peers: raft.peers,
       snapshot: this.#copy.progress,
-      copyFault: this.#copy.fault,
+      copyFault: this.copyFault,
     };
+  }
+
+  /** As in the status. */
+  get copyFault(): CopyFault | null {
+    return this.#copy.fault;
   }
 
   /** Who leads, as far as this member knows; null while nobody does that can serve, or while leadership is being handed over. */

@@ -31,7 +31,6 @@ export class ClusterWatch {
   /** The last one that was committed. A log that begins with a snapshot does not hold it. */
   #configuration: Configuration = EMPTY_CONFIGURATION;
   readonly #commits = new Map<string, number>();
-  readonly #hashes = new Map<number, number>();
   readonly #writtenAt = new Map<string, number>();
 
   logOf(memberId: string): LogWatch {
@@ -76,18 +75,12 @@ export class ClusterWatch {
   }
 
   /** A member's store has applied an entry. */
-  applied(memberId: string, entry: StoreEntry, hash: number, { written }: Effect): void {
+  applied(memberId: string, entry: StoreEntry, { written }: Effect): void {
     const { index, term } = entry;
     check(
       this.#committed[index] === term,
       () => `${memberId} applied ${index}/${term}, which is not committed`,
     );
-    const known = this.#hashes.get(index);
-    check(
-      known === undefined || known === hash,
-      () => `${memberId} has another state at ${index} than others`,
-    );
-    this.#hashes.set(index, hash);
     for (const value of written) {
       const at = this.#writtenAt.get(value) ?? index;
       check(at === index, () => `the write of ${value} took effect twice: at ${at} and at ${index}`);
@@ -96,14 +89,10 @@ export class ClusterWatch {
   }
 
   /** A member's store was replaced by another's. */
-  installed(memberId: string, { index, term }: LogPosition, hash: number): void {
+  installed(memberId: string, { index, term }: LogPosition): void {
     check(
       this.#committed[index] === term,
       () => `${memberId} installed ${index}/${term}, which is not committed`,
-    );
-    check(
-      this.#hashes.get(index) === hash,
-      () => `${memberId} installed another state at ${index} than others had`,
     );
   }
 

@@ -1,3 +1,4 @@
+import { drawResultMix, type ResultMix } from "./result-mix.ts";
 import type { SimRandom } from "./sim-random.ts";
 import { drawSpaceMix, type SpaceMix } from "./space-mix.ts";
 
@@ -28,6 +29,7 @@ export interface FaultMix {
     readonly diesInCallRate: number;
   };
   readonly space: SpaceMix;
+  readonly results: ResultMix;
   readonly process: {
     readonly crashEveryMs: number;
     /** Of the crashes: the power goes, and what was not synced with it. */
@@ -113,6 +115,7 @@ export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => S
       diesInCallRate: maybe(0.4, 0.0005, 0.02),
     },
     space: drawSpaceMix(streamOf("space mix")),
+    results: drawResultMix(streamOf("result mix")),
     process: {
       crashEveryMs: every(0.7, 1_000, 20_000),
       powerCutRate: random.pick([0, 0.5, 1, 1]),

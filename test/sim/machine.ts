@@ -1,5 +1,6 @@
 import type { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
 import type { ClusterWatch } from "./cluster-watch.ts";
+import type { CopyWatch } from "./copy-watch.ts";
 import type { FaultMix } from "./fault-mix.ts";
 import type { ModelFiles } from "./model-store.ts";
 import type { SimClock } from "./sim-clock.ts";
@@ -8,6 +9,7 @@ import type { SimNetwork } from "./sim-network.ts";
 import type { SimRandom } from "./sim-random.ts";
 import type { World } from "./world.ts";
 import type { WriteMemory } from "./write-memory.ts";
+import type { WrongResults } from "./wrong-results.ts";
 
 /** What all nodes of a run share. */
 export interface Surroundings {
@@ -18,6 +20,7 @@ export interface Surroundings {
   readonly mix: FaultMix;
   readonly network: SimNetwork;
   readonly watch: ClusterWatch;
+  readonly copies: CopyWatch;
   readonly nodeIds: readonly string[];
   /** The members that the cluster is founded with. */
   readonly founders: readonly string[];
@@ -42,6 +45,7 @@ export interface Machine {
   /** The medium was damaged, so the log may be found corrupt. */
   readonly isRotten: boolean;
   readonly space: SimDiskSpace;
+  readonly results: WrongResults;
   /** The member's log has been begun, so it may never be found empty. */
   hasBegun: boolean;
   crash(options: { readonly isPowerCut: boolean }): void;

@@ -8,15 +8,23 @@ import type {
   StoredConfiguration,
   StoreEntry,
 } from "../../agent/store/types.ts";
+import type { CopyState } from "./copy-watch.ts";
 import { type KvOperation, operationOf } from "./kv-sql.ts";
 import { ModelSessions } from "./model-sessions.ts";
 import type { SimRandom } from "./sim-random.ts";
+import type { WrongResults } from "./wrong-results.ts";
 
 /** What an entry did to a file. */
 export interface Effect {
   readonly result: CommandResult;
   /** The values that it wrote, each of which a client writes once. */
   readonly written: readonly string[];
+}
+
+/** An entry that was applied, and what came out if that was wrong. */
+interface Taken {
+  readonly entry: StoreEntry;
+  readonly wrong: CommandResult | null;
 }
 
 const NO_EFFECT: Effect = { result: [], written: [] };
@@ -26,6 +34,8 @@ interface Content {
   position: LogPosition;
   /** Of all that was applied, results included. */
   hash: number;
+  /** See `CopyState`. */
+  taint: string;
   timeMs: number;
   readonly values: Map<string, string>;
   readonly sessions: ModelSessions;
@@ -51,6 +61,7 @@ export class ModelFile {
   #durable: Content = {
     position: { index: 0, term: 0 },
     hash: 0,
+    taint: "",
     timeMs: 0,
     values: new Map(),
     sessions: new ModelSessions(),
@@ -58,7 +69,7 @@ export class ModelFile {
   };
   #current: Content = copyOf(this.#durable);
   /** What was applied since the last checkpoint. */
-  #since: StoreEntry[] = [];
+  #since: Taken[] = [];
 
   constructor(kind: FileKind) {
     this.#kind = kind;
@@ -80,17 +91,19 @@ export class ModelFile {
     return this.#current.configuration;
   }
 
-  get hash(): number {
-    return this.#current.hash;
+  get state(): CopyState {
+    return this.#current;
   }
 
   read(key: string): string | null {
     return this.#current.values.get(key) ?? null;
   }
 
-  apply(entry: StoreEntry): Effect {
-    this.#since.push(entry);
-    return take(this.#current, entry, this.#kind);
+  apply(entry: StoreEntry, results: WrongResults | null = null): Effect {
+    const effect = run(this.#current, entry, this.#kind);
+    const wrong = results?.replacementOf(effect.result) ?? null;
+    this.#since.push({ entry, wrong });
+    return take(this.#current, entry, effect, wrong);
   }
 
   pack(): PackedContent {
@@ -128,24 +141,32 @@ export class ModelFile {
     const kept = Math.round(Math.min(1, Math.max(0, random.between(-0.5, 1.5))) * this.#since.length);
     this.#since = this.#since.slice(0, kept);
     this.#current = copyOf(this.#durable);
-    for (const entry of this.#since) take(this.#current, entry, this.#kind);
+    for (const { entry, wrong } of this.#since)
+      take(this.#current, entry, run(this.#current, entry, this.#kind), wrong);
   }
 }
 
-function take(content: Content, entry: StoreEntry, kind: FileKind): Effect {
+/** Carries an entry out. */
+function run(content: Content, { index, command }: StoreEntry, kind: FileKind): Effect {
+  return command === null ? NO_EFFECT : runCommand(content, index, decodeCommand(command), kind);
+}
+
+/** What `run` has done stands for the entry; `wrong` is what came out instead. */
+function take(content: Content, entry: StoreEntry, effect: Effect, wrong: CommandResult | null): Effect {
   const { index, term, command } = entry;
   if (index !== content.position.index + 1) {
     throw new Error(`entry ${index} came to a file at ${content.position.index}`);
   }
   content.position = { index, term };
   if (entry.configuration !== undefined) content.configuration = { index, bytes: entry.configuration };
-  const effect = command === null ? NO_EFFECT : run(content, index, decodeCommand(command), kind);
-  const text = `${index} ${term} ${JSON.stringify(effect.result)}`;
+  const result = wrong ?? effect.result;
+  const text = `${index} ${term} ${JSON.stringify(result)}`;
   content.hash = crc32(command ?? "", crc32(text, content.hash));
-  return effect;
+  if (wrong !== null) content.taint += ` ${index}:${crc32(text)}`;
+  return { ...effect, result };
 }
 
-function run(content: Content, index: number, command: Command, kind: FileKind): Effect {
+function runCommand(content: Content, index: number, command: Command, kind: FileKind): Effect {
   const { timeMs } = command;
   if (timeMs < content.timeMs)
     throw new Error(`the log's clock went back from ${content.timeMs} to ${timeMs}`);

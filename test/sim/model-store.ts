@@ -14,11 +14,13 @@ import type {
   StoredConfiguration,
   StoreEntry,
 } from "../../agent/store/types.ts";
+import type { CopyState } from "./copy-watch.ts";
 import { operationOf } from "./kv-sql.ts";
 import { type Effect, ModelFile, rowsOf } from "./model-file.ts";
 import { ModelReceiver } from "./model-receiver.ts";
 import { imagesOf } from "./model-snapshot.ts";
 import type { SimRandom } from "./sim-random.ts";
+import type { WrongResults } from "./wrong-results.ts";
 
 /** The two database files of a node. They outlive its processes. */
 export class ModelFiles {
@@ -39,9 +41,10 @@ export interface ModelStoreOptions {
   readonly snapshotBytesMin: number;
   /** Does things one after the other, each after some time; never again once the process has died. */
   readonly later: (act: () => void) => void;
-  /** An entry has come into both files. `hash` is of everything up to it. */
-  readonly onInstalled: (position: LogPosition, hash: number) => void;
-  readonly onApplied: (entry: StoreEntry, hash: number, effect: Effect) => void;
+  readonly results: WrongResults;
+  readonly onInstalled: (position: LogPosition, state: CopyState) => void;
+  /** An entry has come into both files. `state` is after it. */
+  readonly onApplied: (entry: StoreEntry, state: CopyState, effect: Effect) => void;
 }
 
 /** The replicated state machine without SQLite: a few keys and values, and what a crash does to them. */
@@ -105,8 +108,8 @@ export class ModelStore implements Store {
     const isLevel = app.position.index === state.position.index;
     const hash = Buffer.alloc(32);
     if (!isLevel) return { index: 0, hash };
-    hash.writeUInt32LE(app.hash, 0);
-    hash.writeUInt32LE(state.hash, 4);
+    hash.writeUInt32LE(app.state.hash, 0);
+    hash.writeUInt32LE(state.state.hash, 4);
     return { index: app.position.index, hash };
   }
 
@@ -170,7 +173,7 @@ export class ModelStore implements Store {
     state.unpack(JSON.parse(String(images.get("state.db"))));
     this.#files.pendingInstall = position;
     this.#applied = position;
-    this.#options.onInstalled(position, app.hash);
+    this.#options.onInstalled(position, app.state);
   }
 
   async close(): Promise<void> {
@@ -188,8 +191,9 @@ export class ModelStore implements Store {
     if (state.position.index < entry.index) state.apply(entry);
     // A crash may have left one file ahead of the other: what it has it does not take again.
     if (app.position.index >= entry.index) return [];
-    const effect = app.apply(entry);
-    this.#options.onApplied(entry, app.hash, effect);
+    const { results, onApplied } = this.#options;
+    const effect = app.apply(entry, results);
+    onApplied(entry, app.state, effect);
     return effect.result;
   }
 

@@ -1,5 +1,7 @@
 import { membersOf } from "../../agent/raft/quorum.ts";
 import { Client, type ClientOptions } from "./client.ts";
+import type { CopyWatch } from "./copy-watch.ts";
+import { drillDivergence } from "./divergence-drill.ts";
 import type { SimNetwork } from "./sim-network.ts";
 import type { SimNode } from "./sim-node.ts";
 import type { SimRandom } from "./sim-random.ts";
@@ -19,6 +21,9 @@ export interface RecoveryOptions {
   readonly nodes: readonly SimNode[];
   readonly clients: readonly Client[];
   readonly clientOptions: Omit<ClientOptions, "name">;
+  readonly copies: CopyWatch;
+  /** Null if there is to be no drill. */
+  readonly drillRandom: SimRandom | null;
   readonly log: (text: string) => void;
 }
 
@@ -58,15 +63,29 @@ export class Recovery {
   async #goOn(endMs: number): Promise<void> {
     const client = new Client({ ...this.#options.clientOptions, name: "last" });
     await this.#until(endMs, "somebody leads", async () => this.#leader() !== undefined);
-    await this.#until(endMs, "a write is answered", async () => {
-      const { random, world } = this.#options;
-      return client.ask(random.pick(this.#members()), {
-        kind: "put",
-        key: "last",
-        value: `last.${world.steps}`,
+    const write = () =>
+      this.#until(endMs, "a write is answered", async () => {
+        const { random, world } = this.#options;
+        return client.ask(random.pick(this.#members()), {
+          kind: "put",
+          key: "last",
+          value: `last.${world.steps}`,
+        });
       });
-    });
+    await write();
     await this.#until(endMs, "all have applied the same", async () => this.#hasConverged());
+    const { copies, drillRandom, log } = this.#options;
+    if (drillRandom !== null) {
+      await drillDivergence({
+        random: drillRandom,
+        copies,
+        members: () => this.#members(),
+        leader: () => this.#leader(),
+        write,
+        until: (what, isMet) => this.#until(endMs, what, async () => isMet()),
+        log,
+      });
+    }
     for (const node of this.#healed) {
       for (const key of ["k0", "k1", "k2", "k3", "last"]) {
         // Each time anew: a change that was under way when all was healed may vote it out only now.
@@ -93,8 +112,10 @@ export class Recovery {
     const commits = new Set(states.map((status) => status?.commitIndex));
     const leaders = new Set(states.map((status) => status?.leader));
     const isApplied = states.every(
-      (status) => status !== undefined && status.appliedIndex === status.commitIndex,
+      (status) => status?.appliedIndex === status?.commitIndex && status?.copyFault === null,
     );
+    const taints = new Set(this.#members().map(({ memberId }) => this.#options.copies.taintOf(memberId)));
+    if (taints.size > 1) return false;
     return isApplied && commits.size === 1 && leaders.size === 1 && !leaders.has(null);
   }
 

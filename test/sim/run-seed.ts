@@ -4,6 +4,7 @@ import { REGISTER } from "../linearizability/register.ts";
 import { Chaos } from "./chaos.ts";
 import { Client, type KvHistory } from "./client.ts";
 import { ClusterWatch, isMajorityLeft } from "./cluster-watch.ts";
+import { CopyWatch } from "./copy-watch.ts";
 import { drawFaultMix } from "./fault-mix.ts";
 import type { Surroundings } from "./machine.ts";
 import { Operator } from "./operator.ts";
@@ -47,6 +48,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   const mix = drawFaultMix(random, streamOf);
   const world = new World();
   const watch = new ClusterWatch();
+  const copies = new CopyWatch(() => world.nowMs);
   const network = new SimNetwork(world, random.fork(), mix.network);
   const nodeCount = random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5]);
   const spareCount = random.pick([0, 0, 1, 2]);
@@ -69,6 +71,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     mix,
     network,
     watch,
+    copies,
     nodeIds,
     lost: new Set(),
     founders: nodeIds.slice(0, nodeCount).map((nodeId) => memberIdOf(nodeId, "00000001")),
@@ -87,7 +90,9 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   world.onStep = (actor) => {
     const node = actor === NOBODY ? undefined : nodes[actor];
     const replica = node?.process?.replica;
-    if (replica != null) watch.observe(replica.raft);
+    if (replica == null) return;
+    watch.observe(replica.raft);
+    copies.observe(replica.raft.id, replica.copyFault);
   };
 
   const history: KvHistory = [];
@@ -112,6 +117,8 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     nodes,
     clients,
     clientOptions,
+    copies,
+    drillRandom: mix.results.hasDrill ? streamOf("divergence drill") : null,
     log: (text) => write("world ", text),
   });
   for (const node of nodes) node.start();

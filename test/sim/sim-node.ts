@@ -7,6 +7,7 @@ import { SimDiskSpace } from "./sim-disk-space.ts";
 import { ProcessDied, SimProcess } from "./sim-process.ts";
 import { Violation } from "./violation.ts";
 import { WriteMemory } from "./write-memory.ts";
+import { WrongResults } from "./wrong-results.ts";
 
 const RESTART_MS_MIN = 50;
 const RESTART_MS_MAX = 4_000;
@@ -27,6 +28,7 @@ export class SimNode implements Machine {
   /** Never comes back: the disk is lost or damaged. */
   isOut = false;
   readonly space: SimDiskSpace;
+  readonly results: WrongResults;
   #disk = new MemoryDirectory();
   #process: SimProcess | null = null;
   #starts = 0;
@@ -40,6 +42,13 @@ export class SimNode implements Machine {
     const { world, random, mix, streamOf, isBad } = around;
     const space = streamOf(`space ${number}`);
     this.space = new SimDiskSpace(space, () => isBad() && space.isTrue(mix.space.unreadableRate));
+    this.results = new WrongResults({
+      number,
+      random: streamOf(`results ${number}`),
+      rate: mix.results.wrongRate,
+      // Two at once that differ leave nobody who could tell.
+      mayErr: () => isBad() && around.copies.areAlike,
+    });
     this.clock = new SimClock(world, {
       rate: 1 + random.between(-1, 1) * mix.clock.driftMax,
       offsetMs: random.between(0, 1e6),
@@ -120,6 +129,7 @@ export class SimNode implements Machine {
     this.around.log(this.number, `is lost: ${why}`);
     this.around.lost.add(this.memberId);
     this.#end(true);
+    this.around.copies.gone(this.memberId);
     this.isOut = true;
   }
 

@@ -88,6 +88,7 @@ export class SimProcess {
     }
     this.#machine.hasBegun = true;
     const aligned = await alignLog({ log: watched, store, recovered: start });
+    around.copies.started(memberId, this.#machine.files.app.state.taint);
     around.watch.started(memberId, Math.max(aligned.hardState.commit, store.newest.index));
     const clock = this.#machine.clock.forProcess(
       number,
@@ -195,17 +196,24 @@ export class SimProcess {
 
   #openStore(): ModelStore {
     const { files, around, clock, number, memberId } = this.#machine;
-    const { world, random, mix, watch } = around;
+    const { world, random, mix, watch, copies } = around;
     return new ModelStore({
       files,
       snapshotBytesMin: mix.store.snapshotBytesMin,
-      onInstalled: (position, hash) => watch.installed(memberId, position, hash),
+      results: this.#machine.results,
+      onInstalled: (position, state) => {
+        watch.installed(memberId, position);
+        copies.installed(memberId, position.index, state);
+      },
       later: (act) => {
         const ms = mix.store.applyMs * random.between(0.5, 1.5);
         this.#storeFreeMs = Math.max(this.#storeFreeMs, world.nowMs) + ms;
         clock.after(this.#storeFreeMs - world.nowMs, number, this.#alive, act);
       },
-      onApplied: (entry, hash, effect) => watch.applied(memberId, entry, hash, effect),
+      onApplied: (entry, state, effect) => {
+        watch.applied(memberId, entry, effect);
+        copies.applied(memberId, entry.index, state);
+      },
     });
   }
 

@@ -1,0 +1,57 @@
+import type { CopyWatch } from "./copy-watch.ts";
+import type { SimNode } from "./sim-node.ts";
+import type { SimRandom } from "./sim-random.ts";
+import { check } from "./violation.ts";
+
+export interface DivergenceDrillOptions {
+  readonly random: SimRandom;
+  readonly copies: CopyWatch;
+  /** Of the nodes that are well and belong to the cluster. */
+  readonly members: () => readonly SimNode[];
+  readonly leader: () => SimNode | undefined;
+  /** One write is answered. */
+  readonly write: () => Promise<void>;
+  /** Resolves when it holds, in the time that there is. */
+  readonly until: (what: string, isMet: () => boolean) => Promise<void>;
+  readonly log: (text: string) => void;
+}
+
+/**
+ * When all is well one member computes one wrong result. The cluster must find out, put that copy out of use and no other one, and
+ * give that member a copy like those of the others.
+ */
+export async function drillDivergence(options: DivergenceDrillOptions): Promise<void> {
+  const { random, copies, members, leader, write, until, log } = options;
+  const odd = random.pick(members());
+  const { memberId } = odd;
+  const before = copies.quarantined.length;
+  const right = copies.taintOf(memberId);
+  log(`node ${odd.number} is to compute a wrong result`);
+  odd.results.force();
+  await write();
+  // A change that was under way when all was healed may vote it out.
+  const isOut = () => !members().includes(odd);
+  await until("a wrong result is computed", () => isOut() || copies.taintOf(memberId) !== right);
+  const others = members().filter((node) => node !== odd);
+  if (isOut() || others.length === 0) return;
+  const [voters, quorum] = votersOf(leader());
+  const hasMajority = others.filter((other) => voters.includes(other.memberId)).length >= quorum;
+  const newOnes = () => copies.quarantined.slice(before);
+  // Where no majority can speak against it, the leader is right: what it answered was acknowledged (`judge`).
+  const isLeadersWord = leader() === odd && !hasMajority;
+  await until("who is odd is put out of use", () => isOut() || newOnes().length > 0);
+  if (isOut()) return;
+  const isAlike = () => new Set(members().map((node) => copies.taintOf(node.memberId))).size === 1;
+  const isServing = () => members().every(({ process }) => process?.replica?.status().copyFault === null);
+  await until("all copies are the same again", () => isAlike() && isServing());
+  const wanted = isLeadersWord ? others.map((other) => other.memberId) : [memberId];
+  check(
+    newOnes().every((each) => wanted.includes(each)),
+    () => `${memberId} was odd, and ${newOnes()} were put out of use`,
+  );
+}
+
+function votersOf(leader: SimNode | undefined): readonly [readonly string[], number] {
+  const voters = leader?.process?.replica?.status().voters ?? [];
+  return [voters, Math.floor(voters.length / 2) + 1];
+}
