@@ -21,12 +21,18 @@ const CLOSE_TIMEOUT_MS = 1_000;
 /** So long a download waits for its link to come back if nobody else leads now. Its source keeps it open no longer, either. */
 const STALL_MS = 30_000;
 
+/** A source that gives nothing for so long is left if another node leads by now: it may be cut off with the old leader, or be it. */
+const SILENT_MS = 1_000;
+
 /** Waits between tries. */
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 3_000;
 
 /** Of the store: what is there cannot be trusted any more, and the agent must stop. */
 const FATAL = ["store-failed", "store-damaged", "store-closed"];
+
+/** Why a try ended: see `SILENT_MS`. */
+const OUTDONE = "snapshot-outdone";
 
 /** Why a snapshot is needed, and which will do. */
 export interface SnapshotWant {
@@ -74,6 +80,8 @@ export class SnapshotFetcher {
   readonly #backoff: Backoff;
   #want: SnapshotWant | null = null;
   #download: SnapshotDownload | null = null;
+  /** Whom the present try asks, whom it was best to ask when it began, and when that was. */
+  #asked: { readonly source: string; readonly best: string; readonly sinceMs: number } | null = null;
   /** Sources that were tried in vain. */
   #attempts = 0;
   #isRunning = false;
@@ -98,6 +106,7 @@ export class SnapshotFetcher {
   /** Idempotent while one is wanted: only the newest want counts. */
   want(want: SnapshotWant): void {
     this.#want = want;
+    this.#leaveSilentSource(want);
     if (!this.#isRunning && !this.#stopping.signal.aborted) void this.#run();
   }
 
@@ -138,6 +147,7 @@ export class SnapshotFetcher {
         });
     } finally {
       this.#isRunning = false;
+      this.#asked = null;
       this.#attempts = 0;
       this.#backoff.reset();
     }
@@ -149,6 +159,7 @@ export class SnapshotFetcher {
     const resumed = sources.find((source) => source === this.#download?.source);
     const source = resumed ?? sourceOf(sources, this.#attempts);
     if (source === undefined) return null;
+    this.#asked = { source, best: sources[0] ?? source, sinceMs: this.#options.clock.nowMs() };
     try {
       return await this.#fetchFrom(source, want);
     } catch (error) {
@@ -163,6 +174,12 @@ export class SnapshotFetcher {
         from: source,
         reason: messageOf(error),
       });
+      if (isTrivetError(this.#trying.signal.reason, OUTDONE)) {
+        await this.#discard();
+        this.#attempts = 0;
+        this.#backoff.reset();
+        return null;
+      }
       // A link that was lost may come back: then the download goes on.
       const isHopeless = (this.#download?.stalledMs ?? 0) > STALL_MS || error.code === "snapshot-gone";
       const isOutdone = resumed !== undefined && resumed !== sources[0];
@@ -170,6 +187,18 @@ export class SnapshotFetcher {
       this.#attempts += 1;
       return null;
     }
+  }
+
+  #leaveSilentSource({ sources }: SnapshotWant): void {
+    const asked = this.#asked;
+    const [best] = sources();
+    if (asked === null || best === undefined || best === asked.source || best === asked.best) return;
+    const triedMs = this.#options.clock.nowMs() - asked.sinceMs;
+    if (Math.min(triedMs, this.#download?.stalledMs ?? triedMs) < SILENT_MS) return;
+    // mark: replica: a silent source of a snapshot is left for a new leader
+    this.#trying.abort(
+      new TrivetError(OUTDONE, "Another node leads, and the source of the snapshot is silent."),
+    );
   }
 
   async #fetchFrom(source: string, want: SnapshotWant): Promise<SnapshotWant> {
@@ -191,6 +220,7 @@ export class SnapshotFetcher {
       this.#download = download;
     }
     await download.run(signal);
+    this.#asked = null;
     // What it holds is the receiver's from here on: installed or discarded there.
     this.#download = null;
     // Meanwhile another reason may have come.

@@ -193,6 +193,44 @@ testScene("the source dies in the middle: the new leader's snapshot is fetched i
   t.equal(scene.servers.get("a")?.position, null, "the old source closes what nobody reads");
 });
 
+for (const { what, isCut } of [
+  {
+    what: "while it sends",
+    isCut: ({ fetcher }: Scene) => (fetcher.progress?.receivedBytes ?? 0) > APP_BYTES / 2,
+  },
+  { what: "before it has opened anything", isCut: () => true },
+])
+  testScene(`a source falls silent ${what}: a new leader's snapshot is fetched at once`, async (t, scene) => {
+    scene.want();
+    await scene.run(() => isCut(scene));
+    scene.network.cut("a", "z");
+    scene.network.cut("z", "a");
+    await scene.pass(1_000);
+    // As with each of its heartbeats.
+    scene.sources = ["b", "a"];
+    scene.want();
+    const startMs = scene.clock.nowMs();
+    await scene.run(() => !scene.fetcher.isWanted);
+    t.equal(scene.receiver.index, 60);
+    t.ok(scene.clock.nowMs() - startMs < 1_000, `after ${scene.clock.nowMs() - startMs} ms`);
+  });
+
+testScene("a source that takes its time to open is not left while nobody else leads", async (t, scene) => {
+  scene.sources = ["b", "a"];
+  scene.network.cut("b", "z");
+  const store = scene.stores.get("a");
+  if (store === undefined) throw new Error("a store");
+  const open = store.openSnapshot.bind(store);
+  // Tried second, it needs four seconds: as for the checksums of a large database.
+  store.openSnapshot = (...args) =>
+    new Promise((resolve, reject) => scene.clock.setTimer(4_000, () => open(...args).then(resolve, reject)));
+  for (let passed = 0; passed < 10_500; passed += 150) {
+    scene.want();
+    await scene.pass(150);
+  }
+  t.equal(scene.receiver.index, 50);
+});
+
 testScene("a source that ends its snapshot: another one is opened, from the beginning", async (t, scene) => {
   const store = scene.stores.get("a");
   if (store === undefined) throw new Error("a store");
