@@ -72,6 +72,8 @@ function recover(world: WalkWorld, trouble: Trouble): number {
     }
     const { configuration } = safety;
     return (
+      // Not only that all of nobody have it: a cluster that has never committed has no members either.
+      safety.committed.length >= proposed &&
       configuration.outgoing.length === 0 &&
       [...membersOf(configuration)].every((id) => (world.members.get(id)?.store.index ?? 0) >= proposed)
     );
