@@ -1,4 +1,3 @@
-import type { IncomingMessage } from "node:http";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
@@ -6,6 +5,7 @@ import type { ObjectsService } from "../replica/objects-service.ts";
 import { READ_LEVELS } from "../replica/read-level.ts";
 import { withDeadline } from "./answer-deadline.ts";
 import type { ApiLimits } from "./api-limits.ts";
+import type { ApiRequest } from "./api-request.ts";
 import { encodeObjectList } from "./encode-objects.ts";
 import { JSON_HEADERS } from "./error-response.ts";
 import { parseAfter, parseObjectKey, parseObjectPath } from "./object-path.ts";
@@ -48,27 +48,27 @@ export class ObjectHandler {
   }
 
   /** Of one object, `/objects/KIND/NAMESPACE/NAME`. */
-  async one(incoming: IncomingMessage): Promise<Response> {
-    const parameters = new QueryString(incoming.url ?? "");
-    switch (incoming.method) {
+  async one(request: ApiRequest): Promise<Response> {
+    const parameters = new QueryString(request.target.query);
+    switch (request.incoming.method) {
       case "PUT":
       case "DELETE":
-        return this.#write(incoming, parameters);
+        return this.#write(request, parameters);
       default:
-        return parameters.flag("watch") ? this.#watch(incoming, parameters) : this.#get(incoming, parameters);
+        return parameters.flag("watch") ? this.#watch(request, parameters) : this.#get(request, parameters);
     }
   }
 
   /** Of those of a kind, `/objects/KIND` or `/objects/KIND/NAMESPACE`. */
-  async many(incoming: IncomingMessage): Promise<Response> {
-    const parameters = new QueryString(incoming.url ?? "");
-    return parameters.flag("watch") ? this.#watch(incoming, parameters) : this.#list(incoming, parameters);
+  async many(request: ApiRequest): Promise<Response> {
+    const parameters = new QueryString(request.target.query);
+    return parameters.flag("watch") ? this.#watch(request, parameters) : this.#list(request, parameters);
   }
 
   /** Of all, `/objects`: they can only be watched. */
-  async all(incoming: IncomingMessage): Promise<Response> {
-    const parameters = new QueryString(incoming.url ?? "");
-    if (parameters.flag("watch")) return this.#watch(incoming, parameters);
+  async all(request: ApiRequest): Promise<Response> {
+    const parameters = new QueryString(request.target.query);
+    if (parameters.flag("watch")) return this.#watch(request, parameters);
     throw new TrivetError(
       "bad-parameter",
       "Objects are listed by kind: /objects/KIND. All of them can be watched: ?watch",
@@ -80,8 +80,8 @@ export class ObjectHandler {
     for (const watch of this.#watches) watch.abort();
   }
 
-  async #get(incoming: IncomingMessage, parameters: QueryString): Promise<Response> {
-    const key = parseObjectKey(incoming.url ?? "");
+  async #get(request: ApiRequest, parameters: QueryString): Promise<Response> {
+    const key = parseObjectKey(request.target);
     const { object } = await this.#read(parameters, (options) => this.#objects.get(key, options));
     if (object === null) {
       throw new TrivetError(
@@ -99,8 +99,8 @@ export class ObjectHandler {
     return new Response(Uint8Array.from(body), { headers });
   }
 
-  async #list(incoming: IncomingMessage, parameters: QueryString): Promise<Response> {
-    const { kind = "", namespace } = parseObjectPath(incoming.url ?? "");
+  async #list(request: ApiRequest, parameters: QueryString): Promise<Response> {
+    const { kind = "", namespace } = parseObjectPath(request.target);
     const after = parameters.text("after");
     const limit = Math.min(parameters.integer("limit", 1) ?? LIST_LIMIT, LIST_LIMIT);
     const wanted = {
@@ -113,17 +113,17 @@ export class ObjectHandler {
     return new Response(encodeObjectList(list, parameters.flag("pretty") ? 4 : 0), { headers: JSON_HEADERS });
   }
 
-  #write(incoming: IncomingMessage, parameters: QueryString): Promise<Response> {
-    const key = parseObjectKey(incoming.url ?? "");
+  #write(request: ApiRequest, parameters: QueryString): Promise<Response> {
+    const key = parseObjectKey(request.target);
     const session = parameters.session();
-    const revision = preconditionOf(incoming.headers, parameters);
+    const revision = preconditionOf(request.incoming.headers, parameters);
     const { bodyBytesMax, requestTimeoutMs, requestTimeoutMsMax } = this.#limits;
     const timeoutMs = parameters.durationMs("timeout", requestTimeoutMs, requestTimeoutMsMax);
     return this.#budget.run(async (claim) => {
       const write: ObjectWrite =
-        incoming.method === "DELETE"
+        request.incoming.method === "DELETE"
           ? { kind: "delete", key, revision }
-          : { kind: "put", key, body: await readBody(incoming, bodyBytesMax, claim), revision };
+          : { kind: "put", key, body: await readBody(request.incoming, bodyBytesMax, claim), revision };
       const written = this.#objects.write([write], { session, timeoutMs });
       const answer = await withDeadline(this.#clock, timeoutMs, written);
       const [uid] = answer.uids;
@@ -133,9 +133,9 @@ export class ObjectHandler {
     });
   }
 
-  async #watch(incoming: IncomingMessage, parameters: QueryString): Promise<Response> {
-    if (incoming.method === "HEAD") throw new TrivetError("bad-parameter", "A watch needs GET.");
-    const filter = parseObjectPath(incoming.url ?? "");
+  async #watch(request: ApiRequest, parameters: QueryString): Promise<Response> {
+    if (request.incoming.method === "HEAD") throw new TrivetError("bad-parameter", "A watch needs GET.");
+    const filter = parseObjectPath(request.target);
     const from = parameters.integer("from", 0);
     if (this.#watches.size >= WATCHES_MAX) {
       throw new TrivetError("overloaded", `This node has ${WATCHES_MAX} watches already: ask another one.`);

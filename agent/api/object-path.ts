@@ -1,14 +1,14 @@
 import { TrivetError } from "../platform/trivet-error.ts";
 import type { ObjectFilter } from "../replica/objects-service.ts";
 import type { ObjectKey } from "./object-types.ts";
+import { decodePathPart, type RequestTarget } from "./request-target.ts";
 
 /** How a path spells the empty namespace, which would make two slashes in a row. */
 const NO_NAMESPACE = "-";
 
 /** What `/objects`, `/objects/KIND`, `/objects/KIND/NAMESPACE` or `/objects/KIND/NAMESPACE/NAME` stands for. */
-export function parseObjectPath(target: string): ObjectFilter {
-  const path = target.split(/[?#]/, 1)[0] ?? "";
-  const [kind, namespace, name] = path.split("/").slice(2).map(decodeSegment);
+export function parseObjectPath({ segments }: RequestTarget): ObjectFilter {
+  const [kind, namespace, name] = segments.slice(1);
   return {
     ...(kind === undefined ? {} : { kind }),
     ...(namespace === undefined ? {} : { namespace: namespace === NO_NAMESPACE ? "" : namespace }),
@@ -17,7 +17,7 @@ export function parseObjectPath(target: string): ObjectFilter {
 }
 
 /** Of a path down to the name. */
-export function parseObjectKey(target: string): ObjectKey {
+export function parseObjectKey(target: RequestTarget): ObjectKey {
   const { kind, namespace, name } = parseObjectPath(target);
   if (kind !== undefined && namespace !== undefined && name !== undefined) return { kind, namespace, name };
   throw new TrivetError("bad-parameter", "An object is named by /objects/KIND/NAMESPACE/NAME.");
@@ -25,7 +25,7 @@ export function parseObjectKey(target: string): ObjectKey {
 
 /** The place after which a list goes on: `NAMESPACE/NAME`, percent-encoded as in a path. */
 export function parseAfter(text: string): { readonly namespace: string; readonly name: string } {
-  const [namespace, name, ...rest] = text.split("/").map(decodeSegment);
+  const [namespace, name, ...rest] = text.split("/").map(decodePathPart);
   if (namespace === undefined || name === undefined || rest.length > 0) {
     throw new TrivetError(
       "bad-parameter",
@@ -45,12 +45,4 @@ export function formatAfter({
 }): string {
   const first = namespace === "" ? NO_NAMESPACE : encodeURIComponent(namespace);
   return `${first}/${encodeURIComponent(name)}`;
-}
-
-function decodeSegment(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch (cause) {
-    throw new TrivetError("bad-parameter", "The path is not percent-encoded UTF-8.", { cause });
-  }
 }

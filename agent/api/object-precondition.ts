@@ -14,7 +14,8 @@ export function preconditionOf(headers: IncomingHttpHeaders, parameters: QuerySt
   if (revision !== undefined) return revision;
   if (match !== undefined) {
     const found = /^"([1-9]\d{0,15})"$/.exec(match)?.[1];
-    if (found === undefined) throw refuse('If-Match must be the ETag of one revision, such as "12"');
+    if (found === undefined || !Number.isSafeInteger(Number(found)))
+      throw refuse('If-Match must be the ETag of one revision, such as "12"');
     return Number(found);
   }
   if (noneMatch === undefined) return null;

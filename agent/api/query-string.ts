@@ -9,12 +9,10 @@ import type { SessionGuard } from "./sql-types.ts";
 export class QueryString {
   readonly #values: ReadonlyMap<string, string>;
 
-  /** `target` is the request target as it came over the wire. */
-  constructor(target: string) {
+  /** `query` is what stood behind the question mark, as it came over the wire. */
+  constructor(query: string) {
     const values = new Map<string, string>();
-    const start = target.indexOf("?");
-    const query = start < 0 ? "" : target.slice(start + 1).split("#", 1)[0];
-    for (const part of query ? query.split("&") : []) {
+    for (const part of query.split("&")) {
       if (part === "") continue;
       const equals = part.indexOf("=");
       const name = decode(equals < 0 ? part : part.slice(0, equals));

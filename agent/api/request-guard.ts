@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from "node:http";
 import { TrivetError } from "../platform/trivet-error.ts";
 
 /**
@@ -12,7 +11,7 @@ import { TrivetError } from "../platform/trivet-error.ts";
 export function createRequestGuard(listen: {
   readonly host: string;
   readonly isLoopback: boolean;
-}): (headers: IncomingHttpHeaders) => void {
+}): (named: { readonly host?: string | undefined; readonly origin?: string | undefined }) => void {
   const hosts = new Set(["localhost", "127.0.0.1", "::1", listen.host.toLowerCase()]);
   return ({ host, origin }) => {
     // Only HTTP/1.0 has no Host, and no browser speaks it.

@@ -1,10 +1,10 @@
-import type { IncomingMessage } from "node:http";
 import type { Clock } from "../platform/clock.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import { READ_LEVELS } from "../replica/read-level.ts";
 import type { SqlService } from "../replica/sql-service.ts";
 import { withDeadline } from "./answer-deadline.ts";
 import type { ApiLimits } from "./api-limits.ts";
+import type { ApiRequest } from "./api-request.ts";
 import { encodeResults } from "./encode-results.ts";
 import { parseStatements } from "./parse-statements.ts";
 import { QueryString } from "./query-string.ts";
@@ -33,8 +33,8 @@ export class SqlHandler {
   }
 
   /** `POST /db/execute` */
-  execute(incoming: IncomingMessage): Promise<string> {
-    const parameters = new QueryString(incoming.url ?? "");
+  execute({ incoming, target }: ApiRequest): Promise<string> {
+    const parameters = new QueryString(target.query);
     const transaction = parameters.flag("transaction");
     const session = parameters.session();
     return this.#answer(parameters, this.#limits.requestTimeoutMs, async (timeoutMs, claim) => {
@@ -46,8 +46,8 @@ export class SqlHandler {
   }
 
   /** `POST /db/session` */
-  openSession(incoming: IncomingMessage): Promise<string> {
-    const parameters = new QueryString(incoming.url ?? "");
+  openSession({ target }: ApiRequest): Promise<string> {
+    const parameters = new QueryString(target.query);
     const { requestTimeoutMs, requestTimeoutMsMax } = this.#limits;
     const timeoutMs = parameters.durationMs("timeout", requestTimeoutMs, requestTimeoutMsMax);
     return this.#budget.run(async () => {
@@ -57,8 +57,8 @@ export class SqlHandler {
   }
 
   /** `POST /db/query`, `GET /db/query?q=` */
-  query(incoming: IncomingMessage): Promise<string> {
-    const parameters = new QueryString(incoming.url ?? "");
+  query({ incoming, target }: ApiRequest): Promise<string> {
+    const parameters = new QueryString(target.query);
     // Linearizable unless the caller asks for less: rqlite's default is weak.
     const level = parameters.choice("level", READ_LEVELS, "linearizable");
     if (level === "none") parameters.refuse("freshness", "reads of level none may be of any age");
@@ -69,7 +69,7 @@ export class SqlHandler {
   }
 
   async #queryStatements(
-    incoming: IncomingMessage,
+    incoming: ApiRequest["incoming"],
     parameters: QueryString,
     claim: (bytes: number) => void,
   ): Promise<readonly SqlStatement[]> {

@@ -7,11 +7,11 @@ import {
 } from "node:http";
 import { isIPv6 } from "node:net";
 import type { Duplex } from "node:stream";
-import { getRequestListener } from "@hono/node-server";
+import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import type { AgentStatus } from "../membership/agent-status.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
-import { TrivetError } from "../platform/trivet-error.ts";
+import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import type { ObjectsService } from "../replica/objects-service.ts";
 import type { SqlService } from "../replica/sql-service.ts";
 import type { ApiLimits } from "./api-limits.ts";
@@ -20,6 +20,7 @@ import { describeError } from "./error-response.ts";
 import { ObjectHandler } from "./object-handler.ts";
 import { RequestBudget } from "./request-budget.ts";
 import { createRequestGuard } from "./request-guard.ts";
+import { parseRequestTarget } from "./request-target.ts";
 import { SqlHandler } from "./sql-handler.ts";
 
 export interface ApiServer {
@@ -83,8 +84,13 @@ export async function startApiServer(options: {
     guard: createRequestGuard({ host: listen.host, isLoopback: /^(?:127\.|::1$)/.test(address.ip) }),
     logger,
   });
+  const fetch = (request: Request, bindings: unknown): Response | Promise<Response> => {
+    // The server speaks nothing but HTTP/1.
+    const { incoming, outgoing } = bindings as HttpBindings;
+    return app.fetch(request, { incoming, outgoing, target: parseRequestTarget(incoming.url ?? "") });
+  };
   // HTTP/1.0 clients may leave Host out: the adapter needs some name to make a URL of.
-  const listener = getRequestListener(app.fetch, { hostname: "localhost", errorHandler: refuseTarget });
+  const listener = getRequestListener(fetch, { hostname: "localhost", errorHandler: refuseTarget });
   const running = new Set<ServerResponse>();
   const handle = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     running.add(outgoing);
@@ -154,13 +160,12 @@ function listenError(
   }
 }
 
-/** Requests that the adapter cannot make a URL of: `OPTIONS *`, a Host that is none. */
+/** Requests whose target makes no sense to us, or of which the adapter cannot make a URL: `OPTIONS *`, a Host that is none. */
 function refuseTarget(error: unknown): Response {
   const reason = error instanceof Error ? error.message : String(error);
-  const { status, headers, body } = describeError(
-    "bad-request",
-    `The request target makes no sense: ${reason}.`,
-  );
+  const { status, headers, body } = isTrivetError(error)
+    ? describeError(error.code, error.message)
+    : describeError("bad-request", `The request target makes no sense: ${reason}.`);
   return new Response(body, { status, headers });
 }
 

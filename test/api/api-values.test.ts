@@ -172,7 +172,7 @@ t.test("parseGoDuration() reads Go's durations", async (t) => {
 });
 
 t.test("QueryString guesses nothing", async (t) => {
-  const query = new QueryString("/db/query?pretty&transaction=false&level=Strong&q=a+b%3D%C3%A9&timeout=2s");
+  const query = new QueryString("pretty&transaction=false&level=Strong&q=a+b%3D%C3%A9&timeout=2s");
   t.equal(query.flag("pretty"), true);
   t.equal(query.flag("transaction"), false);
   t.equal(query.flag("timings"), false);
@@ -180,14 +180,14 @@ t.test("QueryString guesses nothing", async (t) => {
   t.equal(query.text("q"), "a b=é");
   t.equal(query.durationMs("timeout", 1, 5000), 2000);
   const refused: readonly (() => unknown)[] = [
-    () => new QueryString("/?a=%zz"),
-    () => new QueryString("/?a=%ff"),
-    () => new QueryString("/?a=1&a=2"),
-    () => new QueryString("/?pretty=maybe").flag("pretty"),
-    () => new QueryString("/?level=best").choice("level", ["none"], "none"),
-    () => new QueryString("/?timeout=6s").durationMs("timeout", 1, 5000),
-    () => new QueryString("/?timeout=0").durationMs("timeout", 1, 5000),
-    () => new QueryString("/?timeout=5").durationMs("timeout", 1, 5000),
+    () => new QueryString("a=%zz"),
+    () => new QueryString("a=%ff"),
+    () => new QueryString("a=1&a=2"),
+    () => new QueryString("pretty=maybe").flag("pretty"),
+    () => new QueryString("level=best").choice("level", ["none"], "none"),
+    () => new QueryString("timeout=6s").durationMs("timeout", 1, 5000),
+    () => new QueryString("timeout=0").durationMs("timeout", 1, 5000),
+    () => new QueryString("timeout=5").durationMs("timeout", 1, 5000),
   ];
   for (const run of refused) t.throws(run, { code: "bad-parameter" });
 });

@@ -1,5 +1,7 @@
+import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
+import { text as readText } from "node:stream/consumers";
 import { t } from "tap";
 import { startApiServer } from "../../agent/api/start-api-server.ts";
 import { systemClock as clock } from "../../agent/platform/clock.ts";
@@ -104,8 +106,43 @@ t.test("the API refuses requests for objects that make no sense", async (t) => {
     t.strictSame([answer.status, answer.body.code ?? ""], [status, code], `${method} ${path.slice(0, 40)}`);
   }
   t.match(await put("/objects/role/-/x", "1", { "if-match": "*" }), { status: 400 });
+  t.match(await put("/objects/role/-/x", "1", { "if-match": '"9999999999999999"' }), { status: 400 });
   t.match(await put("/objects/role/-/x?revision=1", "1", { "if-match": '"1"' }), { status: 400 });
   t.match(await put("/objects/role/-/x", "x".repeat(1024 * 1024 + 1)), { status: 413 });
+});
+
+/** Sends a request line as it is, which fetch() would not. */
+async function send(line: string, body = ""): Promise<{ readonly status: number; readonly body: string }> {
+  const socket = connect(Number(new URL(server.url).port), "127.0.0.1");
+  socket.write(
+    `${line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  const received = await readText(socket);
+  const status = Number(/^HTTP\/1.1 (\d+)/.exec(received)?.[1]);
+  return { status, body: received.slice(received.indexOf("\r\n\r\n") + 4) };
+}
+
+t.test("a request for an object reaches the one that its target names, in absolute form too", async (t) => {
+  const { host } = new URL(server.url);
+  await put("/objects/room/n/e", "meant");
+  await put(`/objects/${encodeURIComponent(host)}/objects/room`, "another");
+  t.same(await send(`GET ${server.url}/objects/room/n/e`), { status: 200, body: "meant" });
+  t.match(await send(`PUT ${server.url}/objects/room/n/put`, "x"), { status: 200 });
+  t.match(await ask("GET", "/objects/room/n/put"), { status: 200, text: "x" });
+  t.match(await send(`DELETE ${server.url}/objects/room/n/e?revision=1`), { status: 412 }, "with its query");
+  t.match(await send(`DELETE ${server.url}/objects/room/n/e`), { status: 200 });
+  t.match(await ask("GET", "/objects/room/n/e"), { status: 404 });
+  t.match(await ask("GET", `/objects/${encodeURIComponent(host)}/objects/room`), { text: "another" });
+  t.match(await send(`GET ${server.url}/objects/room`), { status: 200, body: /"name":"put"/ });
+});
+
+t.test("a path with a dot segment is refused, encoded or not", async (t) => {
+  for (const path of ["a/../b/c/d", "a/%2e%2E/b/c/d", "b/./c/d", "b/c/..", "b/%2e/c", ".%2e/b/c"]) {
+    const answer = await send(`PUT /objects/${path}`, "x");
+    t.match(answer, { status: 400, body: /bad-parameter/ }, path);
+  }
+  for (const kind of ["a", "b"]) t.strictSame((await ask("GET", `/objects/${kind}`)).body.objects, []);
+  t.match(await put("/objects/b/.../..d", "x"), { status: 200 });
 });
 
 t.test("a watch is a stream of lines, goes on where it ended, and ends with the server", async (t) => {

@@ -149,7 +149,7 @@ t.test("the API refuses a bad request with a code, a sentence and the right stat
     ["/db/execute", undefined, 405, "method-not-allowed", /POST, not GET/],
     ["/status", "[]", 405, "method-not-allowed", /GET, not POST/],
     ["/db/nothing", undefined, 404, "not-found", /\/db\/execute/],
-    ["/%zz%00", undefined, 404, "not-found", /./],
+    ["/%zz%00", undefined, 400, "bad-parameter", /percent-encoded/],
     ["/", undefined, 404, "not-found", /./],
   ];
   for (const [path, body, status, code, message] of refused) {
@@ -308,8 +308,17 @@ t.test("the API survives what is not HTTP", async (t) => {
   }
   const targets: readonly (readonly [string, number])[] = [
     ["OPTIONS * HTTP/1.1\r\nHost: localhost", 400],
-    ["GET http://evil.example/livez HTTP/1.1\r\nHost: localhost", 200],
+    ["GET http://localhost/livez HTTP/1.1\r\nHost: evil.example", 200],
+    ["GET http://localhost?a=1 HTTP/1.1\r\nHost: localhost", 404],
+    ["GET http://evil.example/livez HTTP/1.1\r\nHost: localhost", 403],
     ["GET http://[ HTTP/1.1\r\nHost: localhost", 400],
+    ["GET http://me@localhost/livez HTTP/1.1\r\nHost: localhost", 400],
+    ["GET ftp://localhost/livez HTTP/1.1\r\nHost: localhost", 400],
+    ["GET /livez#a HTTP/1.1\r\nHost: localhost", 400],
+    ["GET /liv\u00e9z HTTP/1.1\r\nHost: localhost", 400],
+    ["GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: evil.example", 400],
+    ["GET /%6civez HTTP/1.1\r\nHost: localhost", 200],
+    ["GET /livez/../livez HTTP/1.1\r\nHost: localhost", 400],
     ["GET /livez HTTP/1.1\r\nHost: a b", 400],
     ["GET //evil.example/ HTTP/1.1\r\nHost: localhost", 404],
     ["GET /db/query?q=SELECT%00 HTTP/1.1\r\nHost: localhost", 200],
