@@ -61,10 +61,18 @@ export class ClusterSql implements SqlService {
   }
 }
 
+const QUERY_ONLY: StatementResult = {
+  kind: "error",
+  code: "query-only",
+  message:
+    "The answer tells of one node's file or program, so it cannot be a part of the log. Send it to query.",
+};
+
 /** Null if the statement may be replicated. */
 function refusalOf({ sql }: SqlStatement): StatementResult | null {
   const check = checkStatement(sql);
-  return check.ok ? null : { kind: "error", code: check.code, message: check.message };
+  if (!check.ok) return { kind: "error", code: check.code, message: check.message };
+  return check.isOfOneNode ? QUERY_ONLY : null;
 }
 
 function firstOf(refusals: readonly (StatementResult | null)[]): CommandResult {

@@ -31,18 +31,25 @@ const READABLE: ReadonlySet<string> = new Set([
 /** Numbers in the file's header that migration tools keep: part of the transaction, so they are replicated. */
 const SETTABLE: ReadonlySet<string> = new Set(["application_id", "user_version"]);
 
-/** About the layout of one node's file: no input for data. */
-const FILE_LAYOUT: ReadonlySet<string> = new Set(["freelist_count", "page_count"]);
+/** About one node's file or program, which differ from node to node: no input for data, and no entry of the log. */
+const OF_ONE_NODE: ReadonlySet<string> = new Set([
+  "collation_list",
+  "compile_options",
+  "freelist_count",
+  "function_list",
+  "integrity_check",
+  "page_count",
+  "quick_check",
+]);
 
 export type PragmaUse = "reads" | "writes" | "refused";
 
 /** What `PRAGMA [schema.]name [= value | (value)]` does; `tokens` begin with PRAGMA. */
 export function classifyPragma(tokens: readonly SqlToken[]): PragmaUse {
-  const hasSchema = isOperator(tokens[2], ".");
   // The connection's own temporary database is on one node only, and gone when it starts again.
-  if (hasSchema && tokens[1]?.text.toLowerCase() !== "main") return "refused";
-  const nameAt = hasSchema ? 3 : 1;
-  const name = tokens[nameAt]?.text.toLowerCase() ?? "";
+  if (hasSchema(tokens) && tokens[1]?.text.toLowerCase() !== "main") return "refused";
+  const nameAt = nameIndex(tokens);
+  const name = nameOf(tokens);
   const hasArgument = tokens.length > nameAt + 1;
   if (READING.has(name)) return "reads";
   if (READABLE.has(name)) return hasArgument ? "refused" : "reads";
@@ -50,9 +57,26 @@ export function classifyPragma(tokens: readonly SqlToken[]): PragmaUse {
   return "refused";
 }
 
+/** True if the answer is that of one node alone; `tokens` begin with PRAGMA. */
+export function isPragmaOfOneNode(tokens: readonly SqlToken[]): boolean {
+  return OF_ONE_NODE.has(nameOf(tokens));
+}
+
+function hasSchema(tokens: readonly SqlToken[]): boolean {
+  return isOperator(tokens[2], ".");
+}
+
+function nameIndex(tokens: readonly SqlToken[]): number {
+  return hasSchema(tokens) ? 3 : 1;
+}
+
+function nameOf(tokens: readonly SqlToken[]): string {
+  return tokens[nameIndex(tokens)]?.text.toLowerCase() ?? "";
+}
+
 /** True if the table-valued function `pragma_<name>` may stand in a statement that writes (or only reads). */
 export function isPragmaFunctionAllowed(name: string, statementReads: boolean): boolean {
-  if (FILE_LAYOUT.has(name)) return statementReads;
+  if (OF_ONE_NODE.has(name)) return statementReads;
   return READING.has(name) || READABLE.has(name) || SETTABLE.has(name);
 }
 

@@ -1,3 +1,4 @@
+import { hasCostlyExpression } from "./sql-costs.ts";
 import { isOperator, keyword, type SqlShape } from "./sql-shape.ts";
 import type { SqlToken } from "./sql-tokens.ts";
 
@@ -7,14 +8,15 @@ import type { SqlToken } from "./sql-tokens.ts";
  * ruled out is unbounded.
  *
  * Unbounded is whatever may bring rows of its own: SELECT, WITH, FROM (of an UPDATE; a view may be behind any name),
- * and IN with a table or a table-valued function instead of a list. CREATE INDEX, REINDEX, ANALYZE and ALTER TABLE
- * pass over what is there once, so they are bounded. EXPLAIN carries nothing out.
+ * and IN with a table or a table-valued function instead of a list; and an expression that costs more than it reads
+ * (`hasCostlyExpression`). CREATE INDEX, REINDEX, ANALYZE and ALTER TABLE pass over what is there once, so they are bounded.
+ * EXPLAIN carries nothing out.
  *
- * What the text cannot show is `Store.hasHiddenWork`: triggers, and full-text tables over another table. Bounded
+ * What the text cannot show is `Store.hasHiddenWork`: what the schema says of the table. Bounded
  * does not mean quick: a foreign key without an index on its child costs a pass over the child for each parent row.
  */
 export function isBounded({ tokens, isExplain }: SqlShape): boolean {
-  return isExplain || !tokens.some((_, at) => mayBringRows(tokens, at));
+  return isExplain || !(tokens.some((_, at) => mayBringRows(tokens, at)) || hasCostlyExpression(tokens));
 }
 
 function mayBringRows(tokens: readonly SqlToken[], at: number): boolean {

@@ -1,6 +1,11 @@
 import { REQUEST_BYTES_MAX, STATEMENTS_MAX } from "./limits.ts";
 import { LruCache } from "./lru-cache.ts";
-import { ALLOWED_PRAGMAS, classifyPragma, isPragmaFunctionAllowed } from "./pragma-check.ts";
+import {
+  ALLOWED_PRAGMAS,
+  classifyPragma,
+  isPragmaFunctionAllowed,
+  isPragmaOfOneNode,
+} from "./pragma-check.ts";
 import { isBounded } from "./sql-bounds.ts";
 import { isOperator, keyword, readSqlShape, type SqlShape } from "./sql-shape.ts";
 import type { SqlToken } from "./sql-tokens.ts";
@@ -18,6 +23,8 @@ export type SqlCheck =
   | {
       readonly ok: true;
       readonly isReadOnly: boolean;
+      /** True if its answer tells of one node's file or program: it may be asked, and must not become an entry. */
+      readonly isOfOneNode: boolean;
       /** False if its work is not plainly bounded: then `Store.rehearse` should have tried it before it is proposed. */
       readonly isBounded: boolean;
     }
@@ -61,12 +68,13 @@ export function checkStatements(statements: readonly SqlStatement[]): SqlCheck {
   return {
     ok: true,
     isReadOnly: checks.every((check) => check.ok && check.isReadOnly),
+    isOfOneNode: checks.some((check) => check.ok && check.isOfOneNode),
     isBounded: checks.every((check) => !check.ok || check.isBounded),
   };
 }
 
 /** What every word that `checkTokens` refuses contains: most texts have none, and are spared the closer look. */
-const SUSPECT = /_trivet_|sqlite_|dbstat|pragma_|total_changes|fts5_locale|load_extension|rollback/i;
+const SUSPECT = /_trivet_|sqlite_|dbstat|pragma_|total_changes|fts5_|load_extension|rollback/i;
 
 function checkText(sql: string): SqlCheck {
   if (sql.includes("\0")) {
@@ -85,8 +93,14 @@ function checkText(sql: string): SqlCheck {
   if (shape.tokens.length === 0)
     return refuse("empty-statement", "The statement is empty. Send one SQL statement.");
   const reads = shape.isExplain || readsOnly(shape);
-  const refusal = checkVerb(shape) ?? (SUSPECT.test(sql) ? checkTokens(shape, reads) : null);
-  return refusal ?? { ok: true, isReadOnly: reads, isBounded: isBounded(shape) };
+  const isSuspect = SUSPECT.test(sql);
+  const refusal = checkVerb(shape) ?? (isSuspect ? checkTokens(shape, reads) : null);
+  if (refusal !== null) return refusal;
+  const isOfOneNode =
+    shape.isExplain ||
+    (shape.verb === "PRAGMA" && isPragmaOfOneNode(shape.tokens)) ||
+    (reads && isSuspect && checkTokens(shape, false) !== null);
+  return { ok: true, isReadOnly: reads, isOfOneNode, isBounded: isBounded(shape) };
 }
 
 function readsOnly({ verb, tokens }: SqlShape): boolean {
@@ -144,7 +158,8 @@ const CREATED_KINDS: ReadonlySet<string> = new Set(["TABLE", "VIEW", "INDEX", "T
 
 function checkTokens({ tokens }: SqlShape, reads: boolean): Refusal | null {
   for (const [at, token] of tokens.entries()) {
-    const refusal = checkName(token, reads) ?? checkCall(token, tokens[at + 1]) ?? checkConflict(tokens, at);
+    const refusal =
+      checkName(token, reads) ?? checkCall(token, tokens[at + 1], reads) ?? checkConflict(tokens, at);
     if (refusal !== null) return refusal;
   }
   return null;
@@ -160,21 +175,23 @@ function checkName({ kind, text }: SqlToken, reads: boolean): Refusal | null {
       `Names that begin with ${RESERVED_PREFIX} are reserved. Choose another name, or pass the text as a parameter.`,
     );
   }
-  if (kind === "string") return null;
   if (name === "sqlite_dbpage" || (name === "dbstat" && !reads)) {
     return refuse(
       "file-layout",
-      `${name} shows the layout of one node's file: it may not be written, nor become data.`,
+      `${name} shows the layout of one node's file: it may not be written, nor become data. Pass it as a parameter if it is text.`,
     );
   }
   if (/^sqlite_stat\d$/.test(name) && !reads) {
     return refuse(
       "planner-statistics",
-      `${name} may only be read, ANALYZE fills it: a running node would not notice a change made by hand.`,
+      `${name} may only be read, ANALYZE fills it: a running node would not notice a change made by hand. Pass it as a parameter if it is text.`,
     );
   }
   if (name.startsWith("pragma_") && !isPragmaFunctionAllowed(name.slice("pragma_".length), reads)) {
-    return refuse("pragma", `${name} is not supported here. Supported: ${ALLOWED_PRAGMAS}.`);
+    return refuse(
+      "pragma",
+      `${name} is not supported here. Pass it as a parameter if it is text. Supported: ${ALLOWED_PRAGMAS}.`,
+    );
   }
   return null;
 }
@@ -186,10 +203,15 @@ const REFUSED_FUNCTIONS: ReadonlyMap<string, string> = new Map([
   ["load_extension", "a node has no extensions"],
 ]);
 
-function checkCall({ kind, text }: SqlToken, next: SqlToken | undefined): Refusal | null {
+/** Functions whose answer depends on the program, which is not the same everywhere while the nodes are updated. */
+const OF_THE_PROGRAM =
+  /^(?:sqlite_version|sqlite_source_id|sqlite_compileoption_get|sqlite_compileoption_used|fts5_source_id)$/;
+
+function checkCall({ kind, text }: SqlToken, next: SqlToken | undefined, reads: boolean): Refusal | null {
   if ((kind !== "word" && kind !== "name") || !isOperator(next, "(")) return null;
   const name = text.toLowerCase();
-  const reason = REFUSED_FUNCTIONS.get(name);
+  const isOfProgram = !reads && OF_THE_PROGRAM.test(name);
+  const reason = isOfProgram ? "it tells of the program of one node" : REFUSED_FUNCTIONS.get(name);
   return reason === undefined ? null : refuse("refused-function", `${name}() is not supported: ${reason}.`);
 }
 

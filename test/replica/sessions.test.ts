@@ -54,6 +54,17 @@ t.test("what may be asked again does not wait until its deadline for an answer t
   );
 });
 
+t.test("execute() keeps out of the log what every node would answer differently", async (t) => {
+  const { sql } = trio.get(1);
+  const statements = [statement("EXPLAIN SELECT 1"), ...insert(13), statement("SELECT unused FROM dbstat")];
+  const refused = { kind: "error", code: "query-only", message: /Send it to query/ };
+  t.match(await sql.execute(statements, OPTIONS), [refused, { kind: "changed" }, refused]);
+  t.match(await sql.execute(statements, { ...OPTIONS, transaction: true }), [refused]);
+  t.equal(await count(13), 1);
+  const asked = await sql.query([statement("EXPLAIN SELECT 1")], { level: "none", timeoutMs: 10_000 });
+  t.match(asked, [{ kind: "rows" }]);
+});
+
 t.test("execute() without a session does not repeat what may have happened", async (t) => {
   trio.answersToLose = 1;
   await t.rejects(trio.get(1).sql.execute(insert(21), OPTIONS), { code: "outcome-unknown" });

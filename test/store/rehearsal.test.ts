@@ -1,4 +1,5 @@
 import t from "tap";
+import { checkStatement } from "../../agent/store/sql-check.ts";
 import type { SqlStatement } from "../../agent/store/types.ts";
 import { ENDLESS_WRITE, entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
 
@@ -199,6 +200,11 @@ t.test(
       ["DROP TRIGGER g", false],
       ["CREATE VIRTUAL TABLE x USING fts5 (a, content = 'v')", true],
       ["DROP TABLE x", false],
+      ["CREATE TABLE c (a CHECK (length(a) < 9), b DEFAULT (hex(randomblob(16))))", false],
+      ["CREATE TABLE d (a, b, c AS (instr(a, b)))", true],
+      ["DROP TABLE d", false],
+      ["CREATE INDEX i ON t (replace(a, 1, 2))", true],
+      ["DROP INDEX i", false],
       ["CREATE VIRTUAL TABLE x USING fts5 (a, CONT=v)", true],
     ] as const;
     for (const [sql, hasHiddenWork] of steps) {
@@ -209,3 +215,53 @@ t.test(
     }
   },
 );
+
+/** One pass over what they are given, and answers in proportion to it. What is not named here must be tried out. */
+const PROPORTIONATE = new Set(
+  [
+    "-> ->> abs acos acosh asin asinh atan atan2 atanh ceil ceiling changes char coalesce concat cos cosh",
+    "current_date current_time current_timestamp date datetime degrees exp floor if ifnull iif json",
+    "json_array_length json_error_position json_extract json_type json_valid jsonb jsonb_extract julianday",
+    "last_insert_rowid length likelihood likely ln log log10 log2 lower max min mod nullif octet_length pi pow",
+    "power radians random round sign sin sinh sqlite_log sqrt strftime substr substring subtype tan tanh time",
+    "timediff trunc typeof unicode unistr unixepoch unlikely upper",
+    // Only where rows come from a SELECT, which is tried out anyway.
+    "avg bm25 count cume_dist dense_rank first_value group_concat highlight json_group_array json_group_object",
+    "jsonb_group_array jsonb_group_object lag last_value lead nth_value ntile",
+    "percent_rank rank row_number snippet string_agg sum total fts5 fts5_get_locale fts5_insttoken",
+  ]
+    .join(" ")
+    .split(" "),
+);
+
+t.test("every function of this SQLite is proportionate, refused or tried out", async (t) => {
+  const node = await StoreNode.create();
+  t.teardown(() => node.remove());
+  const names = (await node.rows("SELECT DISTINCT name FROM pragma_function_list")).map(([name]) =>
+    String(name),
+  );
+  t.ok(names.length > 100, `${names.length} functions`);
+  for (const name of names) {
+    if (PROPORTIONATE.has(name)) continue;
+    const check = checkStatement(`INSERT INTO t VALUES (${name}(a, b, c))`);
+    t.ok(!check.ok || !check.isBounded, name);
+  }
+});
+
+t.test("rehearse() of expressions that cost far more than their text", async (t) => {
+  const node = await StoreNode.create();
+  t.teardown(() => node.remove());
+  await node.execute(["CREATE TABLE t (a)"]);
+  const slow = "INSERT INTO t VALUES (instr(hex(zeroblob(8000000)), hex(zeroblob(4000000)) || '1'))";
+  t.match(checkStatement(slow), { ok: true, isBounded: false });
+  await t.rejects(node.store.rehearse([statement(slow)], SHORT), { code: "too-expensive" });
+  const columns = Array.from({ length: 40 }, (_, nth) => `c${nth}`);
+  await node.execute([`CREATE TABLE wide (${columns.join(", ")})`]);
+  const large = `INSERT INTO wide VALUES (${columns.map(() => "hex(zeroblob(8000000))").join(", ")})`;
+  t.match(checkStatement(large), { ok: true, isBounded: false });
+  await t.rejects(node.store.rehearse([statement(large)], PATIENT), {
+    code: "query-failed",
+    message: /out of memory/,
+  });
+  t.same(await node.rows("SELECT count(*) FROM t"), [[0]], "the store goes on");
+});

@@ -73,13 +73,24 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
     "CREATE TABLE t (a UNIQUE ON CONFLICT ROLLBACK)",
     "CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT RAISE(ROLLBACK, 'no'); END",
   ],
-  "file-layout": ["SELECT * FROM sqlite_dbpage", "INSERT INTO t SELECT pageno FROM dbstat"],
-  "planner-statistics": ["UPDATE sqlite_stat1 SET stat = '1'", "DROP TABLE sqlite_stat4"],
+  "file-layout": [
+    "SELECT * FROM sqlite_dbpage",
+    "INSERT INTO t SELECT pageno FROM dbstat",
+    "INSERT INTO t SELECT pageno FROM 'dbstat'",
+    'CREATE VIEW v AS SELECT * FROM "dbstat"',
+  ],
+  "planner-statistics": [
+    "UPDATE sqlite_stat1 SET stat = '1'",
+    "INSERT INTO 'sqlite_stat1' VALUES ('t', 'i', '9 9')",
+    "DROP TABLE sqlite_stat4",
+  ],
   "refused-function": [
     "SELECT total_changes()",
     "SELECT TOTAL_CHANGES ( )",
     "SELECT fts5_locale('en', 'x')",
     "SELECT load_extension('x')",
+    "INSERT INTO t VALUES (sqlite_version())",
+    "CREATE TABLE t (a DEFAULT (fts5_source_id()))",
   ],
 };
 
@@ -131,6 +142,26 @@ t.test("checkStatement() refuses what would not be the same on every node", asyn
   }
 });
 
+const OF_ONE_NODE = [
+  "EXPLAIN SELECT a FROM f WHERE f MATCH 'x'",
+  "EXPLAIN QUERY PLAN DELETE FROM t",
+  "SELECT unused FROM dbstat",
+  "SELECT unused FROM 'dbstat'",
+  "PRAGMA main.page_count",
+  "PRAGMA integrity_check",
+  "SELECT * FROM pragma_page_count",
+  "SELECT * FROM 'pragma_compile_options'",
+  "SELECT sqlite_version()",
+  "SELECT * FROM sqlite_stat1",
+];
+
+t.test("checkStatement() tells what may be asked of a node, and may not become an entry", async (t) => {
+  for (const sql of OF_ONE_NODE) t.match(checkStatement(sql), { ok: true, isOfOneNode: true }, sql);
+  const ofTheData = ["SELECT 1", "PRAGMA table_info(t)", "PRAGMA user_version"];
+  for (const sql of ofTheData) t.match(checkStatement(sql), { ok: true, isOfOneNode: false }, sql);
+  for (const sql of ACCEPTED.writes) t.match(checkStatement(sql), { ok: true, isOfOneNode: false }, sql);
+});
+
 t.test("checkStatement() passes everything else on, and tells what only reads", async (t) => {
   for (const sql of ACCEPTED.reads) t.match(checkStatement(sql), { ok: true, isReadOnly: true }, sql);
   for (const sql of ACCEPTED.writes) t.match(checkStatement(sql), { ok: true, isReadOnly: false }, sql);
@@ -144,6 +175,9 @@ const BOUNDED = [
   "UPDATE t SET a = a + 1 WHERE b IN (1, 2) AND c NOT IN (3)",
   "DELETE FROM t",
   "delete from t where a like '%x%'",
+  "INSERT INTO t VALUES (lower(hex(randomblob(16))), trim(?), hex(?1), quote(a), zeroblob(1024))",
+  "INSERT INTO t VALUES (?1, :a, ?1) ON CONFLICT DO UPDATE SET a = ?1, b = :a || b, c = coalesce(c, 0) + 1",
+  "CREATE TABLE t (a VARCHAR (20) PRIMARY KEY, b CHECK (length(b) < 9), c DEFAULT (hex(randomblob(8))))",
   "CREATE TABLE t (a CHECK (a IN (1, 2)))",
   "CREATE INDEX i ON t (a)",
   "CREATE VIRTUAL TABLE f USING fts5 (a)",
@@ -172,6 +206,23 @@ const UNBOUNDED = [
   'DELETE FROM t WHERE a IN "endless view"',
   "DELETE FROM t WHERE EXISTS (SELECT 1)",
   "DELETE FROM t RETURNING (SELECT 1)",
+  "INSERT INTO t VALUES (instr(?, ?))",
+  "INSERT INTO t VALUES (REPLACE (a, b, c), 1)",
+  "INSERT INTO t VALUES (zeroblob(16000000))",
+  "INSERT INTO t VALUES (randomblob(?))",
+  "INSERT INTO t VALUES (hex(hex(a)))",
+  "INSERT INTO t VALUES (hex(randomblob(16) || a))",
+  'INSERT INTO t VALUES (quote("quote"(a)))',
+  "INSERT INTO t VALUES (trim(a, b))",
+  "INSERT INTO t VALUES (printf('%1000000d', 1))",
+  "UPDATE t SET a = json_set(a, '$.b', 1)",
+  "DELETE FROM t WHERE a LIKE b",
+  "DELETE FROM t WHERE a LIKE '%' || ?",
+  `DELETE FROM t WHERE a GLOB '${"*a".repeat(40)}'`,
+  `INSERT INTO t VALUES ${"(?1),".repeat(17)} (1)`,
+  `INSERT INTO t VALUES ${"(:large),".repeat(17)} (1)`,
+  "CREATE TABLE t (a CHECK (a LIKE b))",
+  "CREATE INDEX i ON t (instr(a, b))",
   "CREATE TABLE u AS SELECT 1",
   "CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END",
 ].map((sql) => [sql, false] as const);
