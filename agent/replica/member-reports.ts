@@ -55,6 +55,8 @@ export class MemberReports {
   #term = 0;
   #timer: Timer;
   #isReporting = false;
+  /** Counts the copies that this member has had: what is said of one holds for no other. */
+  #copy = 0;
   /** The last report that the leader has answered for good. */
   #settled = "";
 
@@ -65,6 +67,7 @@ export class MemberReports {
     this.#stopListening = [
       replica.onApplied(() => this.#record()),
       replica.onInstalled(() => {
+        this.#copy += 1;
         this.#ring.clear();
         this.#record();
       }),
@@ -112,7 +115,8 @@ export class MemberReports {
     const { leader } = replica;
     if (leader === null || replica.isLeader || this.#isReporting) return;
     const report = this.#ownReport();
-    const key = `${leader} ${replica.status().term} ${report.disk} ${report.digests.at(-1)?.index}`;
+    const { term } = replica.status();
+    const key = `${leader} ${term} ${report.disk} ${this.#copy} ${report.digests.at(-1)?.index}`;
     if (key === this.#settled) return;
     this.#isReporting = true;
     this.#report(leader, report)
@@ -131,11 +135,12 @@ export class MemberReports {
   }
 
   async #report(leader: MemberId, report: MemberReport): Promise<Verdict> {
+    const copy = this.#copy;
     const options = { timeoutMs: REPORT_TIMEOUT_MS, signal: this.#abort.signal };
     const answer = this.#options.transport.request(nodeIdOf(leader), REPORT, encodeReport(report), options);
     const verdict = decodeVerdict(await answer);
     // It was said of digests that this member has replaced meanwhile, or does not stand by.
-    return this.#isTrusted ? verdict : "unknown";
+    return this.#isTrusted && copy === this.#copy ? verdict : "unknown";
   }
 
   #ownReport(): MemberReport {

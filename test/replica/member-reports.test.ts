@@ -164,6 +164,26 @@ t.test("a follower that differs is put out of use, and whole again with another 
   t.strictSame([a.fault, b.fault, c.fault], [null, null, null]);
 });
 
+t.test("a verdict over a copy that was replaced meanwhile is not taken for the fresh one's", async (t) => {
+  const group = new Group();
+  const [a, b, c] = group.members;
+  a.apply(7, "x");
+  c.apply(7, "x");
+  b.apply(7, "y");
+  const { network } = group;
+  let replaced = 0;
+  network.alterAnswer = (method, body) => {
+    if (method === "replica/report" && decodeVerdict(body) === "differs") {
+      replaced += 1;
+      b.install(7, "x");
+    }
+    return body;
+  };
+  await group.pass(6);
+  t.strictSame([a.fault, b.fault, c.fault], [null, null, null]);
+  t.equal(replaced, 1, "the fresh copy was judged anew, and is the same");
+});
+
 t.test("who is right waits for a voter that has not told yet", async (t) => {
   const group = new Group();
   const [a, b, c] = group.members;
