@@ -35,9 +35,10 @@ export function formatStatus(status: AgentStatus): string[] {
 
 function snapshotLines(snapshot: AgentStatus["raft"]["snapshot"]): string[] {
   if (!snapshot) return [];
-  const { from, index, receivedBytes, totalBytes } = snapshot;
+  const { from, index, receivedBytes, totalBytes, isPaused } = snapshot;
   const percent = totalBytes === 0 ? 100 : Math.floor((100 * receivedBytes) / totalBytes);
-  return [`copy     ${percent} % of entry ${index}'s, from ${printable(from)}`];
+  const pause = isPaused ? "; waits for room on the disk" : "";
+  return [`copy     ${percent} % of entry ${index}'s, from ${printable(from)}${pause}`];
 }
 
 /** `3d 4h`, `2m 5s`: the two largest units. */

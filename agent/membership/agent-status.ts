@@ -57,6 +57,8 @@ export interface SnapshotStatus {
   readonly index: number;
   readonly receivedBytes: number;
   readonly totalBytes: number;
+  /** It waits until there is room on the disk. */
+  readonly isPaused: boolean;
 }
 
 export const RAFT_ROLES = ["waiting", "learner", "follower", "pre-candidate", "candidate", "leader"] as const;

@@ -168,8 +168,8 @@ function replicationStatus({ peers }: ReplicaStatus, memberId: string): MemberSt
 
 function snapshotStatus(replica: ReplicaStatus | null): AgentStatus["raft"]["snapshot"] {
   if (replica === null || replica.snapshot === null) return null;
-  const { source, position, receivedBytes, totalBytes } = replica.snapshot;
-  return { from: source, index: position.index, receivedBytes, totalBytes };
+  const { source, position, ...progress } = replica.snapshot;
+  return { from: source, index: position.index, ...progress };
 }
 
 function leaderStatus(

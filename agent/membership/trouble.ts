@@ -1,7 +1,7 @@
 import type { Peer } from "../bus/peer-table.ts";
-import type { CopyFault } from "../replica/copy-keeper.ts";
 import { describeRoom } from "../replica/disk-state.ts";
 import type { DiskWatch } from "../replica/disk-watch.ts";
+import type { CopyFault } from "../replica/snapshot-want.ts";
 import type { Damage } from "./open-storage.ts";
 
 /** What may be wrong with a node. Others hear of it by these words, which follow the node's name. */
@@ -60,7 +60,7 @@ export function troublesOf(state: {
     const text = `${roomOf(disk)}; it takes no writes and gives leadership away. Free space on the file system of its data`;
     troubles.push({ code: "disk-low", text });
   } else if (disk.state === "critical") {
-    const text = `${roomOf(disk)}; it stores nothing more until there is room. Free space on the file system of its data`;
+    const text = `${roomOf(disk)}; it stores nothing more, and fetches no copy, until there is room. Free space on the file system of its data`;
     troubles.push({ code: "disk-critical", text });
   }
   return troubles;

@@ -3,18 +3,20 @@ import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import type { RestoredSnapshot } from "../raft/core.ts";
-import { membersOf } from "../raft/quorum.ts";
 import { type Configuration, type MemberId, NO_CONFIGURATION } from "../raft/types.ts";
 import type { SnapshotManifest, SnapshotReceiver, SnapshotStore } from "../store/snapshot.ts";
 import type { LogPosition, StoredConfiguration } from "../store/types.ts";
-import { nodeIdOf } from "./member-id.ts";
 import { decodeRecord } from "./membership-record.ts";
 import type { Transport } from "./ports.ts";
-import { SnapshotFetcher, type SnapshotProgress, type SnapshotWant } from "./snapshot-fetcher.ts";
+import { SnapshotFetcher, type SnapshotProgress } from "./snapshot-fetcher.ts";
 import { SnapshotServer } from "./snapshot-server.ts";
-
-/** Why this member's copy is of no use: the log cannot complete it (`empty`), or it differs from the others' (`diverged`). */
-export type CopyFault = "empty" | "diverged";
+import {
+  type CopyFault,
+  isNeeded,
+  minIndexOf,
+  type SnapshotWant,
+  type WantingMember,
+} from "./snapshot-want.ts";
 
 export interface CopyKeeperOptions {
   readonly clusterId: string;
@@ -44,6 +46,16 @@ export interface CopyKeeperOptions {
   readonly onFailed: (error: unknown) => void;
 }
 
+type CopyState =
+  | { readonly kind: "sound" }
+  /**
+   * Sound as well, and installed: the log may not stand on it yet, which the store's word is kept for. `waitsForLog`: until
+   * `logRestored`; else until the log itself has come so far.
+   */
+  | { readonly kind: "installed"; readonly index: number; readonly waitsForLog: boolean }
+  /** Out of use. The store's word of an earlier installation stays, until another one is finished or the agent starts again. */
+  | { readonly kind: "faulty"; readonly fault: CopyFault };
+
 /**
  * Keeps this member's copy of the data: gives it to others, and replaces it by another member's where the log cannot bring it up to
  * date, or it must not be trusted.
@@ -56,9 +68,7 @@ export class CopyKeeper {
   readonly #options: CopyKeeperOptions;
   readonly #server: SnapshotServer;
   readonly #fetcher: SnapshotFetcher;
-  #fault: CopyFault | null = null;
-  /** Installed, and the log may not stand on it yet. */
-  #unfinished: { readonly index: number; readonly waitsForLog: boolean } | null = null;
+  #state: CopyState = { kind: "sound" };
   #isStopped = false;
 
   constructor(options: CopyKeeperOptions) {
@@ -70,13 +80,14 @@ export class CopyKeeper {
     });
     this.#fetcher = new SnapshotFetcher({
       ...options,
+      member: () => this.#member(),
       install: (receiver, manifest, want) => this.#install(receiver, manifest, want),
     });
   }
 
   /** Null while the copy can be trusted. Else nothing may be applied to it, read from it or given to others. */
   get fault(): CopyFault | null {
-    return this.#fault;
+    return this.#state.kind === "faulty" ? this.#state.fault : null;
   }
 
   /** The snapshot that is on its way here. */
@@ -94,10 +105,20 @@ export class CopyKeeper {
     return this.#server.end();
   }
 
+  /** Fetches nothing more until `resumeFetching`: there is no room. */
+  pauseFetching(): void {
+    this.#fetcher.pause();
+  }
+
+  resumeFetching(): void {
+    this.#fetcher.resume();
+  }
+
   /** Throws `not-serving` if the copy is of no use. */
   assertServing(): void {
-    if (this.#fault === null) return;
-    const why = this.#fault === "empty" ? "has not got all of the data yet" : "differs from the others' data";
+    const { fault } = this;
+    if (fault === null) return;
+    const why = fault === "empty" ? "has not got all of the data yet" : "differs from the others' data";
     throw new TrivetError(
       "not-serving",
       `This node's copy ${why}: it fetches a fresh one. Nothing was done; ask another node.`,
@@ -106,44 +127,34 @@ export class CopyKeeper {
 
   /** The leader says that its log does not reach back to the end of ours. Asked again with every heartbeat. */
   needed(leader: MemberId): void {
-    if (this.#fault !== null) return;
-    const { raft, applier } = this.#options;
-    const { commitIndex } = raft();
-    this.#fetcher.want({
-      minIndex: () => applier.appliedIndex + 1,
-      sources: () => this.#sources(leader),
-      // A new leader may have what the old one had not.
-      isNeeded: () => raft().commitIndex <= commitIndex,
-    });
+    if (this.fault !== null) return;
+    const { commitIndex } = this.#options.raft();
+    this.#fetcher.want({ reason: "behind", leader, commitIndex });
   }
 
   /** The copy is not to be used any more: fetches another one, whatever it holds. Idempotent. */
   quarantine(fault: CopyFault): void {
-    if (this.#fault !== null || this.#isStopped) return;
-    const { logger, raft, applier } = this.#options;
-    this.#fault = fault;
+    if (this.fault !== null || this.#isStopped) return;
+    const { logger, applier } = this.#options;
+    this.#state = { kind: "faulty", fault };
     // mark: replica: the own copy is put out of use
     logger.log("warn", "This node's copy of the data is put out of use: a fresh one is fetched.", { fault });
     void applier.hold("copy");
-    this.#fetcher.want({
-      // Never back behind what reads have been promised: one may wait for the store already.
-      minIndex: () => Math.max(raft().base.index, applier.appliedIndex),
-      sources: () => this.#sources(raft().leader),
-      isNeeded: () => this.#fault !== null,
-    });
+    this.#fetcher.want({ reason: fault });
   }
 
   /** The log stands on a snapshot of this position, durably. */
   logRestored({ index }: LogPosition): void {
-    if (this.#unfinished?.waitsForLog === true && index >= this.#unfinished.index) this.#finish();
+    const state = this.#state;
+    if (state.kind === "installed" && state.waitsForLog && index >= state.index) this.#finish();
   }
 
   /** To be called when consensus has moved. */
   progressed(): void {
     this.#fetcher.reconsider();
-    const unfinished = this.#unfinished;
-    if (unfinished === null || unfinished.waitsForLog) return;
-    if (this.#options.raft().applicableIndex >= unfinished.index) this.#finish();
+    const state = this.#state;
+    if (state.kind !== "installed" || state.waitsForLog) return;
+    if (this.#options.raft().applicableIndex >= state.index) this.#finish();
   }
 
   stop(): void {
@@ -154,12 +165,12 @@ export class CopyKeeper {
     });
   }
 
-  /** Nodes that may have what is needed: the leader first. What is diverged is replaced by the leader's only. */
-  #sources(leader: MemberId | null): readonly string[] {
-    const { id, configuration } = this.#options.raft();
-    const others = [...membersOf(configuration)].filter((member) => member !== leader);
-    const all = this.#fault === "diverged" ? [leader] : [leader, ...others];
-    return all.filter((member) => member !== null && member !== id).map((member) => nodeIdOf(member ?? ""));
+  #member(): WantingMember {
+    const { raft, applier } = this.#options;
+    const { id, leader, configuration, base, commitIndex } = raft();
+    const { appliedIndex } = applier;
+    const { fault } = this;
+    return { id, leader, configuration, baseIndex: base.index, commitIndex, appliedIndex, fault };
   }
 
   async #install(receiver: SnapshotReceiver, manifest: SnapshotManifest, want: SnapshotWant): Promise<void> {
@@ -168,12 +179,12 @@ export class CopyKeeper {
     try {
       // Meanwhile the log may have brought what the snapshot has, or may have gone on beyond it.
       const { position } = manifest;
-      if (this.#isStopped || !want.isNeeded()) {
+      if (this.#isStopped || !isNeeded(want, this.#member())) {
         // mark: replica: a snapshot came too late and was not installed
         await receiver.discard();
         return;
       }
-      if (position.index < want.minIndex()) {
+      if (position.index < minIndexOf(want, this.#member())) {
         await receiver.discard();
         throw new TrivetError(
           "snapshot-too-old",
@@ -182,19 +193,18 @@ export class CopyKeeper {
       }
       await receiver.install();
       const waitsForLog = restore({ ...position, configuration: placed(manifest.configuration) });
-      this.#unfinished = { index: position.index, waitsForLog };
       // mark: replica: a snapshot was installed
-      logger.log("info", "A snapshot is installed.", { index: position.index, fault: this.#fault });
-      this.#fault = null;
+      logger.log("info", "A snapshot is installed.", { index: position.index, reason: want.reason });
+      this.#state = { kind: "installed", index: position.index, waitsForLog };
       onInstalled(position);
     } finally {
-      if (this.#fault === null) applier.release("copy");
+      if (this.fault === null) applier.release("copy");
     }
     this.progressed();
   }
 
   #finish(): void {
-    this.#unfinished = null;
+    this.#state = { kind: "sound" };
     this.#options.store.finishInstall().catch((error: unknown) => {
       if (!this.#isStopped) this.#options.onFailed(error);
     });

@@ -14,7 +14,7 @@ const HAND_OVER_MS = 2_000;
 export interface DiskKeeperOptions {
   readonly replica: Pick<
     Replica,
-    "isLeader" | "handOver" | "refuseWrites" | "holdApplying" | "releaseApplying"
+    "isLeader" | "handOver" | "refuseWrites" | "pauseStoring" | "resumeStoring"
   > & { status(): Pick<ReplicaStatus, "voters" | "peers"> };
   readonly disk: DiskWatch;
   /** What the others told of their disks; see `MemberReports`. */
@@ -54,8 +54,8 @@ export class DiskKeeper {
     const mustHold = disk.state === "critical";
     if (mustHold !== this.#isHeld) {
       this.#isHeld = mustHold;
-      if (mustHold) replica.holdApplying();
-      else replica.releaseApplying();
+      if (mustHold) replica.pauseStoring();
+      else replica.resumeStoring();
     }
     if (disk.state !== "ok") this.#maybeHandOver();
   }

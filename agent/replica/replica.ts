@@ -15,7 +15,7 @@ import { Applier } from "./applier.ts";
 import { type CommandDraft, completeDraft } from "./command-draft.ts";
 import { committedPosition } from "./committed-position.ts";
 import { Consensus, type ConsensusOptions } from "./consensus.ts";
-import { type CopyFault, CopyKeeper } from "./copy-keeper.ts";
+import { CopyKeeper } from "./copy-keeper.ts";
 import { LogRetention } from "./log-retention.ts";
 import { LogTime } from "./log-time.ts";
 import { MemberChanges } from "./member-changes.ts";
@@ -23,6 +23,7 @@ import { decodeRecord } from "./membership-record.ts";
 import type { ReplicaLog, Transport } from "./ports.ts";
 import { type Applied, Proposals } from "./proposals.ts";
 import type { SnapshotProgress } from "./snapshot-fetcher.ts";
+import type { CopyFault } from "./snapshot-want.ts";
 import { noLeader, notLeader, outcomeUnknown, overloaded, stopping, writeTimeout } from "./sql-errors.ts";
 import { Waiters } from "./waiters.ts";
 
@@ -333,13 +334,15 @@ export class Replica {
     this.#refuseWrite = refusal;
   }
 
-  /** Applies nothing until `releaseApplying`; what is applied can be read. */
-  holdApplying(): void {
+  /** Stores nothing more until `resumeStoring`: applies no entry, fetches no snapshot. What is applied can be read. */
+  pauseStoring(): void {
     void this.#applier.hold("disk");
+    this.#copy.pauseFetching();
   }
 
-  releaseApplying(): void {
+  resumeStoring(): void {
     this.#applier.release("disk");
+    this.#copy.resumeFetching();
   }
 
   /**

@@ -3,6 +3,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Random } from "../platform/random.ts";
 import { isTrivetError } from "../platform/trivet-error.ts";
 import type { SnapshotFileName, SnapshotManifest, SnapshotReceiver } from "../store/snapshot.ts";
+import type { Gate } from "./gate.ts";
 import { pause } from "./pause.ts";
 import type { Transport } from "./ports.ts";
 import {
@@ -41,6 +42,8 @@ export interface SnapshotDownloadOptions {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly random: Random;
+  /** Shut while there is no room for more. */
+  readonly room: Gate;
 }
 
 interface Piece {
@@ -116,6 +119,7 @@ export class SnapshotDownload {
   async #work(signal: AbortSignal): Promise<void> {
     for (let piece = this.#take(); piece !== null; piece = this.#take()) {
       try {
+        await this.#untilRoom(signal);
         const bytes = await this.#fetch(piece, signal);
         await this.#options.receiver.write(piece.name, piece.offset, bytes);
         this.#receivedBytes += piece.length;
@@ -125,6 +129,15 @@ export class SnapshotDownload {
         throw error;
       }
     }
+  }
+
+  async #untilRoom(signal: AbortSignal): Promise<void> {
+    const { room, clock } = this.#options;
+    if (!room.isShut) return;
+    // mark: replica: a snapshot on its way waits for room
+    await room.pass(signal);
+    // It was not the source that took so long.
+    this.#receivedMs = clock.nowMs();
   }
 
   #take(): Piece | null {

@@ -5,9 +5,11 @@ import type { Random } from "../platform/random.ts";
 import { isTrivetError, messageOf, TrivetError } from "../platform/trivet-error.ts";
 import type { SnapshotManifest, SnapshotReceiver, SnapshotStore } from "../store/snapshot.ts";
 import type { LogPosition } from "../store/types.ts";
+import { Gate } from "./gate.ts";
 import { pause } from "./pause.ts";
 import type { Transport } from "./ports.ts";
 import { SnapshotDownload } from "./snapshot-download.ts";
+import { isNeeded, minIndexOf, type SnapshotWant, sourcesOf, type WantingMember } from "./snapshot-want.ts";
 import { decodeOpened, encodeClose, encodeOpen, SNAPSHOT_CLOSE, SNAPSHOT_OPEN } from "./snapshot-wire.ts";
 
 /**
@@ -34,22 +36,14 @@ const FATAL = ["store-failed", "store-damaged", "store-closed"];
 /** Why a try ended: see `SILENT_MS`. */
 const OUTDONE = "snapshot-outdone";
 
-/** Why a snapshot is needed, and which will do. */
-export interface SnapshotWant {
-  /** An older one is of no use. Looked at before each try. */
-  readonly minIndex: () => number;
-  /** Nodes to ask, the best first; looked at before each try. */
-  readonly sources: () => readonly string[];
-  /** False once the log brings the store up to date after all. Looked at by `reconsider`, and before the installation. */
-  readonly isNeeded: () => boolean;
-}
-
 export interface SnapshotProgress {
   /** Node that it comes from. */
   readonly source: string;
   readonly position: LogPosition;
   readonly receivedBytes: number;
   readonly totalBytes: number;
+  /** See `SnapshotFetcher.pause`. */
+  readonly isPaused: boolean;
 }
 
 export interface SnapshotFetcherOptions {
@@ -59,6 +53,8 @@ export interface SnapshotFetcherOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Where the member stands now. */
+  readonly member: () => WantingMember;
   /** All of it is here: replaces the store, or discards it if `want` needs it no more. */
   readonly install: (
     receiver: SnapshotReceiver,
@@ -78,6 +74,7 @@ export class SnapshotFetcher {
   /** Ends what is being tried for the present want. */
   #trying = new AbortController();
   readonly #backoff: Backoff;
+  readonly #room = new Gate();
   #want: SnapshotWant | null = null;
   #download: SnapshotDownload | null = null;
   /** Whom the present try asks, whom it was best to ask when it began, and when that was. */
@@ -96,7 +93,8 @@ export class SnapshotFetcher {
     const download = this.#download;
     if (download === null) return null;
     const { source, receivedBytes, totalBytes } = download;
-    return { source, position: download.opened.manifest.position, receivedBytes, totalBytes };
+    const { position } = download.opened.manifest;
+    return { source, position, receivedBytes, totalBytes, isPaused: this.#room.isShut };
   }
 
   get isWanted(): boolean {
@@ -106,14 +104,32 @@ export class SnapshotFetcher {
   /** Idempotent while one is wanted: only the newest want counts. */
   want(want: SnapshotWant): void {
     this.#want = want;
-    this.#leaveSilentSource(want);
     if (!this.#isRunning && !this.#stopping.signal.aborted) void this.#run();
   }
 
-  /** To be called when consensus has moved: what the log has brought need not travel any further. */
+  /**
+   * To be called when consensus has moved, and that is often: what the log has brought need not travel any further, and another
+   * node may lead.
+   */
   reconsider(): void {
-    if (this.#want === null || this.#want.isNeeded()) return;
+    if (this.#want === null) return;
+    if (this.#isNeeded(this.#want)) {
+      this.#leaveSilentSource(this.#want);
+      return;
+    }
     this.#trying.abort(new TrivetError("snapshot-not-needed", "The log has brought what was being fetched."));
+  }
+
+  /**
+   * Asks for nothing more until `resume`, because there is no room for it; what is on its way is kept. What is all here is installed
+   * yet: that makes room.
+   */
+  pause(): void {
+    this.#room.shut();
+  }
+
+  resume(): void {
+    this.#room.open();
   }
 
   stop(): void {
@@ -130,7 +146,7 @@ export class SnapshotFetcher {
       while (this.#want !== null) {
         signal.throwIfAborted();
         this.#trying = new AbortController();
-        const met = this.#want.isNeeded() ? await this.#tryOnce(this.#want) : this.#want;
+        const met = this.#isNeeded(this.#want) ? await this.#tryOnce(this.#want) : this.#want;
         if (met === null) {
           await pause(clock, this.#backoff.nextMs(), signal);
           continue;
@@ -155,7 +171,7 @@ export class SnapshotFetcher {
 
   /** The want that is met: its snapshot is installed, or not needed any more. Null: not yet. */
   async #tryOnce(want: SnapshotWant): Promise<SnapshotWant | null> {
-    const sources = want.sources();
+    const sources = sourcesOf(want, this.#options.member());
     const resumed = sources.find((source) => source === this.#download?.source);
     const source = resumed ?? sourceOf(sources, this.#attempts);
     if (source === undefined) return null;
@@ -165,7 +181,7 @@ export class SnapshotFetcher {
     } catch (error) {
       if (this.#stopping.signal.aborted || !isTrivetError(error) || FATAL.includes(error.code)) throw error;
       const newest = this.#want ?? want;
-      if (!newest.isNeeded()) {
+      if (!this.#isNeeded(newest)) {
         // mark: replica: the log overtakes a snapshot on its way
         this.#options.logger.log("info", "A snapshot is not needed any more.", { from: source });
         return newest;
@@ -189,10 +205,12 @@ export class SnapshotFetcher {
     }
   }
 
-  #leaveSilentSource({ sources }: SnapshotWant): void {
+  #leaveSilentSource(want: SnapshotWant): void {
     const asked = this.#asked;
-    const [best] = sources();
-    if (asked === null || best === undefined || best === asked.source || best === asked.best) return;
+    // What is not asked for does not come.
+    if (asked === null || this.#room.isShut) return;
+    const [best] = sourcesOf(want, this.#options.member());
+    if (best === undefined || best === asked.source || best === asked.best) return;
     const triedMs = this.#options.clock.nowMs() - asked.sinceMs;
     if (Math.min(triedMs, this.#download?.stalledMs ?? triedMs) < SILENT_MS) return;
     // mark: replica: a silent source of a snapshot is left for a new leader
@@ -204,7 +222,8 @@ export class SnapshotFetcher {
   async #fetchFrom(source: string, want: SnapshotWant): Promise<SnapshotWant> {
     const { clusterId, store, transport, clock, random, logger, install } = this.#options;
     const { signal } = this.#trying;
-    const body = encodeOpen({ clusterId, minIndex: want.minIndex() });
+    await this.#room.pass(signal);
+    const body = encodeOpen({ clusterId, minIndex: minIndexOf(want, this.#options.member()) });
     let download = this.#download;
     const timeoutMs = download?.source === source ? REOPEN_TIMEOUT_MS : OPEN_TIMEOUT_MS;
     const opened = decodeOpened(await transport.request(source, SNAPSHOT_OPEN, body, { timeoutMs, signal }));
@@ -216,7 +235,15 @@ export class SnapshotFetcher {
       await this.#discard();
       logger.log("info", "Fetching a snapshot.", { from: source, index: manifest.position.index });
       const receiver = await store.receiveSnapshot(manifest);
-      download = new SnapshotDownload({ source, opened, receiver, transport, clock, random });
+      download = new SnapshotDownload({
+        source,
+        opened,
+        receiver,
+        transport,
+        clock,
+        random,
+        room: this.#room,
+      });
       this.#download = download;
     }
     await download.run(signal);
@@ -228,6 +255,10 @@ export class SnapshotFetcher {
     await install(download.receiver, manifest, newest);
     this.#tellDone(source, opened.id);
     return newest;
+  }
+
+  #isNeeded(want: SnapshotWant): boolean {
+    return isNeeded(want, this.#options.member());
   }
 
   async #discard(): Promise<void> {

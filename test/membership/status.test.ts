@@ -69,7 +69,7 @@ t.test(
     const { replica, ...rest } = input([peer(B, b), peer(C, c)]);
     if (replica === null) throw new Error("a replica");
     const position = { index: 7, term: 1 };
-    const snapshot = { source: B, position, receivedBytes: 10, totalBytes: 40 };
+    const snapshot = { source: B, position, receivedBytes: 10, totalBytes: 40, isPaused: true };
     const { members, raft } = statusOf({ ...rest, replica: { ...replica, snapshot, copyFault: "empty" } });
     t.strictSame(
       members.map(({ replication }) => replication),
@@ -86,7 +86,7 @@ t.test(
       electionTimeoutMs: 900,
       copyFault: "empty",
     });
-    t.strictSame(raft.snapshot, { from: B, index: 7, receivedBytes: 10, totalBytes: 40 });
+    t.strictSame(raft.snapshot, { from: B, index: 7, receivedBytes: 10, totalBytes: 40, isPaused: true });
   },
 );
 

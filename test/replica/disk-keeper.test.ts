@@ -51,8 +51,8 @@ class Kept {
       refuseWrites: (refusal) => {
         this.refusal = refusal;
       },
-      holdApplying: () => this.asked.push("hold"),
-      releaseApplying: () => this.asked.push("release"),
+      pauseStoring: () => this.asked.push("hold"),
+      resumeStoring: () => this.asked.push("release"),
     };
     new DiskKeeper({
       ...{ replica, disk: this.watch, reports: () => this.reports, clock: this.clock },

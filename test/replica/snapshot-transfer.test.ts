@@ -1,13 +1,22 @@
 import { type Test, t } from "tap";
 import { decodeCbor, encodeCbor } from "../../agent/platform/cbor.ts";
-import { SnapshotFetcher, type SnapshotWant } from "../../agent/replica/snapshot-fetcher.ts";
+import { memberIdOf } from "../../agent/replica/member-id.ts";
+import { SnapshotFetcher } from "../../agent/replica/snapshot-fetcher.ts";
 import { SnapshotServer } from "../../agent/replica/snapshot-server.ts";
+import { isNeeded, type WantingMember } from "../../agent/replica/snapshot-want.ts";
 import { encodeOpen, encodeRead, PIECE_BYTES_MAX, SNAPSHOT_OPEN } from "../../agent/replica/snapshot-wire.ts";
 import { ManualClock } from "../platform/manual-clock.ts";
 import { chanceFrom } from "../raft/chance.ts";
 import { MemoryNetwork } from "./memory-network.ts";
 import { MemorySnapshots } from "./memory-snapshots.ts";
 
+/** Nodes: two that have a snapshot, one that needs one, and one more. */
+const [A, B, Z, Y] = ["a", "b", "f", "e"].map((letter) => letter.repeat(32)) as [
+  string,
+  string,
+  string,
+  string,
+];
 const APP_BYTES = 20 * PIECE_BYTES_MAX + 77;
 
 function content(bytes: number, seed: number): Uint8Array {
@@ -18,19 +27,21 @@ function filesOf(seed: number): MemorySnapshots["files"] {
   return { "app.db": content(APP_BYTES, seed), "state.db": content(100, seed + 1) };
 }
 
-/** Members `a` and `b` that have a snapshot, and `z` that needs one. Time passes only in `run`. */
+/** Members on `A` and `B` that have a snapshot, and one on `Z` that needs one. Time passes only in `run`. */
 class Scene {
   readonly clock = new ManualClock();
   readonly network = new MemoryNetwork(this.clock);
   readonly stores = new Map([
-    ["a", new MemorySnapshots(50, filesOf(1))],
-    ["b", new MemorySnapshots(60, filesOf(2))],
+    [A, new MemorySnapshots(50, filesOf(1))],
+    [B, new MemorySnapshots(60, filesOf(2))],
   ]);
   readonly servers = new Map<string, SnapshotServer>();
   readonly receiver = new MemorySnapshots(3, { "app.db": new Uint8Array(0), "state.db": new Uint8Array(0) });
   readonly fetcher: SnapshotFetcher;
   readonly failures: unknown[] = [];
-  sources: readonly string[] = ["a"];
+  /** Whom it may ask: the leader first. */
+  sources: readonly string[] = [A];
+  minIndex = 0;
   isNeeded = true;
 
   constructor() {
@@ -51,19 +62,26 @@ class Scene {
     this.fetcher = new SnapshotFetcher({
       ...common,
       store: this.receiver,
-      transport: network.transportOf("z"),
-      install: (receiver, _manifest, want) => (want.isNeeded() ? receiver.install() : receiver.discard()),
+      transport: network.transportOf(Z),
+      member: () => this.#member(),
+      install: (receiver, _manifest, want) =>
+        isNeeded(want, this.#member()) ? receiver.install() : receiver.discard(),
       onFailed: (error) => this.failures.push(error),
     });
   }
 
-  want(minIndex = 0): void {
-    const want: SnapshotWant = {
-      minIndex: () => minIndex,
-      sources: () => this.sources,
-      isNeeded: () => this.isNeeded,
+  #member(): WantingMember {
+    const [leader = null, ...others] = this.sources.map((node) => memberIdOf(node, "00000001"));
+    return {
+      ...{ id: memberIdOf(Z, "00000001"), leader },
+      configuration: { voters: others, outgoing: [], learners: [] },
+      ...{ baseIndex: this.minIndex, commitIndex: 3, appliedIndex: 3 },
+      fault: this.isNeeded ? "empty" : null,
     };
-    this.fetcher.want(want);
+  }
+
+  want(): void {
+    this.fetcher.want({ reason: "empty" });
   }
 
   pieces(): number {
@@ -104,11 +122,11 @@ testScene("a snapshot arrives whole, and its source closes it at once", async (t
   scene.want();
   await scene.run(() => !scene.fetcher.isWanted);
   t.equal(scene.receiver.index, 50);
-  t.strictSame(scene.receiver.files, scene.stores.get("a")?.files);
+  t.strictSame(scene.receiver.files, scene.stores.get(A)?.files);
   t.equal(scene.pieces(), 22, "every piece was asked for once");
   await scene.run(() => false, 5);
-  t.equal(scene.stores.get("a")?.closed, 1);
-  t.equal(scene.servers.get("a")?.position, null, "the log need not be kept for it any more");
+  t.equal(scene.stores.get(A)?.closed, 1);
+  t.equal(scene.servers.get(A)?.position, null, "the log need not be kept for it any more");
 });
 
 testScene("a snapshot that the log has overtaken is fetched no further", async (t, scene) => {
@@ -125,7 +143,7 @@ testScene("a snapshot that the log has overtaken is fetched no further", async (
   t.ok(scene.pieces() < 22, `${scene.pieces()} pieces were asked for`);
   t.equal(scene.receiver.index, 3, "nothing was installed");
   await scene.run(() => false, 5);
-  t.equal(scene.stores.get("a")?.closed, 1, "its source was told");
+  t.equal(scene.stores.get(A)?.closed, 1, "its source was told");
   scene.isNeeded = true;
   scene.want();
   await scene.run(() => !scene.fetcher.isWanted);
@@ -135,7 +153,7 @@ testScene("a snapshot that the log has overtaken is fetched no further", async (
 testScene("no more pieces are on their way than the window has", async (t, scene) => {
   scene.want();
   await scene.run(() => scene.fetcher.progress !== null);
-  scene.network.cut("a", "z");
+  scene.network.cut(A, Z);
   await scene.run(() => false, 100);
   t.ok(scene.pieces() <= 4, `${scene.pieces()} pieces were asked for without an answer`);
 });
@@ -152,19 +170,19 @@ testScene("a piece that was damaged on its way is asked for again", async (t, sc
   await scene.run(() => !scene.fetcher.isWanted);
   t.equal(damaged, 3);
   t.equal(scene.pieces(), 25);
-  t.strictSame(scene.receiver.files, scene.stores.get("a")?.files);
+  t.strictSame(scene.receiver.files, scene.stores.get(A)?.files);
 });
 
 testScene("a link that is lost for long: the download goes on where it ended", async (t, scene) => {
   scene.want();
   await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > APP_BYTES / 2);
   const before = scene.pieces();
-  scene.network.cut("a", "z");
+  scene.network.cut(A, Z);
   await scene.pass(12_000);
   scene.network.heal();
   await scene.run(() => !scene.fetcher.isWanted);
-  t.strictSame(scene.receiver.files, scene.stores.get("a")?.files);
-  t.equal(scene.stores.get("a")?.opened, 1, "the source kept it open");
+  t.strictSame(scene.receiver.files, scene.stores.get(A)?.files);
+  t.equal(scene.stores.get(A)?.opened, 1, "the source kept it open");
   t.equal(scene.receiver.discarded, 0, "nothing was thrown away");
   t.ok(scene.pieces() - before < 40, `${scene.pieces() - before} pieces after the cut, retries included`);
 });
@@ -172,25 +190,25 @@ testScene("a link that is lost for long: the download goes on where it ended", a
 testScene("another leader in the middle: the old source goes on as long as it answers", async (t, scene) => {
   scene.want();
   await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > 0);
-  scene.sources = ["b", "a"];
+  scene.sources = [B, A];
   scene.want();
   await scene.run(() => !scene.fetcher.isWanted);
   t.equal(scene.receiver.index, 50);
-  t.equal(scene.stores.get("b")?.opened, 0);
+  t.equal(scene.stores.get(B)?.opened, 0);
 });
 
 testScene("the source dies in the middle: the new leader's snapshot is fetched instead", async (t, scene) => {
   scene.want();
   await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > APP_BYTES / 2);
-  scene.network.cut("a", "z");
-  scene.network.cut("z", "a");
-  scene.sources = ["b", "a"];
+  scene.network.cut(A, Z);
+  scene.network.cut(Z, A);
+  scene.sources = [B, A];
   await scene.run(() => !scene.fetcher.isWanted);
   t.equal(scene.receiver.index, 60);
-  t.strictSame(scene.receiver.files, scene.stores.get("b")?.files);
+  t.strictSame(scene.receiver.files, scene.stores.get(B)?.files);
   t.equal(scene.receiver.discarded, 1);
   await scene.pass(70_000);
-  t.equal(scene.servers.get("a")?.position, null, "the old source closes what nobody reads");
+  t.equal(scene.servers.get(A)?.position, null, "the old source closes what nobody reads");
 });
 
 for (const { what, isCut } of [
@@ -203,12 +221,12 @@ for (const { what, isCut } of [
   testScene(`a source falls silent ${what}: a new leader's snapshot is fetched at once`, async (t, scene) => {
     scene.want();
     await scene.run(() => isCut(scene));
-    scene.network.cut("a", "z");
-    scene.network.cut("z", "a");
+    scene.network.cut(A, Z);
+    scene.network.cut(Z, A);
     await scene.pass(1_000);
+    scene.sources = [B, A];
     // As with each of its heartbeats.
-    scene.sources = ["b", "a"];
-    scene.want();
+    scene.fetcher.reconsider();
     const startMs = scene.clock.nowMs();
     await scene.run(() => !scene.fetcher.isWanted);
     t.equal(scene.receiver.index, 60);
@@ -216,23 +234,24 @@ for (const { what, isCut } of [
   });
 
 testScene("a source that takes its time to open is not left while nobody else leads", async (t, scene) => {
-  scene.sources = ["b", "a"];
-  scene.network.cut("b", "z");
-  const store = scene.stores.get("a");
+  scene.sources = [B, A];
+  scene.network.cut(B, Z);
+  const store = scene.stores.get(A);
   if (store === undefined) throw new Error("a store");
   const open = store.openSnapshot.bind(store);
   // Tried second, it needs four seconds: as for the checksums of a large database.
   store.openSnapshot = (...args) =>
     new Promise((resolve, reject) => scene.clock.setTimer(4_000, () => open(...args).then(resolve, reject)));
+  scene.want();
   for (let passed = 0; passed < 10_500; passed += 150) {
-    scene.want();
+    scene.fetcher.reconsider();
     await scene.pass(150);
   }
   t.equal(scene.receiver.index, 50);
 });
 
 testScene("a source that ends its snapshot: another one is opened, from the beginning", async (t, scene) => {
-  const store = scene.stores.get("a");
+  const store = scene.stores.get(A);
   if (store === undefined) throw new Error("a store");
   scene.want();
   await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > APP_BYTES / 2);
@@ -250,8 +269,8 @@ testScene("a snapshot that is too old, and one of another cluster, are refused",
   const signal = new AbortController().signal;
   const ask = (clusterId: string, minIndex: number): Promise<string> =>
     scene.network
-      .transportOf("z")
-      .request("a", SNAPSHOT_OPEN, encodeOpen({ clusterId, minIndex }), { timeoutMs: 50, signal })
+      .transportOf(Z)
+      .request(A, SNAPSHOT_OPEN, encodeOpen({ clusterId, minIndex }), { timeoutMs: 50, signal })
       .then(
         () => "opened",
         (error: { readonly code: string }) => error.code,
@@ -262,26 +281,27 @@ testScene("a snapshot that is too old, and one of another cluster, are refused",
 });
 
 testScene("who is too far behind for one source goes to the next", async (t, scene) => {
-  scene.sources = ["a", "b"];
-  scene.want(55);
+  scene.sources = [A, B];
+  scene.minIndex = 55;
+  scene.want();
   await scene.run(() => !scene.fetcher.isWanted);
   t.equal(scene.receiver.index, 60);
 });
 
 testScene("two receivers share one snapshot; it is closed after the last", async (t, scene) => {
-  const transport = scene.network.transportOf("y");
+  const transport = scene.network.transportOf(Y);
   const { signal } = new AbortController();
-  const open = transport.request("a", SNAPSHOT_OPEN, encodeOpen({ clusterId: "one", minIndex: 0 }), {
+  const open = transport.request(A, SNAPSHOT_OPEN, encodeOpen({ clusterId: "one", minIndex: 0 }), {
     timeoutMs: 50,
     signal,
   });
   scene.want();
   await scene.run(() => !scene.fetcher.isWanted);
   await open;
-  t.equal(scene.stores.get("a")?.opened, 1);
-  t.equal(scene.servers.get("a")?.position?.index, 50, "y has not said that it is done");
+  t.equal(scene.stores.get(A)?.opened, 1);
+  t.equal(scene.servers.get(A)?.position?.index, 50, "y has not said that it is done");
   await scene.pass(61_000);
-  t.equal(scene.servers.get("a")?.position, null, "and was forgotten");
+  t.equal(scene.servers.get(A)?.position, null, "and was forgotten");
 });
 
 testScene("a snapshot that is not needed any more is discarded, not installed", async (t, scene) => {
@@ -309,7 +329,7 @@ testScene("a want that comes while the download of another one is discarded is m
   scene.want();
   await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > 0);
   scene.isNeeded = false;
-  scene.network.cut("a", "z");
+  scene.network.cut(A, Z);
   await scene.run(() => scene.receiver.discarded === 1);
   scene.network.heal();
   await scene.run(() => !scene.fetcher.isWanted);
@@ -322,8 +342,8 @@ testScene("a node that did not open it reads nothing", async (t, scene) => {
   const { signal } = new AbortController();
   const id = "07".repeat(8);
   const read = scene.network
-    .transportOf("y")
-    .request("a", "snapshot/read", encodeRead({ id, name: "app.db", offset: 0, length: 10 }), {
+    .transportOf(Y)
+    .request(A, "snapshot/read", encodeRead({ id, name: "app.db", offset: 0, length: 10 }), {
       timeoutMs: 50,
       signal,
     });
@@ -331,3 +351,40 @@ testScene("a node that did not open it reads nothing", async (t, scene) => {
   await scene.run(() => false, 5);
   await refused;
 });
+
+testScene(
+  "a snapshot on its way waits while there is no room, and goes on where it stopped",
+  async (t, scene) => {
+    scene.want();
+    await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > APP_BYTES / 2);
+    scene.fetcher.pause();
+    await scene.run(() => false, 100);
+    const [pieces, received] = [scene.pieces(), scene.fetcher.progress?.receivedBytes];
+    await scene.pass(20_000);
+    t.match(scene.fetcher.progress, { isPaused: true, receivedBytes: received });
+    t.equal(scene.pieces(), pieces, "nothing more was asked for");
+    scene.fetcher.resume();
+    t.match(scene.fetcher.progress, { isPaused: false });
+    await scene.run(() => !scene.fetcher.isWanted);
+    t.strictSame(scene.receiver.files, scene.stores.get(A)?.files);
+    t.equal(scene.pieces(), 22, "every piece was asked for once");
+  },
+);
+
+testScene(
+  "without room no snapshot is opened; what is not needed any more is let go of",
+  async (t, scene) => {
+    scene.fetcher.pause();
+    scene.want();
+    await scene.pass(5_000);
+    t.equal(scene.stores.get(A)?.opened, 0);
+    scene.fetcher.resume();
+    await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > 0);
+    scene.fetcher.pause();
+    await scene.run(() => false, 100);
+    scene.isNeeded = false;
+    scene.fetcher.reconsider();
+    await scene.run(() => !scene.fetcher.isWanted, 100);
+    t.equal(scene.receiver.discarded, 1, "that makes room");
+  },
+);

@@ -1,4 +1,4 @@
-import type { CopyFault } from "../../agent/replica/copy-keeper.ts";
+import type { CopyFault } from "../../agent/replica/snapshot-want.ts";
 import { check } from "./violation.ts";
 
 /** What is in a copy of the data. */

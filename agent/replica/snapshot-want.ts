@@ -1,0 +1,45 @@
+import { membersOf } from "../raft/quorum.ts";
+import type { Configuration, MemberId } from "../raft/types.ts";
+import { nodeIdOf } from "./member-id.ts";
+
+/** Why this member's copy is of no use: the log cannot complete it (`empty`), or it differs from the others' (`diverged`). */
+export type CopyFault = "empty" | "diverged";
+
+/** Why another member's copy is needed. Which one will do, and whether it is needed still, is asked again and again. */
+export type SnapshotWant =
+  /** The log of `leader` begins behind the end of this member's, which had committed up to `commitIndex` when it was said. */
+  | { readonly reason: "behind"; readonly leader: MemberId; readonly commitIndex: number }
+  | { readonly reason: CopyFault };
+
+/** Where the member stands that wants it. */
+export interface WantingMember {
+  readonly id: MemberId;
+  readonly leader: MemberId | null;
+  readonly configuration: Configuration;
+  /** Where its log begins. */
+  readonly baseIndex: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly fault: CopyFault | null;
+}
+
+/** False once the log brings the copy up to date after all: a new leader may have what the old one had not. */
+export function isNeeded(want: SnapshotWant, { commitIndex, fault }: WantingMember): boolean {
+  return want.reason === "behind" ? commitIndex <= want.commitIndex : fault !== null;
+}
+
+/** An older snapshot is of no use. */
+export function minIndexOf(want: SnapshotWant, { baseIndex, appliedIndex }: WantingMember): number {
+  if (want.reason === "behind") return appliedIndex + 1;
+  // Never back behind what reads have been promised: one may wait for the store already.
+  return Math.max(baseIndex, appliedIndex);
+}
+
+/** Nodes that may have one, the leader first. What is diverged is replaced by the leader's only. */
+export function sourcesOf(want: SnapshotWant, member: WantingMember): readonly string[] {
+  const leader = want.reason === "behind" ? want.leader : member.leader;
+  const others = want.reason === "diverged" ? [] : membersOf(member.configuration);
+  const nodes = [...(leader === null ? [] : [leader]), ...others].map(nodeIdOf);
+  // This node may be among the members under an earlier id, too.
+  return [...new Set(nodes)].filter((node) => node !== nodeIdOf(member.id));
+}
