@@ -1,10 +1,11 @@
 import { invariant } from "../platform/invariant.ts";
 import { ConfigurationHistory } from "./configuration-history.ts";
 import { EntryLog } from "./entry-log.ts";
-import type { Message } from "./messages.ts";
+import type { LeaderMessage, Message } from "./messages.ts";
 import { type LogWrite, Outbox } from "./outbox.ts";
 import { Pace, type Timing } from "./pace.ts";
 import { votersOf } from "./quorum.ts";
+import { SignsOfLife } from "./signs-of-life.ts";
 import type { Configuration, Entry, HardState, LogPosition, MemberId, PlacedConfiguration } from "./types.ts";
 
 export interface RaftOptions {
@@ -48,6 +49,7 @@ export class Core {
   readonly log: EntryLog;
   readonly outbox = new Outbox();
   readonly pace: Pace;
+  readonly #signsOfLife = new SignsOfLife();
   nowMs = 0;
   readonly #configurations: ConfigurationHistory;
   readonly #random: () => number;
@@ -155,7 +157,13 @@ export class Core {
     invariant(term > this.#term, `term ${term} does not follow ${this.#term}`);
     this.#term = term;
     this.#vote = null;
+    this.#signsOfLife.termBegins();
     this.outbox.hardStateChanged();
+  }
+
+  /** True if `message`, of this term, shows that its leader lives: once, and not if it comes behind its time. */
+  isSignOfLife(message: LeaderMessage): boolean {
+    return this.#signsOfLife.take(message, this.log, this.#commit);
   }
 
   /** Once a term (Raft 5.2). */

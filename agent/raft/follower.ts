@@ -1,6 +1,6 @@
 import { invariant } from "../platform/invariant.ts";
 import type { Core } from "./core.ts";
-import type { AppendRequest, Message, SnapshotRequest } from "./messages.ts";
+import type { AppendRequest, LeaderMessage, Message, SnapshotRequest } from "./messages.ts";
 import type { Role, Transitions } from "./role.ts";
 import type { Entry, MemberId } from "./types.ts";
 
@@ -64,11 +64,11 @@ export class Follower implements Role {
   step(message: Message): void {
     switch (message.kind) {
       case "append-request":
-        this.#heardFrom(message.from);
+        this.#heard(message);
         handleAppend(this.#core, message);
         return;
       case "heartbeat-request": {
-        this.#heardFrom(message.from);
+        this.#heard(message);
         const { id, term, outbox } = this.#core;
         this.#core.commitTo(message.commit);
         this.#core.pace.follow(message.electionMs);
@@ -77,7 +77,7 @@ export class Follower implements Role {
         return;
       }
       case "snapshot-request":
-        this.#heardFrom(message.from);
+        this.#heard(message);
         this.#considerSnapshot(message);
         return;
       case "timeout-now":
@@ -105,10 +105,11 @@ export class Follower implements Role {
     this.#core.sendAfterEverything({ kind: "append-response", from: id, to, term, index, hint: null });
   }
 
-  #heardFrom(leader: MemberId): void {
+  #heard(message: LeaderMessage): void {
     const { term } = this.#core;
-    invariant(this.#leader === null || this.#leader === leader, `two leaders in term ${term}`);
-    this.#leader = leader;
+    invariant(this.#leader === null || this.#leader === message.from, `two leaders in term ${term}`);
+    if (!this.#core.isSignOfLife(message)) return;
+    this.#leader = message.from;
     this.#heardMs = this.#core.nowMs;
     this.#postpone();
   }

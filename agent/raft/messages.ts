@@ -103,9 +103,9 @@ export type Message =
   | TimeoutNow;
 
 /** Only the leader of `message.term` sends these. */
-export function isFromLeader(
-  message: Message,
-): message is AppendRequest | HeartbeatRequest | SnapshotRequest | TimeoutNow {
+export type LeaderMessage = AppendRequest | HeartbeatRequest | SnapshotRequest | TimeoutNow;
+
+export function isFromLeader(message: Message): message is LeaderMessage {
   return (
     message.kind === "append-request" ||
     message.kind === "heartbeat-request" ||

@@ -66,7 +66,13 @@ export class Roles {
         }
         return;
       default:
-        if (isFromLeader(message) && this.isCampaigning) this.becomeFollower(message.from);
+        if (isFromLeader(message) && this.isCampaigning) {
+          if (!this.#core.isSignOfLife(message)) {
+            // mark: raft: a leader that was given up is heard of late
+            return;
+          }
+          this.becomeFollower(message.from);
+        }
         this.#current.step(message);
     }
   }

@@ -1,4 +1,5 @@
 import t from "tap";
+import type { Message } from "../../agent/raft/messages.ts";
 import { Conversation } from "./conversation.ts";
 import { bootstrapDisk, votersOnly } from "./disk.ts";
 import { listen } from "./listen.ts";
@@ -362,4 +363,28 @@ t.test("tick() after a long stall: the leader steps down, a follower asks before
     { role: conversation.raft("a").role, term: conversation.raft("a").term },
     { role: "follower", term: 2 },
   );
+});
+
+t.test("what a dead leader has said before does not hold up the election of another", async (t) => {
+  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const said: Message[] = [];
+  conversation.fate = (message) => {
+    if (message.from === "a" && message.to !== "a") said.push(message);
+    return "arrives";
+  };
+  conversation.run(1000);
+  conversation.act("a", (raft) => raft.propose(new Uint8Array(1)));
+  conversation.run(500);
+  t.equal(conversation.raft("b").leader, "a");
+  const kinds = new Set(said.map(({ kind }) => kind));
+  t.ok(kinds.has("append-request") && kinds.has("heartbeat-request"), [...kinds].join(" "));
+  conversation.cutOff("a");
+  const others = () => ["b", "c"].map((id) => conversation.raft(id));
+  let waitedMs = 0;
+  for (; !others().some(({ role }) => role === "leader") && waitedMs < 10_000; waitedMs += 100) {
+    // All of it again, ten times a second: a slow broker, or one that repeats itself.
+    for (const message of said) conversation.inject(message);
+    conversation.run(100);
+  }
+  t.ok(waitedMs <= 2_000, `${waitedMs} ms`);
 });
