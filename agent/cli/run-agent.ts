@@ -8,6 +8,7 @@ import { systemClock as clock } from "../platform/clock.ts";
 import { diskSpaceAt } from "../platform/disk-space.ts";
 import type { Logger } from "../platform/logger.ts";
 import { systemRandom as random } from "../platform/random.ts";
+import { messageOf, TrivetError } from "../platform/trivet-error.ts";
 import { DiskWatch } from "../replica/disk-watch.ts";
 import { NodeStorage } from "./node-storage.ts";
 import { VERSION } from "./version.ts";
@@ -48,7 +49,7 @@ export async function runAgent(options: {
     );
     const space = diskSpaceAt(data.path);
     const watermarkBytes = settings.diskWatermarkBytes;
-    const onFailed = (error: unknown): void => failure.fail(error);
+    const onFailed = (error: unknown): void => failure.fail(failedRunning(error));
     const diskWatch = new DiskWatch({ space, watermarkBytes, clock, logger, onFailed });
     opened.add("disk watch", { close: async () => diskWatch.stop() });
     await diskWatch.start();
@@ -96,6 +97,14 @@ export async function runAgent(options: {
   }
   failure.fail(await opened.closeAll());
   failure.throwIfAny();
+}
+
+/**
+ * What fails while the agent runs is no matter of its configuration, after which service managers do not start it again: the next start
+ * mends it, or says what stands in the way.
+ */
+function failedRunning(error: unknown): TrivetError {
+  return new TrivetError("agent-failed", messageOf(error), { cause: error });
 }
 
 /** The first thing that went wrong for good. */
