@@ -17,6 +17,8 @@ import { Repairer } from "./repairer.ts";
 
 const CHANGE_TIMEOUT_MS = 8_000;
 
+const DISK_FULL = "The disk is full: entries wait until there is room. Free space on it.";
+
 /** The bus, as a member uses it. */
 export type MemberBus = Transport & Pick<Bus, "onPeer">;
 
@@ -36,7 +38,10 @@ export class Member {
   ) {
     const { bus, clusterId, store, clock, diskWatch } = options;
     const disk = (): DiskState => diskWatch.state;
-    const log = new RoomyLog({ log: options.log, disk, clock });
+    const log = new RoomyLog({
+      ...{ log: options.log, clock },
+      refusal: () => (disk() === "critical" ? DISK_FULL : null),
+    });
     this.replica = new Replica({ ...options, log, transport: bus });
     this.#leader = new LeaderAccess({ replica: this.replica, transport: bus, clock });
     this.sql = new ClusterSql({ leader: this.#leader, store, clock });

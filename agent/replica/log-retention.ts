@@ -2,7 +2,10 @@ import { isTrivetError } from "../platform/trivet-error.ts";
 import type { Entry } from "../raft/types.ts";
 import type { LogPosition } from "../store/types.ts";
 
-/** How much more than wanted the log may hold for a snapshot that is being sent: who gets it needs what comes behind it. */
+/**
+ * How much more than wanted the log may hold: for a snapshot that is being sent, since who gets it needs what comes behind it; and
+ * while the own copy is out of use.
+ */
 const HELD_FACTOR = 4;
 
 /** After a run that freed nothing, the log grows by this part of what is retained before the next one. */
@@ -70,6 +73,16 @@ export class LogRetention {
       .finally(() => {
         this.#isRunning = false;
       });
+  }
+
+  /**
+   * True once the log is as large as it may become while nothing can be dropped, because the copy is out of use. Then it takes no
+   * more entries: to drop what no copy here holds would leave it on fewer members than have vouched for it. So this member is counted
+   * for what it holds only, and the copy that it fetches makes room.
+   */
+  get isFull(): boolean {
+    const { log, retainBytes } = this.#options;
+    return log().logBytes > HELD_FACTOR * retainBytes;
   }
 
   stop(): void {

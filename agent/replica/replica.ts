@@ -22,6 +22,7 @@ import { MemberChanges } from "./member-changes.ts";
 import { decodeRecord } from "./membership-record.ts";
 import type { ReplicaLog, Transport } from "./ports.ts";
 import { type Applied, Proposals } from "./proposals.ts";
+import { RoomyLog } from "./roomy-log.ts";
 import type { SnapshotProgress } from "./snapshot-fetcher.ts";
 import type { CopyFault } from "./snapshot-want.ts";
 import { noLeader, notLeader, outcomeUnknown, overloaded, stopping, writeTimeout } from "./sql-errors.ts";
@@ -121,6 +122,7 @@ export class Replica {
     const commit = Math.max(recovered.hardState.commit, store.newest.index);
     this.#consensus = new Consensus({
       ...options,
+      log: new RoomyLog({ log: options.log, clock, refusal: () => this.#logRefusal() }),
       recovered: { ...recovered, hardState: { ...recovered.hardState, commit } },
       configuration: appliedConfiguration(store),
       onProgress: () => this.#onProgress(),
@@ -414,6 +416,12 @@ export class Replica {
     // Before the membership is in the store, the log is all that knows it.
     else if (this.#options.store.configuration !== null) this.#retention.maybeRun();
     this.#waiters.changed();
+  }
+
+  #logRefusal(): string | null {
+    if (this.#copy.fault === null || !this.#retention.isFull) return null;
+    // mark: replica: entries wait for a fresh copy
+    return "The copy of the data is out of use, and the log is as large as it may be meanwhile: entries wait for a fresh copy.";
   }
 
   /** Without a copy of the data, a leader can serve nobody. */

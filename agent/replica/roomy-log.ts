@@ -1,43 +1,47 @@
 import type { Clock } from "../platform/clock.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import type { LogPosition } from "../store/types.ts";
-import type { DiskState } from "./disk-state.ts";
 import type { ReplicaLog } from "./ports.ts";
 
+export interface RoomyLogOptions {
+  readonly log: ReplicaLog;
+  /** Why there is no room for entries, as a sentence; null while there is some. */
+  readonly refusal: () => string | null;
+  readonly clock: Clock;
+}
+
 /**
- * A log that takes no entries while the disk is full, though it might: the room that is left is for terms and votes, and for
+ * A log that takes no entries while there is no room for them, though it might: what is left is for terms and votes, and for
  * forgetting what is not needed any more. To its user it is a log that is full.
  */
 export class RoomyLog implements ReplicaLog {
-  readonly #log: ReplicaLog;
-  readonly #disk: () => DiskState;
-  readonly #clock: Clock;
-  /** Something was refused, and its owner does not know yet: nothing may become durable before it. */
-  #isRefusing = false;
+  readonly #options: RoomyLogOptions;
+  /** Something was refused for this, and its owner does not know yet: nothing may become durable before it. */
+  #refused: string | null = null;
 
-  constructor(options: { readonly log: ReplicaLog; readonly disk: () => DiskState; readonly clock: Clock }) {
-    this.#log = options.log;
-    this.#disk = options.disk;
-    this.#clock = options.clock;
+  constructor(options: RoomyLogOptions) {
+    this.#options = options;
   }
 
   append(batch: Parameters<ReplicaLog["append"]>[0]): Promise<void> {
-    if (this.#isRefusing) return Promise.reject(full());
-    if (batch.entries.length === 0 || this.#disk() !== "critical") return this.#log.append(batch);
+    const { log, refusal, clock } = this.#options;
+    if (this.#refused !== null) return Promise.reject(full(this.#refused));
+    const reason = batch.entries.length === 0 ? null : refusal();
+    if (reason === null) return log.append(batch);
     // mark: disk: entries wait for room
-    this.#isRefusing = true;
-    this.#clock.defer(() => {
-      this.#isRefusing = false;
+    this.#refused = reason;
+    clock.defer(() => {
+      this.#refused = null;
     });
-    return Promise.reject(full());
+    return Promise.reject(full(reason));
   }
 
   /** A snapshot takes the place of the entries before it: of those that were refused, too, unless it is refused with them. */
   compact(base: LogPosition): Promise<void> {
-    return this.#isRefusing ? Promise.reject(full()) : this.#log.compact(base);
+    return this.#refused === null ? this.#options.log.compact(base) : Promise.reject(full(this.#refused));
   }
 }
 
-function full(): TrivetError {
-  return new TrivetError("log-full", "The disk is full: entries wait until there is room. Free space on it.");
+function full(reason: string): TrivetError {
+  return new TrivetError("log-full", reason);
 }

@@ -129,7 +129,11 @@ t.test("RoomyLog keeps what is left for terms and votes, and the order", async (
     },
   };
   let disk: DiskState = "low";
-  const roomy = new RoomyLog({ log, disk: () => disk, clock });
+  const roomy = new RoomyLog({
+    log,
+    clock,
+    refusal: () => (disk === "critical" ? "The disk is full." : null),
+  });
   const hardState = { term: 1, vote: null, commit: 0 };
   const entries = [{ kind: "noop", index: 1, term: 1 }] as const;
   await roomy.append({ hardState, entries });

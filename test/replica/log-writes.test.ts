@@ -198,7 +198,7 @@ t.test("LogWrites: a snapshot that comes while entries wait for room goes in beh
   const failures: unknown[] = [];
   const restored: LogPosition[] = [];
   const writes = new LogWrites({
-    log: new RoomyLog({ log, disk: () => disk, clock }),
+    log: new RoomyLog({ log, clock, refusal: () => (disk === "critical" ? "The disk is full." : null) }),
     clock,
     random: seededRandom(1),
     logger: { log: () => undefined },

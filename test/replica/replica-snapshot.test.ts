@@ -65,6 +65,36 @@ testMembers("a member whose databases are lost serves nothing until it has anoth
 });
 
 testMembers(
+  "a member without a copy takes no more entries than a bounded log holds, until it has one",
+  async (t, members) => {
+    const { replica, memberId } = members.get("c");
+    /** Written by the others, and more than is on its way to a member at once (1 MiB). */
+    const rows = 800;
+    let mayFetch = false;
+    members.network.alterAnswer = (method, body) =>
+      method === "snapshot/open" && !mayFetch ? new Uint8Array(0) : body;
+    replica.quarantine("diverged");
+    await members.write("a", 1, rows);
+    const boundBytes = 4 * RETAIN_BYTES + 1024 * 1024;
+    const { logBytes, lastIndex } = replica.status();
+    t.ok(logBytes > 4 * RETAIN_BYTES, "as many as it may");
+    t.ok(logBytes < boundBytes + 48 * 1024, `${logBytes} bytes are kept`);
+    t.ok(lastIndex < rows, `it ends at ${lastIndex}`);
+    const peer = members
+      .get("a")
+      .replica.status()
+      .peers?.find(({ member }) => member === memberId);
+    t.ok((peer?.match ?? rows) < lastIndex, "and it vouches for what it holds only");
+    mayFetch = true;
+    await members.until("c has a copy, and its log is short", () => {
+      const { copyFault, ...status } = replica.status();
+      return copyFault === null && status.logBytes <= 2 * RETAIN_BYTES;
+    });
+    t.equal((await members.ids("c", "linearizable")).length, rows);
+  },
+);
+
+testMembers(
   "a leader that is put out of use hands over, and comes back with the new leader's copy",
   async (t, members) => {
     await members.write("a", 1, 20);
