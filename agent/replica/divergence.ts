@@ -40,11 +40,21 @@ export class DigestRing {
 }
 
 export function compareDigests(some: readonly Digest[], others: readonly Digest[]): Comparison {
+  const common = newestCommon(some, others);
+  if (common === null) return "unknown";
+  return common.isSame ? "same" : "differs";
+}
+
+/** The newest entry after which both know their hash; null if there is none. */
+function newestCommon(
+  some: readonly Digest[],
+  others: readonly Digest[],
+): { readonly index: number; readonly isSame: boolean } | null {
   for (const { index, hash } of some.toReversed()) {
     const other = others.find((each) => each.index === index);
-    if (other !== undefined) return isEqual(hash, other.hash) ? "same" : "differs";
+    if (other !== undefined) return { index, isSame: isEqual(hash, other.hash) };
   }
-  return "unknown";
+  return null;
 }
 
 export interface JudgementInput {
@@ -73,24 +83,33 @@ export function judge({ leader, configuration, digests, answering }: JudgementIn
   const isQuorum = (members: readonly MemberId[]): boolean =>
     hasQuorum(configuration, (member) => members.includes(member));
   const digestsOf = (member: MemberId): readonly Digest[] => digests.get(member) ?? [];
-  const versusLeader = (member: MemberId): Comparison =>
-    member === leader ? "same" : compareDigests(digestsOf(member), digestsOf(leader));
-  const odd = [...digests.keys()].filter((member) => versusLeader(member) === "differs");
+  /** Where a member is known to differ from the leader; null if it is not. */
+  const oddAt = (member: MemberId): number | null => {
+    const common = newestCommon(digestsOf(member), digestsOf(leader));
+    return common === null || common.isSame ? null : common.index;
+  };
+  /** Two were the same after the entry at `index`. That they were before it says nothing of it: they may differ since. */
+  const agree = (one: MemberId, other: MemberId, index: number): boolean => {
+    if (one === other) return true;
+    const common = newestCommon(digestsOf(one), digestsOf(other));
+    return common?.isSame === true && common.index >= index;
+  };
+  const odd = [...digests.keys()].filter((member) => oddAt(member) !== null);
   if (odd.length === 0) return { kind: "odd-members", members: [] };
 
-  const oddVoters = voters.filter((voter) => odd.includes(voter));
-  const successor = oddVoters.find((voter) => {
-    const allies = oddVoters.filter(
-      (other) => other === voter || compareDigests(digestsOf(other), digestsOf(voter)) === "same",
-    );
-    return isQuorum(allies);
+  const successor = voters.find((voter) => {
+    const index = oddAt(voter);
+    return index !== null && isQuorum(voters.filter((other) => agree(other, voter, index)));
   });
   if (successor !== undefined) return { kind: "odd-leader", successor };
 
-  const agreeing = voters.filter((voter) => versusLeader(voter) === "same");
-  const isOpen = voters.some((voter) => answering.has(voter) && versusLeader(voter) === "unknown");
-  if (!isQuorum(agreeing) && isOpen) return { kind: "undecided" };
-  return { kind: "odd-members", members: odd };
+  const decided = odd.filter((member) => {
+    const index = oddAt(member) ?? 0;
+    const isOpen = (voter: MemberId): boolean =>
+      answering.has(voter) && oddAt(voter) === null && !agree(voter, leader, index);
+    return isQuorum(voters.filter((voter) => agree(voter, leader, index))) || !voters.some(isOpen);
+  });
+  return decided.length === 0 ? { kind: "undecided" } : { kind: "odd-members", members: decided };
 }
 
 function isEqual(one: Uint8Array, other: Uint8Array): boolean {

@@ -70,6 +70,14 @@ t.test("judge() waits for a voter that answers and has not told yet", async (t) 
   t.same(judgeOf({ A: "5a", B: "5x", C: "" }, { silent: ["C"] }), { kind: "odd-members", members: ["B"] });
 });
 
+t.test("judge() takes no word on an earlier entry for agreement on a later one", async (t) => {
+  t.same(judgeOf({ A: "4o 5a", B: "5x", C: "4o" }), { kind: "undecided" }, "C may be with B");
+  t.same(judgeOf({ A: "4o 5a", B: "5x", C: "4o 5x" }), { kind: "odd-leader", successor: "B" });
+  t.same(judgeOf({ A: "4o 5a", B: "5x", C: "4o 5a" }), { kind: "odd-members", members: ["B"] });
+  const told = { A: "4o 5a", B: "4o 5x", C: "4o 5y", D: "4o", E: "4o" };
+  t.same(judgeOf(told), { kind: "undecided" }, "what B and C had in common is over");
+});
+
 t.test("judge() finds the leader odd when a majority agrees on another state", async (t) => {
   t.same(judgeOf({ A: "5a", B: "5x", C: "5x" }), { kind: "odd-leader", successor: "B" });
   t.same(judgeOf({ A: "5a", B: "5x", C: "4z 5x", D: "5x", E: "5a" }), { kind: "odd-leader", successor: "B" });

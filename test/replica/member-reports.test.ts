@@ -184,6 +184,20 @@ t.test("a verdict over a copy that was replaced meanwhile is not taken for the f
   t.equal(replaced, 1, "the fresh copy was judged anew, and is the same");
 });
 
+t.test("who is right does not show from what a voter told of an earlier entry", async (t) => {
+  const group = new Group();
+  const [a, b, c] = group.members;
+  for (const member of group.members) member.apply(6, "o");
+  await group.pass(2);
+  a.apply(7, "x");
+  b.apply(7, "y");
+  await group.pass(2);
+  t.strictSame([a.fault, b.fault, c.fault], [null, null, null]);
+  c.apply(7, "y");
+  await group.pass(2);
+  t.strictSame([a.fault, b.fault, c.fault], ["diverged", null, null]);
+});
+
 t.test("who is right waits for a voter that has not told yet", async (t) => {
   const group = new Group();
   const [a, b, c] = group.members;
