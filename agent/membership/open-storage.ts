@@ -1,11 +1,11 @@
-import type { Bus } from "../bus/bus.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { isTrivetError, type TrivetError } from "../platform/trivet-error.ts";
 import type { ReplicaOptions } from "../replica/replica.ts";
 import type { DataDirectory } from "./data-directory.ts";
-import { untilExpendable } from "./rejoin.ts";
+import type { Identity } from "./identity.ts";
+import { type Asker, untilExpendable } from "./rejoin.ts";
 
 export type Storage = Pick<ReplicaOptions, "log" | "recovered" | "store">;
 /** Opens the log and the databases of the node. May be called again after a rejection. */
@@ -17,11 +17,20 @@ export interface Damage {
   readonly waitsFor: string;
 }
 
+/** Whose storage it is, and what may be done where it is damaged: a part of `DataDirectory`. */
+export interface DamagedData
+  extends Pick<
+    DataDirectory,
+    "clusterId" | "hasCompanions" | "memberId" | "beginAnew" | "quarantineDatabases"
+  > {
+  readonly identity: Pick<Identity, "nodeId">;
+}
+
 /** How a node goes on without what is damaged, once a quorum of others has confirmed that it holds the data. */
 interface Remedy {
   readonly found: string;
   /** Puts by what is damaged. Resolves with where it is. */
-  readonly apply: (data: DataDirectory, random: Random) => Promise<string>;
+  readonly apply: (data: DamagedData, random: Random) => Promise<string>;
   readonly applied: string;
 }
 
@@ -55,8 +64,8 @@ const REMEDIES: ReadonlyMap<string, Remedy> = new Map([
  */
 export async function openSoundStorage(options: {
   readonly open: OpenStorage;
-  readonly data: DataDirectory;
-  readonly bus: Bus;
+  readonly data: DamagedData;
+  readonly bus: Asker["bus"];
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

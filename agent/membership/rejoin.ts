@@ -101,7 +101,7 @@ export function withReturner({ voters, learners }: Members, memberId: string): M
 
 /** Who asks, and where. */
 export interface Asker {
-  readonly bus: Pick<Bus, "peers" | "request">;
+  readonly bus: Pick<Bus, "peers"> & Pick<Transport, "request">;
   readonly nodeId: string;
   readonly clusterId: string;
   readonly signal: AbortSignal;

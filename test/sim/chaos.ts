@@ -1,3 +1,4 @@
+import type { DamageChaos } from "./damage-chaos.ts";
 import type { FaultMix } from "./fault-mix.ts";
 import type { SimNetwork } from "./sim-network.ts";
 import type { SimNode } from "./sim-node.ts";
@@ -9,6 +10,7 @@ export interface ChaosOptions {
   readonly random: SimRandom;
   readonly mix: FaultMix;
   readonly network: SimNetwork;
+  readonly damage: DamageChaos;
   readonly nodes: readonly SimNode[];
   readonly isBad: () => boolean;
   readonly log: (text: string) => void;
@@ -109,14 +111,11 @@ export class Chaos {
   }
 
   #crash(): void {
-    const { random, mix, nodes } = this.#options;
+    const { random, mix, nodes, damage } = this.#options;
     const isPowerCut = random.isTrue(mix.process.powerCutRate);
     const victims = random.isTrue(mix.process.allRate) ? nodes : [random.pick(nodes)];
     for (const victim of victims) {
-      if (random.isTrue(mix.process.rotRate) && this.#canLose(victim)) {
-        victim.isRotten = true;
-        victim.around.lost.add(victim.memberId);
-      }
+      damage.crashing(victim);
       victim.crash({ isPowerCut });
     }
   }
@@ -130,14 +129,8 @@ export class Chaos {
   }
 
   #wipe(): void {
-    const { random, nodes } = this.#options;
-    const victim = random.pick(nodes);
-    if (this.#canLose(victim)) victim.lose("its disk is wiped");
-  }
-
-  /** Whatever configuration is in force, a majority of its voters must keep their disks. */
-  #canLose({ memberId, isOut, around }: SimNode): boolean {
-    return !isOut && around.watch.hasQuorumWithout(new Set([...around.lost, memberId]));
+    const { random, nodes, damage } = this.#options;
+    damage.wipe(random.pick(nodes));
   }
 
   #jump(): void {

@@ -88,6 +88,22 @@ export class ClusterWatch {
     }
   }
 
+  /** A member gives its data up: a majority of others must hold everything. */
+  givenUp(memberId: string): void {
+    const { commitIndex } = this;
+    const isHeldBy = (log: LogWatch | undefined) =>
+      log !== undefined &&
+      (log.baseIndex >= commitIndex || log.durableTerm(commitIndex) === this.#committed[commitIndex]);
+    for (const set of [this.#configuration.voters, this.#configuration.outgoing]) {
+      const holders = set.filter((voter) => voter !== memberId && isHeldBy(this.#logs.get(voter)));
+      check(
+        set.length === 0 || holders.length * 2 > set.length,
+        () =>
+          `${memberId} gives up its data, and ${holders.length} of ${set.length} others hold ${commitIndex}`,
+      );
+    }
+  }
+
   /** A member's store was replaced by another's. */
   installed(memberId: string, { index, term }: LogPosition): void {
     check(

@@ -1,3 +1,4 @@
+import { type DamageMix, drawDamageMix } from "./damage-mix.ts";
 import { drawResultMix, type ResultMix } from "./result-mix.ts";
 import type { SimRandom } from "./sim-random.ts";
 import { drawSpaceMix, type SpaceMix } from "./space-mix.ts";
@@ -30,6 +31,7 @@ export interface FaultMix {
   };
   readonly space: SpaceMix;
   readonly results: ResultMix;
+  readonly damage: DamageMix;
   readonly process: {
     readonly crashEveryMs: number;
     /** Of the crashes: the power goes, and what was not synced with it. */
@@ -42,7 +44,7 @@ export interface FaultMix {
     readonly wipeEveryMs: number;
     /** A node that was lost begins anew, as another member. */
     readonly comeBackEveryMs: number;
-    /** Of the crashes: a bit of the log rots while the node is down. */
+    /** Of the crashes: the medium of the log goes bad while the node is down (`MediumFault`). */
     readonly rotRate: number;
   };
   readonly clock: {
@@ -116,6 +118,7 @@ export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => S
     },
     space: drawSpaceMix(streamOf("space mix")),
     results: drawResultMix(streamOf("result mix")),
+    damage: drawDamageMix(streamOf("damage mix")),
     process: {
       crashEveryMs: every(0.7, 1_000, 20_000),
       powerCutRate: random.pick([0, 0.5, 1, 1]),

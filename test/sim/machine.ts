@@ -1,14 +1,13 @@
-import type { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
+import type { Peer } from "../../agent/bus/peer-table.ts";
 import type { ClusterWatch } from "./cluster-watch.ts";
 import type { CopyWatch } from "./copy-watch.ts";
 import type { FaultMix } from "./fault-mix.ts";
-import type { ModelFiles } from "./model-store.ts";
+import type { NodeData } from "./node-data.ts";
 import type { SimClock } from "./sim-clock.ts";
 import type { SimDiskSpace } from "./sim-disk-space.ts";
 import type { SimNetwork } from "./sim-network.ts";
 import type { SimRandom } from "./sim-random.ts";
 import type { World } from "./world.ts";
-import type { WriteMemory } from "./write-memory.ts";
 import type { WrongResults } from "./wrong-results.ts";
 
 /** What all nodes of a run share. */
@@ -26,6 +25,8 @@ export interface Surroundings {
   readonly founders: readonly string[];
   /** Members whose disks are lost, or may be found damaged. */
   readonly lost: Set<string>;
+  /** What a node has heard of the others. */
+  readonly peersOf: (node: number) => ReadonlyMap<string, Peer>;
   /** False in the end, when nothing goes wrong any more. */
   readonly isBad: () => boolean;
   /** The process of a node is gone: told to the others, sometimes. */
@@ -36,18 +37,11 @@ export interface Surroundings {
 /** What a process sees of the node that it runs on. */
 export interface Machine {
   readonly number: number;
-  readonly memberId: string;
   readonly around: Surroundings;
   readonly clock: SimClock;
-  readonly disk: MemoryDirectory;
-  readonly files: ModelFiles;
-  readonly writes: WriteMemory;
-  /** The medium was damaged, so the log may be found corrupt. */
-  readonly isRotten: boolean;
+  readonly data: NodeData;
   readonly space: SimDiskSpace;
   readonly results: WrongResults;
-  /** The member's log has been begun, so it may never be found empty. */
-  hasBegun: boolean;
   crash(options: { readonly isPowerCut: boolean }): void;
   /** The process of this session ended by itself. */
   processFailed(session: string, error: unknown): void;

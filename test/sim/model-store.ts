@@ -28,6 +28,8 @@ export class ModelFiles {
   readonly state = new ModelFile("state");
   /** Of a snapshot that was installed, until the log stands on it. */
   pendingInstall: LogPosition | null = null;
+  /** They are found not to be databases any more. */
+  isDamaged = false;
 
   crash(random: SimRandom): void {
     this.app.crash(random);

@@ -5,12 +5,14 @@ import { Chaos } from "./chaos.ts";
 import { Client, type KvHistory } from "./client.ts";
 import { ClusterWatch, isMajorityLeft } from "./cluster-watch.ts";
 import { CopyWatch } from "./copy-watch.ts";
+import { DamageChaos } from "./damage-chaos.ts";
 import { drawFaultMix } from "./fault-mix.ts";
 import type { Surroundings } from "./machine.ts";
 import { Operator } from "./operator.ts";
 import { Recovery } from "./recovery.ts";
 import { SimNetwork } from "./sim-network.ts";
 import { SimNode } from "./sim-node.ts";
+import { peersSeenFrom } from "./sim-presence.ts";
 import { SimRandom } from "./sim-random.ts";
 import { SpaceChaos } from "./space-chaos.ts";
 import { Violation } from "./violation.ts";
@@ -75,6 +77,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     nodeIds,
     lost: new Set(),
     founders: nodeIds.slice(0, nodeCount).map((nodeId) => memberIdOf(nodeId, "00000001")),
+    peersOf: (node) => peersSeenFrom(node, nodes, network),
     isBad,
     log: (node, text) => {
       if (log !== null) write(`node ${node}`, text);
@@ -106,6 +109,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     random: random.fork(),
     mix,
     network,
+    damage: new DamageChaos(streamOf("damage"), mix),
     nodes,
     isBad,
     log: (text) => write("world ", text),

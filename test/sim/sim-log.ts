@@ -5,6 +5,7 @@ import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import type { ReplicaLog } from "../../agent/replica/ports.ts";
 import { diskFaults } from "./disk-faults.ts";
 import type { Machine } from "./machine.ts";
+import { damageMedium } from "./medium-damage.ts";
 import { rememberWrites } from "./write-memory.ts";
 
 export interface SimLogOptions {
@@ -18,10 +19,12 @@ export interface SimLogOptions {
 /** Opens the log on the disk of a node, with the faults of that disk, and with what happened to it while nobody looked. */
 export async function openSimLog(options: SimLogOptions): ReturnType<typeof DurableLog.open> {
   const { machine, isAlive, logger, onFault } = options;
-  const { disk, writes, around, number, memberId, clock, space } = machine;
+  const { data, around, number, clock, space } = machine;
+  const { disk, writes } = data;
   const { random, mix, isBad } = around;
   disk.onCall = undefined;
-  if (isBad() && machine.isRotten) writes.rot(disk, random, new Set(await disk.list()));
+  if (isBad() && data.mediumFault !== null)
+    await damageMedium(disk, writes, data.mediumFault, around.streamOf(`medium ${number}`));
   disk.onCall = diskFaults({
     mix: mix.disk,
     random,
@@ -37,14 +40,12 @@ export async function openSimLog(options: SimLogOptions): ReturnType<typeof Dura
     onFault,
   });
   const directory = rememberWrites(disk, writes);
-  const opened = await DurableLog.open({ directory, logger, segmentBytes: mix.segmentBytes });
-  around.watch.logOf(memberId).opened(opened.recovered);
-  return opened;
+  return DurableLog.open({ directory, logger, segmentBytes: mix.segmentBytes });
 }
 
 /** The log as the replica has it; what is written to it is seen from above. */
 export function watchLog(log: DurableLog, machine: Machine, isAlive: () => boolean): ReplicaLog {
-  const watch = machine.around.watch.logOf(machine.memberId);
+  const watch = machine.around.watch.logOf(machine.data.memberId);
   return {
     append: async (batch: LogBatch) => {
       watch.write(batch);

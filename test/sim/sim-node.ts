@@ -1,12 +1,9 @@
-import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
-import { memberIdOf } from "../../agent/replica/member-id.ts";
 import type { Machine, Surroundings } from "./machine.ts";
-import { ModelFiles } from "./model-store.ts";
+import { NodeData } from "./node-data.ts";
 import { SimClock } from "./sim-clock.ts";
 import { SimDiskSpace } from "./sim-disk-space.ts";
 import { ProcessDied, SimProcess } from "./sim-process.ts";
 import { Violation } from "./violation.ts";
-import { WriteMemory } from "./write-memory.ts";
 import { WrongResults } from "./wrong-results.ts";
 
 const RESTART_MS_MIN = 50;
@@ -18,27 +15,19 @@ export class SimNode implements Machine {
   readonly nodeId: string;
   readonly clock: SimClock;
   readonly around: Surroundings;
-  writes = new WriteMemory();
-  files = new ModelFiles();
-  memberId: string;
-  /** The member's log has been begun, so it may never be found empty. */
-  hasBegun = false;
-  /** The medium was damaged, so the log may be found corrupt. */
-  isRotten = false;
+  readonly data: NodeData;
   /** Never comes back: the disk is lost or damaged. */
   isOut = false;
   readonly space: SimDiskSpace;
   readonly results: WrongResults;
-  #disk = new MemoryDirectory();
   #process: SimProcess | null = null;
   #starts = 0;
-  #incarnation = 1;
 
   constructor(number: number, around: Surroundings) {
     this.number = number;
     this.around = around;
     this.nodeId = around.nodeIds[number] ?? "";
-    this.memberId = memberIdOf(this.nodeId, "00000001");
+    this.data = new NodeData(this.nodeId);
     const { world, random, mix, streamOf, isBad } = around;
     const space = streamOf(`space ${number}`);
     this.space = new SimDiskSpace(space, () => isBad() && space.isTrue(mix.space.unreadableRate));
@@ -55,8 +44,8 @@ export class SimNode implements Machine {
     });
   }
 
-  get disk(): MemoryDirectory {
-    return this.#disk;
+  get memberId(): string {
+    return this.data.memberId;
   }
 
   /** Null while it is down. */
@@ -90,10 +79,6 @@ export class SimNode implements Machine {
     if (error instanceof ProcessDied || process?.session !== session) return;
     const reason = error instanceof Error ? error.message : String(error);
     this.around.log(this.number, `fails: ${reason}`);
-    if (process.isCorruption(error) && this.isRotten) {
-      this.lose("its log is corrupt");
-      return;
-    }
     if (!process.hasReasonToFail(error)) {
       const violation = new Violation(`node ${this.number} failed without a fault: ${reason}`, {
         cause: error,
@@ -124,6 +109,14 @@ export class SimNode implements Machine {
     this.#restartLater();
   }
 
+  /** The power goes, and when it comes back the log is gone; the node knows who it is. */
+  loseLog(): void {
+    this.around.log(this.number, "loses its log");
+    this.around.lost.add(this.memberId);
+    this.crash({ isPowerCut: true });
+    this.data.loseLog();
+  }
+
   /** The disk is gone for good, and with it this member. */
   lose(why: string): void {
     this.around.log(this.number, `is lost: ${why}`);
@@ -136,13 +129,10 @@ export class SimNode implements Machine {
   /** With an empty disk, as a new member (design 2). */
   comeBack(): void {
     if (!this.isOut) return;
-    this.#incarnation += 1;
-    this.memberId = memberIdOf(this.nodeId, String(this.#incarnation).padStart(8, "0"));
-    this.#disk = new MemoryDirectory();
-    this.files = new ModelFiles();
-    this.writes = new WriteMemory();
-    this.hasBegun = false;
-    this.isRotten = false;
+    this.data.renew();
+    this.data.clear();
+    this.data.hasJoined = false;
+    this.data.rejoin = null;
     this.isOut = false;
     this.start();
   }
@@ -153,8 +143,7 @@ export class SimNode implements Machine {
     this.#process = null;
     network.attach(this.number, null);
     this.clock.wake();
-    this.#disk = isPowerCut ? this.#disk.crash(random) : this.#disk.kill();
-    this.files.crash(random);
+    this.data.crash(random, isPowerCut);
     process?.died();
     onDown(this.number);
   }

@@ -1,7 +1,8 @@
-import type { DurableLog } from "../../agent/log/durable-log.ts";
 import { Member } from "../../agent/membership/member.ts";
+import { openSoundStorage, type Storage } from "../../agent/membership/open-storage.ts";
+import { incarnationsOf, untilMember } from "../../agent/membership/rejoin.ts";
+import type { Clock } from "../../agent/platform/clock.ts";
 import type { Logger } from "../../agent/platform/logger.ts";
-import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import { alignLog } from "../../agent/replica/align-log.ts";
 import type { ClusterSql } from "../../agent/replica/cluster-sql.ts";
 import { DiskWatch } from "../../agent/replica/disk-watch.ts";
@@ -9,18 +10,18 @@ import { beginLog, foundCluster, isBlank } from "../../agent/replica/found-clust
 import { decodeMessage } from "../../agent/replica/message-codec.ts";
 import type { Replica } from "../../agent/replica/replica.ts";
 import type { Machine } from "./machine.ts";
-import { ModelStore } from "./model-store.ts";
 import { WATERMARK_BYTES } from "./sim-disk-space.ts";
-import { openSimLog, watchLog } from "./sim-log.ts";
 import type { Packet } from "./sim-network.ts";
+import { SimStorage } from "./sim-storage.ts";
 import { SimTransport } from "./sim-transport.ts";
-import { check } from "./violation.ts";
 
 const CLUSTER_ID = "simulated-cluster";
 const TIMING = { heartbeatMs: 150, electionMs: 900, electionMaxMs: 10_000 };
 const HAND_OVER_MS = 2_000;
 /** How long a callback waits behind what is ready already. */
 const DEFER_MS_MAX = 0.2;
+/** How often a node that came back looks whether it has the place of the member that it was. */
+const LOOK_MS = 500;
 
 /** A vote is small: what is larger need not be decoded to know that it is none. */
 const VOTE_BYTES_MAX = 128;
@@ -30,27 +31,33 @@ export class ProcessDied extends Error {
   override readonly name = "ProcessDied";
 }
 
-/** Errors of the log that a bad disk explains. */
-const DISK_ERRORS = ["log-failed", "log-full"];
-
 /** One process of a node: a real member of the cluster, on this node's disk and the common network. */
 export class SimProcess {
   readonly #machine: Machine;
   readonly session: string;
   readonly #deaths = new Set<() => void>();
   readonly #logger: Logger = { log: (_level, message, fields) => this.#note(message, fields) };
+  readonly #clock: Clock;
+  readonly #transport: SimTransport;
+  readonly #storage: SimStorage;
+  readonly #stopping = new AbortController();
   #isAlive = true;
-  #hadDiskFault = false;
-  #storeFreeMs = 0;
-  #log: DurableLog | null = null;
-  #store: ModelStore | null = null;
-  #transport: SimTransport | null = null;
   #diskWatch: DiskWatch | null = null;
   #member: Member | null = null;
 
   constructor(machine: Machine, session: string) {
+    const { around, number } = machine;
     this.#machine = machine;
     this.session = session;
+    const deferMs = () => around.random.float() * DEFER_MS_MAX;
+    this.#clock = machine.clock.forProcess(number, this.#alive, deferMs);
+    this.#transport = this.#openTransport();
+    const parts = { machine, logger: this.#logger, isAlive: this.#alive };
+    this.#storage = new SimStorage({ ...parts, clusterId: CLUSTER_ID });
+  }
+
+  get clusterId(): string | null {
+    return this.#storage.clusterId;
   }
 
   /** Null until it takes part. */
@@ -62,80 +69,41 @@ export class SimProcess {
     return this.#member?.sql ?? null;
   }
 
-  /** Opens what is on the disk and takes part. Resolves when it does. */
+  /** Opens what is on the disk and takes part, as `Membership` does. Resolves when it does. */
   async run(): Promise<void> {
-    const { around, memberId, number } = this.#machine;
-    const onFault = () => {
-      this.#hadDiskFault = true;
-    };
-    const { log, recovered } = await openSimLog({
-      machine: this.#machine,
-      isAlive: this.#alive,
-      logger: this.#logger,
-      onFault,
+    const { around, data, number } = this.#machine;
+    around.network.attach(number, (from, packet) => {
+      this.#machine.clock.after(0, number, this.#alive, () => this.#transport.receive(from, packet));
     });
-    this.#log = log;
-    const watched = watchLog(log, this.#machine, this.#alive);
-    const transport = this.#openTransport();
-    const store = this.#openStore();
-    this.#store = store;
-    const isFounder = memberId === around.founders[0] && !this.#machine.hasBegun;
-    let start = recovered;
-    if (isBlank(recovered)) {
-      check(!this.#machine.hasBegun, () => `node ${number} finds its log empty`);
-      const begun = isFounder ? await foundCluster(watched, around.founders) : await beginLog(watched);
-      start = { ...recovered, ...begun };
-    }
-    this.#machine.hasBegun = true;
-    const aligned = await alignLog({ log: watched, store, recovered: start });
-    around.copies.started(memberId, this.#machine.files.app.state.taint);
-    around.watch.started(memberId, Math.max(aligned.hardState.commit, store.newest.index));
-    const clock = this.#machine.clock.forProcess(
-      number,
-      this.#alive,
-      () => around.random.float() * DEFER_MS_MAX,
-    );
-    const onFailed = (error: unknown) => this.#machine.processFailed(this.session, error);
-    const { space } = this.#machine;
-    const diskWatch = new DiskWatch({
-      space,
-      watermarkBytes: WATERMARK_BYTES,
-      clock,
-      logger: this.#logger,
-      onFailed,
-    });
-    this.#diskWatch = diskWatch;
-    await diskWatch.start();
-    this.#member = new Member({
-      clusterId: CLUSTER_ID,
-      memberId,
-      timing: TIMING,
-      recovered: aligned,
-      isFounder,
-      log: watched,
-      store,
-      logRetainBytes: around.mix.logRetainBytes,
-      diskWatch,
-      bus: transport,
-      clock,
+    const storage = await openSoundStorage({
+      open: () => this.#storage.open(),
+      data: this.#storage,
+      bus: this.#transport,
+      clock: this.#clock,
       random: around.random,
       logger: this.#logger,
-      onFailed,
+      signal: this.#stopping.signal,
+      onDamage: (damage) => this.#note("waits", damage?.waitsFor),
     });
-    around.network.attach(number, (from, packet) => {
-      this.#machine.clock.after(0, number, this.#alive, () => transport.receive(from, packet));
-    });
-    this.#checkpointAgain();
+    const { memberId } = data;
+    const isFounder = memberId === around.founders[0] && !data.hasJoined;
+    const recovered = await this.#begin(storage, isFounder);
+    data.hasJoined = true;
+    if (data.rejoin === "empty") data.rejoin = "begun";
+    around.copies.started(memberId, data.files.app.state.taint);
+    around.watch.started(memberId, Math.max(recovered.hardState.commit, storage.store.newest.index));
+    await this.#takePart({ ...storage, recovered }, isFounder);
+    if (data.rejoin !== null) await this.#rejoin(memberId);
   }
 
   /** As the agent does: hands over, then closes everything. */
   async stop(): Promise<void> {
     try {
+      this.#stopping.abort(new ProcessDied(`process ${this.session} stops`));
       await this.replica?.handOver(HAND_OVER_MS);
       this.#member?.stop();
       this.#diskWatch?.stop();
-      await this.#store?.close();
-      await this.#log?.close();
+      await this.#storage.close();
     } catch (error) {
       this.#machine.processFailed(this.session, error);
     }
@@ -157,33 +125,79 @@ export class SimProcess {
   }
 
   peerDown(node: number): void {
-    this.#transport?.peerDown(node);
+    this.#transport.peerDown(node);
   }
 
   hasReasonToFail(error: unknown): boolean {
-    return this.#hadDiskFault && isTrivetError(error) && DISK_ERRORS.includes(error.code);
-  }
-
-  isCorruption(error: unknown): boolean {
-    return isTrivetError(error, "log-corrupt");
+    return this.#storage.hasReasonToFail(error);
   }
 
   readonly #alive = (): boolean => this.#isAlive;
 
+  /** What the replica starts from. */
+  #begin({ log, store, recovered }: Storage, isFounder: boolean): Promise<Storage["recovered"]> {
+    if (!isBlank(recovered)) return alignLog({ log, store, recovered });
+    return isFounder ? foundCluster(log, this.#machine.around.founders) : beginLog(log);
+  }
+
+  async #takePart(storage: Storage, isFounder: boolean): Promise<void> {
+    const { around, data, space } = this.#machine;
+    const onFailed = (error: unknown) => this.#machine.processFailed(this.session, error);
+    const parts = { clock: this.#clock, logger: this.#logger, onFailed };
+    const diskWatch = new DiskWatch({ ...parts, space, watermarkBytes: WATERMARK_BYTES });
+    this.#diskWatch = diskWatch;
+    await diskWatch.start();
+    this.#member = new Member({
+      ...parts,
+      ...storage,
+      clusterId: CLUSTER_ID,
+      memberId: data.memberId,
+      timing: TIMING,
+      isFounder,
+      logRetainBytes: around.mix.logRetainBytes,
+      diskWatch,
+      bus: this.#transport,
+      random: around.random,
+    });
+    this.#checkpointAgain();
+  }
+
+  /** Until the cluster has taken this member for the one that was damaged. */
+  async #rejoin(memberId: string): Promise<void> {
+    const { around, data, number } = this.#machine;
+    await untilMember(
+      {
+        bus: this.#transport,
+        nodeId: this.#storage.identity.nodeId,
+        clusterId: CLUSTER_ID,
+        clock: this.#clock,
+        signal: this.#stopping.signal,
+        onWait: (reason) => this.#note("is no member yet", reason),
+      },
+      memberId,
+    );
+    const look = () => {
+      const status = this.replica?.status();
+      const ours = status === undefined ? [] : incarnationsOf(status, around.nodeIds[number] ?? "");
+      if (ours.length === 1 && ours[0] === memberId) data.rejoin = null;
+      else this.#clock.setTimer(LOOK_MS, look);
+    };
+    look();
+  }
+
   #openTransport(): SimTransport {
-    const { around, number } = this.#machine;
-    const transport = new SimTransport({
+    const { around, clock, number } = this.#machine;
+    return new SimTransport({
       session: this.session,
       nodeIds: around.nodeIds,
       send: (to, packet) => {
         this.#watchVote(to, packet);
         around.network.send(number, to, packet);
       },
-      setTimer: (delayMs, callback) => this.#machine.clock.after(delayMs, number, this.#alive, callback),
+      peers: () => around.peersOf(number),
+      setTimer: (delayMs, callback) => clock.after(delayMs, number, this.#alive, callback),
       isAlive: this.#alive,
     });
-    this.#transport = transport;
-    return transport;
   }
 
   #watchVote(to: number, packet: Packet): void {
@@ -194,34 +208,11 @@ export class SimProcess {
     watch.voted(message.from, message.term, message.to);
   }
 
-  #openStore(): ModelStore {
-    const { files, around, clock, number, memberId } = this.#machine;
-    const { world, random, mix, watch, copies } = around;
-    return new ModelStore({
-      files,
-      snapshotBytesMin: mix.store.snapshotBytesMin,
-      results: this.#machine.results,
-      onInstalled: (position, state) => {
-        watch.installed(memberId, position);
-        copies.installed(memberId, position.index, state);
-      },
-      later: (act) => {
-        const ms = mix.store.applyMs * random.between(0.5, 1.5);
-        this.#storeFreeMs = Math.max(this.#storeFreeMs, world.nowMs) + ms;
-        clock.after(this.#storeFreeMs - world.nowMs, number, this.#alive, act);
-      },
-      onApplied: (entry, state, effect) => {
-        watch.applied(memberId, entry, effect);
-        copies.applied(memberId, entry.index, state);
-      },
-    });
-  }
-
   #checkpointAgain(): void {
     const { around, clock, number } = this.#machine;
     const ms = around.mix.store.checkpointEveryMs * around.random.between(0.5, 1.5);
     clock.after(ms, number, this.#alive, () => {
-      void this.#store?.checkpoint().then(
+      void this.#storage.store?.checkpoint().then(
         () => this.#checkpointAgain(),
         () => undefined,
       );

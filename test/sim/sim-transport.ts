@@ -1,3 +1,4 @@
+import type { Peer } from "../../agent/bus/peer-table.ts";
 import type { MemberBus } from "../../agent/membership/member.ts";
 import type { Timer } from "../../agent/platform/clock.ts";
 import { isTrivetError, messageOf, TrivetError } from "../../agent/platform/trivet-error.ts";
@@ -8,6 +9,8 @@ export interface SimTransportOptions {
   readonly session: string;
   readonly nodeIds: readonly string[];
   readonly send: (to: number, packet: Packet) => void;
+  /** What is heard of the other nodes. */
+  readonly peers: () => ReadonlyMap<string, Peer>;
   readonly setTimer: (delayMs: number, callback: () => void) => Timer;
   /** False once the process has died: nothing leaves any more. */
   readonly isAlive: () => boolean;
@@ -81,6 +84,10 @@ export class SimTransport implements MemberBus {
   handle(method: string, handler: RequestHandler): () => void {
     this.#requestHandlers.set(method, handler);
     return () => this.#requestHandlers.delete(method);
+  }
+
+  peers(): ReadonlyMap<string, Peer> {
+    return this.#options.peers();
   }
 
   onPeer(listener: PeerListener): () => void {

@@ -1,9 +1,8 @@
 import { parseSegmentName } from "../../agent/log/segment-name.ts";
 import type { Directory, DiskFile } from "../../agent/platform/directory.ts";
-import type { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
-import type { SimRandom } from "./sim-random.ts";
 
-interface Written {
+/** A place that was written, of one file. */
+export interface WrittenPlace {
   readonly name: string;
   readonly offset: number;
   readonly length: number;
@@ -15,23 +14,25 @@ const REMEMBERED_MAX = 64;
 
 /** Remembers where the log was written, so that the medium can go bad in a place that matters. */
 export class WriteMemory {
-  #writes: Written[] = [];
+  #writes: WrittenPlace[] = [];
 
-  note(written: Written): void {
+  note(written: WrittenPlace): void {
     this.#writes.push(written);
     if (this.#writes.length > REMEMBERED_MAX) this.#writes.shift();
   }
 
-  /** Flips a bit of something that was written, but not last. False if there is nothing. */
-  rot(disk: MemoryDirectory, random: SimRandom, present: ReadonlySet<string>): boolean {
-    const spared = this.#writes.slice(-SPARED);
-    const isSpared = ({ name, offset }: Written) =>
-      spared.some((other) => other.name === name && other.offset === offset);
-    const old = this.#writes.filter((written) => present.has(written.name) && !isSpared(written));
-    if (old.length === 0) return false;
-    const { name, offset, length } = random.pick(old);
-    disk.flipBit(name, offset + random.below(length), random.below(8));
-    return true;
+  /** What was written to files that are there, and not lately. */
+  oldPlaces(present: readonly string[]): readonly WrittenPlace[] {
+    return this.#writes.filter((written) => present.includes(written.name) && !this.isSpared(written));
+  }
+
+  /** It was written lately, or a part of it was. */
+  isSpared({ name, offset, length }: WrittenPlace): boolean {
+    return this.#writes.slice(-SPARED).some((spared) => {
+      const isBefore = spared.offset + spared.length <= offset;
+      const isBehind = offset + length <= spared.offset;
+      return spared.name === name && !isBefore && !isBehind;
+    });
   }
 }
 

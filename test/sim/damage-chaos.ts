@@ -1,0 +1,40 @@
+import type { FaultMix } from "./fault-mix.ts";
+import { MEDIUM_FAULTS } from "./medium-damage.ts";
+import type { SimNode } from "./sim-node.ts";
+import type { SimRandom } from "./sim-random.ts";
+
+/** Damages what nodes keep, as long as the cluster can do without it. */
+export class DamageChaos {
+  readonly #random: SimRandom;
+  readonly #mix: FaultMix;
+
+  constructor(random: SimRandom, mix: FaultMix) {
+    this.#random = random;
+    this.#mix = mix;
+  }
+
+  /** Before the node crashes. */
+  crashing(node: SimNode): void {
+    const { process, damage } = this.#mix;
+    const { data, around } = node;
+    if (this.#random.isTrue(process.rotRate) && this.#canLose(node)) {
+      data.mediumFault = this.#random.pick(MEDIUM_FAULTS);
+      around.lost.add(node.memberId);
+    }
+    if (this.#random.isTrue(damage.databaseRate) && this.#canLose(node)) {
+      data.files.isDamaged = true;
+      around.lost.add(node.memberId);
+    }
+  }
+
+  wipe(node: SimNode): void {
+    if (!this.#canLose(node)) return;
+    if (this.#random.isTrue(this.#mix.damage.logOnlyRate)) node.loseLog();
+    else node.lose("its disk is wiped");
+  }
+
+  /** Whatever configuration is in force, a majority of its voters must keep what they have. */
+  #canLose({ memberId, isOut, around }: SimNode): boolean {
+    return !isOut && around.watch.hasQuorumWithout(new Set([...around.lost, memberId]));
+  }
+}

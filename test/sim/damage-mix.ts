@@ -1,0 +1,16 @@
+import type { SimRandom } from "./sim-random.ts";
+
+/** What is damaged in one run besides what `FaultMix` says. */
+export interface DamageMix {
+  /** Of the crashes: the databases are found damaged. */
+  readonly databaseRate: number;
+  /** Of the disks that are wiped: only the log goes, and the node knows who it is. */
+  readonly logOnlyRate: number;
+}
+
+export function drawDamageMix(random: SimRandom): DamageMix {
+  return {
+    databaseRate: random.isTrue(0.2) ? random.magnitude(0.05, 0.4) : 0,
+    logOnlyRate: random.pick([0, 0.5, 1]),
+  };
+}

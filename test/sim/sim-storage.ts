@@ -1,0 +1,177 @@
+import type { DurableLog } from "../../agent/log/durable-log.ts";
+import { logLost } from "../../agent/membership/data-directory.ts";
+import type { DamagedData, Storage } from "../../agent/membership/open-storage.ts";
+import type { Logger } from "../../agent/platform/logger.ts";
+import { isTrivetError, TrivetError } from "../../agent/platform/trivet-error.ts";
+import { isBlank } from "../../agent/replica/found-cluster.ts";
+import type { Machine } from "./machine.ts";
+import { ModelFiles, ModelStore } from "./model-store.ts";
+import { openSimLog, watchLog } from "./sim-log.ts";
+import { check } from "./violation.ts";
+
+/** How long a small file takes to be written. */
+const RECORD_MS = 5;
+
+/** Errors that a bad disk explains. */
+const DISK_ERRORS = ["log-failed", "log-full"];
+
+export interface SimStorageOptions {
+  readonly machine: Machine;
+  readonly clusterId: string;
+  readonly isAlive: () => boolean;
+  readonly logger: Logger;
+}
+
+/** The log and the databases of one process, as `NodeStorage` opens them; and the data that they are of, as `DataDirectory` keeps it. */
+export class SimStorage implements DamagedData {
+  readonly #options: SimStorageOptions;
+  #hadDiskFault = false;
+  #storeFreeMs = 0;
+  #log: DurableLog | null = null;
+  #store: ModelStore | null = null;
+
+  constructor(options: SimStorageOptions) {
+    this.#options = options;
+  }
+
+  get clusterId(): string | null {
+    return this.#data.hasJoined ? this.#options.clusterId : null;
+  }
+
+  /** That nobody else holds anything is the rule that chaos keeps to: it never damages what could be the last copy. */
+  readonly hasCompanions = true;
+
+  get memberId(): string {
+    return this.#data.memberId;
+  }
+
+  get identity(): { readonly nodeId: string } {
+    const { around, number } = this.#options.machine;
+    return { nodeId: around.nodeIds[number] ?? "" };
+  }
+
+  get store(): ModelStore | null {
+    return this.#store;
+  }
+
+  async open(): Promise<Storage> {
+    const { machine, isAlive } = this.#options;
+    const data = this.#data;
+    if (data.rejoin === "emptying") this.#empty();
+    const { log, recovered } = await this.#openLog();
+    if (isBlank(recovered) && !data.mayBeBlank) {
+      check(data.isLogLost, () => `node ${machine.number} finds its log empty`);
+      await log.close();
+      throw logLost(data.disk.path, "the log is blank");
+    }
+    machine.around.watch.logOf(data.memberId).opened(recovered);
+    if (data.files.isDamaged) {
+      if (recovered.base.index > 0) {
+        await log.close();
+        throw new TrivetError("store-damaged", "The databases of the model are damaged.");
+      }
+      this.#renewFiles();
+    }
+    this.#log = log;
+    this.#store = this.#openStore();
+    return { log: watchLog(log, machine, isAlive), recovered, store: this.#store };
+  }
+
+  async close(): Promise<void> {
+    await this.#store?.close();
+    await this.#log?.close();
+  }
+
+  /** See `DataDirectory`. The record of who the node is comes first; a crash in the middle is made good by the next start. */
+  async beginAnew(): Promise<string> {
+    this.#checkExpendable();
+    await this.#recordWritten();
+    this.#data.renew();
+    this.#data.rejoin = "emptying";
+    await this.#recordWritten();
+    this.#empty();
+    return "elsewhere";
+  }
+
+  async quarantineDatabases(): Promise<string> {
+    this.#checkExpendable();
+    await this.#recordWritten();
+    this.#data.files = new ModelFiles();
+    return "elsewhere";
+  }
+
+  hasReasonToFail(error: unknown): boolean {
+    return this.#hadDiskFault && isTrivetError(error) && DISK_ERRORS.includes(error.code);
+  }
+
+  get #data(): Machine["data"] {
+    return this.#options.machine.data;
+  }
+
+  async #openLog(): ReturnType<typeof DurableLog.open> {
+    const { machine } = this.#options;
+    const onFault = () => {
+      this.#hadDiskFault = true;
+    };
+    try {
+      return await openSimLog({ ...this.#options, onFault });
+    } catch (error) {
+      const isCorrupt = isTrivetError(error, "log-corrupt");
+      check(
+        !isCorrupt || this.#data.mediumFault !== null,
+        () => `node ${machine.number} finds its log corrupt without a fault`,
+      );
+      throw error;
+    }
+  }
+
+  #empty(): void {
+    this.#data.clear();
+    this.#data.rejoin = "empty";
+  }
+
+  /** Made anew from the log, without anyone. */
+  #renewFiles(): void {
+    const { around } = this.#options.machine;
+    this.#data.files = new ModelFiles();
+    if (this.#data.mediumFault === null) around.lost.delete(this.#data.memberId);
+  }
+
+  /** The old member's data goes only if a quorum of others holds what it may hold. */
+  #checkExpendable(): void {
+    const { machine } = this.#options;
+    machine.around.watch.givenUp(this.#data.memberId);
+    machine.around.log(machine.number, "gives its data up");
+  }
+
+  #recordWritten(): Promise<void> {
+    const { machine, isAlive } = this.#options;
+    return new Promise((resolve) => machine.clock.after(RECORD_MS, machine.number, isAlive, resolve));
+  }
+
+  #openStore(): ModelStore {
+    const { machine, isAlive } = this.#options;
+    const { around, clock, number, data } = machine;
+    const { world, random, mix, watch, copies } = around;
+    const { memberId, files } = data;
+    return new ModelStore({
+      files,
+      snapshotBytesMin: mix.store.snapshotBytesMin,
+      results: machine.results,
+      onInstalled: (position, state) => {
+        watch.installed(memberId, position);
+        copies.installed(memberId, position.index, state);
+        if (data.mediumFault === null) around.lost.delete(memberId);
+      },
+      later: (act) => {
+        const ms = mix.store.applyMs * random.between(0.5, 1.5);
+        this.#storeFreeMs = Math.max(this.#storeFreeMs, world.nowMs) + ms;
+        clock.after(this.#storeFreeMs - world.nowMs, number, isAlive, act);
+      },
+      onApplied: (entry, state, effect) => {
+        watch.applied(memberId, entry, effect);
+        copies.applied(memberId, entry.index, state);
+      },
+    });
+  }
+}
