@@ -105,3 +105,11 @@ t.test("hasQuorumWithout() keeps a disk with the founding entry", (t) => {
   t.equal(foundedCluster().hasQuorumWithout(new Set("ab")), false);
   t.end();
 });
+
+t.test("hasQuorumWithout() knows the configuration that a member goes by and has not written yet", (t) => {
+  const watch = foundedCluster();
+  t.equal(watch.hasQuorumWithout(new Set("d")), true);
+  leads(watch, 3, { ...JOINT, voters: ["a", "d"] }, 2);
+  t.equal(watch.hasQuorumWithout(new Set("d")), false);
+  t.end();
+});

@@ -31,6 +31,8 @@ export class ClusterWatch {
   /** The last one that was committed. A log that begins with a snapshot does not hold it. */
   #configuration: Configuration = EMPTY_CONFIGURATION;
   readonly #commits = new Map<string, number>();
+  /** As the last process of each has it. */
+  readonly #members = new Map<string, Standing>();
   readonly #writtenAt = new Map<string, number>();
 
   logOf(memberId: string): LogWatch {
@@ -51,6 +53,7 @@ export class ClusterWatch {
 
   started(memberId: string, commit: number): void {
     this.#commits.set(memberId, commit);
+    this.#members.delete(memberId);
   }
 
   /** A vote has left its voter. It can never be taken back: not by a crash either (Raft 5.2). */
@@ -65,6 +68,7 @@ export class ClusterWatch {
   /** After every step of a member. */
   observe(member: Standing): void {
     const { id, role, commitIndex } = member;
+    this.#members.set(id, member);
     if (role === "leader") this.#observeLeader(member);
     const before = this.#commits.get(id) ?? 0;
     if (commitIndex === before) return;
@@ -115,8 +119,10 @@ export class ClusterWatch {
   /** True if every configuration that is or may come into force has a majority without the members of `lost`. */
   hasQuorumWithout(lost: ReadonlySet<string>): boolean {
     if (!this.#isFoundedWithout(lost)) return false;
-    const later = [...this.#logs.values()].flatMap((log) => log.configurationsFrom(this.commitIndex));
-    return [this.#configuration, ...later].every(
+    const written = [...this.#logs.values()].flatMap((log) => log.configurationsFrom(this.commitIndex));
+    // A disk without room has not been given yet what its member goes by.
+    const inForce = [...this.#members.values()].map(({ configuration }) => configuration);
+    return [this.#configuration, ...written, ...inForce].every(
       ({ voters, outgoing }) => isMajorityLeft(voters, lost) && isMajorityLeft(outgoing, lost),
     );
   }

@@ -41,6 +41,8 @@ export class LogWatch {
   #hardState: HardState = { term: 0, vote: null, commit: 0 };
   #configurations: { readonly index: number; readonly configuration: Configuration }[] = [];
   readonly #inFlight: LogBatch[] = [];
+  /** Writes that were under way when everything went: their entries are gone when they are done. */
+  readonly #overtaken = new WeakSet<LogBatch>();
   /** Up to here the state machine stands for the entries. */
   #baseIndex = 0;
   #resets = 0;
@@ -126,7 +128,7 @@ export class LogWatch {
   /** A write, of those that are under way the oldest, is durable. */
   persisted(batch: LogBatch): void {
     this.refused(batch);
-    take(this.#durable, batch.entries);
+    if (!this.#overtaken.has(batch)) take(this.#durable, batch.entries);
     if (batch.hardState !== undefined) this.#hardState = batch.hardState;
   }
 
@@ -150,6 +152,7 @@ export class LogWatch {
     this.#durable[base.index] = base.term;
     this.#configurations = [];
     this.#resets += 1;
+    for (const batch of this.#inFlight) this.#overtaken.add(batch);
     return true;
   }
 
