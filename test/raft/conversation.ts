@@ -15,6 +15,9 @@ export interface ConversationOptions {
   readonly chance?: Readonly<Record<MemberId, number>>;
 }
 
+/** Messages of this kind, from this member, to this one: all that is named must fit. */
+export type Selection = Partial<Pick<Message, "kind" | "from" | "to">>;
+
 /** What becomes of a message when it is sent. */
 export type Fate = "arrives" | "is lost" | "arrives twice" | "waits";
 
@@ -161,6 +164,16 @@ export class Conversation {
     this.settle();
   }
 
+  /** These messages are lost from now on; all others arrive. `heal` ends it. */
+  lose(selection: Selection): void {
+    this.fate = (message) => (fits(message, selection) ? "is lost" : "arrives");
+  }
+
+  /** These messages wait for `release`; all others arrive. */
+  hold(selection: Selection): void {
+    this.fate = (message) => (fits(message, selection) ? "waits" : "arrives");
+  }
+
   /** Nothing reaches or leaves these any more, not even each other. `heal` ends it. */
   cutOff(...ids: readonly MemberId[]): void {
     this.fate = ({ from, to }) => (ids.includes(from) || ids.includes(to) ? "is lost" : "arrives");
@@ -186,11 +199,26 @@ export class Conversation {
     this.settle();
   }
 
-  /** Makes `id` lead, as if it had been asked to; everyone hears of it and of what is committed. None of it is told. */
-  elect(id: MemberId): void {
+  /** `id` campaigns at once, as if its leader had asked it to. */
+  campaign(id: MemberId): void {
     this.act(id, (raft) =>
       raft.step({ kind: "timeout-now", from: raft.leader ?? id, to: id, term: raft.term }),
     );
+  }
+
+  /** `id` hears from outside that `leader` is gone, and campaigns after `delayMs`. */
+  leaderLost(id: MemberId, leader: MemberId, delayMs: number): void {
+    this.act(id, (raft) => raft.leaderLost(leader, delayMs));
+  }
+
+  /** Asks `id` to hand over to `to`, or to anyone. */
+  transfer(id: MemberId, to: MemberId | null = null): boolean {
+    return this.act(id, (raft) => raft.transferLeadership(to));
+  }
+
+  /** Makes `id` lead; everyone hears of it and of what is committed. None of it is told. */
+  elect(id: MemberId): void {
+    this.campaign(id);
     if (this.raft(id).role !== "leader") throw new Error(`${id} was not elected`);
     this.run(HEARTBEAT_MS);
     this.takeTranscript();
@@ -312,6 +340,21 @@ export class Conversation {
     if (arrow !== "" && last?.from === from && last.arrow === arrow && last.text === text) last.to.push(to);
     else this.#lines.push({ from, to: to === "" ? [] : [to], arrow, text });
   }
+}
+
+/** Of these voters, the first one leads, and everyone knows. */
+export function ledByFirst(...ids: readonly [MemberId, ...MemberId[]]): Conversation {
+  const conversation = new Conversation({ members: ids });
+  conversation.elect(ids[0]);
+  return conversation;
+}
+
+function fits(message: Message, { kind, from, to }: Selection): boolean {
+  return (
+    (kind === undefined || message.kind === kind) &&
+    (from === undefined || message.from === from) &&
+    (to === undefined || message.to === to)
+  );
 }
 
 function disksOf(members: ConversationOptions["members"]): readonly (readonly [MemberId, Disk])[] {

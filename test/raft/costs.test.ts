@@ -1,10 +1,9 @@
 import t from "tap";
 import type { Message } from "../../agent/raft/messages.ts";
-import { Conversation } from "./conversation.ts";
+import { Conversation, ledByFirst } from "./conversation.ts";
 
 t.test("a backlog of many small entries is committed at once", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b");
   conversation.crash("b");
   conversation.act("a", (raft) => {
     for (let nth = 0; nth < 100_000; nth++) raft.propose(new Uint8Array(1));
@@ -20,8 +19,7 @@ t.test("a backlog of many small entries is committed at once", async (t) => {
 });
 
 t.test("reads and commit notices do not repeat appends that are under way", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   conversation.holdDisk("c");
   conversation.propose("a", "x");
   const sent: Message[] = [];
@@ -36,8 +34,7 @@ t.test("reads and commit notices do not repeat appends that are under way", asyn
 });
 
 t.test("a member whose disk hangs gathers one answer to each, not one for each question", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   conversation.holdDisk("b");
   conversation.propose("a", "x");
   conversation.run(60_000);

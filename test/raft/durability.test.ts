@@ -1,12 +1,11 @@
 import t from "tap";
 import type { Entry } from "../../agent/raft/types.ts";
-import { Conversation } from "./conversation.ts";
+import { Conversation, ledByFirst } from "./conversation.ts";
 import { listen } from "./listen.ts";
 
 t.test("a leader sends before its own write is durable, and counts itself only after it", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.cutOff("c");
   conversation.holdDisk("a");
   conversation.propose("a", "x");
@@ -27,8 +26,7 @@ t.test("a leader sends before its own write is durable, and counts itself only a
 t.test(
   "two followers commit without the disk of the leader, but it applies nothing that it could lose",
   async (t) => {
-    const conversation = new Conversation({ members: ["a", "b", "c"] });
-    conversation.elect("a");
+    const conversation = ledByFirst("a", "b", "c");
     conversation.holdDisk("a");
     conversation.propose("a", "x");
     t.match(conversation.raft("a"), { commitIndex: 3, applicableIndex: 2 });
@@ -38,9 +36,8 @@ t.test(
 );
 
 t.test("an append is answered when it is durable, a heartbeat at once", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b"] });
+  const conversation = ledByFirst("a", "b");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.holdDisk("b");
   conversation.propose("a", "x");
   conversation.run(20);
@@ -98,15 +95,14 @@ t.test("a vote leaves when it is durable, and asks for votes when its own vote i
 });
 
 t.test("a candidate asks for votes when the log is durable that it asks for", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.holdDisk("b");
   conversation.propose("a", "x");
   conversation.crash("a");
-  conversation.act("c", (raft) => raft.leaderLost("a", 500));
+  conversation.leaderLost("c", "a", 500);
   conversation.takeTranscript();
-  conversation.act("b", (raft) => raft.leaderLost("a", 0));
+  conversation.leaderLost("b", "a", 0);
   says(`
     b: pre-candidate, term 2
     b -> a, c  pre-vote-request 3, log ends 3/2
@@ -137,9 +133,8 @@ t.test("a candidate asks for votes when the log is durable that it asks for", as
 });
 
 t.test("what was not durable is gone after a crash, and nobody was told otherwise", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.holdDisk("b");
   conversation.propose("a", "x");
   t.equal(conversation.raft("b").lastIndex, 3);
@@ -171,13 +166,12 @@ t.test("what was not durable is gone after a crash, and nobody was told otherwis
 t.test(
   "answers for an old term leave in order when the term changes while writes are under way",
   async (t) => {
-    const conversation = new Conversation({ members: ["a", "b", "c"] });
+    const conversation = ledByFirst("a", "b", "c");
     const says = listen(t, conversation);
-    conversation.elect("a");
     conversation.holdDisk("c");
     conversation.propose("a", "x");
     // b takes over while the write of "x" is under way on c, and c votes for it.
-    conversation.act("b", (raft) => raft.step({ kind: "timeout-now", from: "a", to: "b", term: 2 }));
+    conversation.campaign("b");
     conversation.takeTranscript();
     conversation.persistOne("c");
     says(`
@@ -194,9 +188,8 @@ t.test(
 );
 
 t.test("an entry that is replaced before it is durable is not taken for durable", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.cutOff("a");
   conversation.holdDisk("a");
   conversation.propose("a", "lost");
@@ -231,8 +224,7 @@ t.test("an entry that is replaced before it is durable is not taken for durable"
 });
 
 t.test("the commit index that is written speaks of entries that are durable already", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   conversation.cutOff("c");
   conversation.propose("a", "x");
   conversation.heal();
@@ -243,8 +235,7 @@ t.test("the commit index that is written speaks of entries that are durable alre
 });
 
 t.test("an entry that was cut off and came back is durable with the write that brings it back", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   conversation.holdDisk("b");
   const { lastIndex: previousIndex, term: previousTerm } = conversation.raft("b");
   const index = previousIndex + 1;

@@ -213,7 +213,7 @@ t.test("counts a doubled vote once", async (t) => {
 t.test("counts a vote of an earlier term for nothing", async (t) => {
   const conversation = new Conversation({ members: ["a", "b", "c"], chance: { a: 0, b: 0.9, c: 0.9 } });
   const says = listen(t, conversation);
-  conversation.fate = ({ kind }) => (kind === "vote-response" ? "waits" : "arrives");
+  conversation.hold({ kind: "vote-response" });
   conversation.run(1000);
   conversation.fate = ({ kind }) => (kind.startsWith("pre-vote") ? "arrives" : "is lost");
   conversation.run(1000);
@@ -229,9 +229,9 @@ t.test("counts a vote of an earlier term for nothing", async (t) => {
 t.test("counts a pre-vote for an earlier term for nothing", async (t) => {
   const conversation = new Conversation({ members: ["a", "b", "c"] });
   const says = listen(t, conversation);
-  conversation.fate = ({ kind }) => (kind === "pre-vote-response" ? "waits" : "arrives");
+  conversation.hold({ kind: "pre-vote-response" });
   conversation.run(1000);
-  conversation.fate = ({ kind }) => (kind === "pre-vote-response" ? "is lost" : "arrives");
+  conversation.lose({ kind: "pre-vote-response" });
   conversation.elect("b");
   conversation.cutOff("a");
   conversation.run(2000);
@@ -290,9 +290,9 @@ t.test("settles a split vote in the next term", async (t) => {
   const says = listen(t, conversation);
   conversation.crash("c");
   // Both get their pre-vote, then each votes for itself before it hears of the other.
-  conversation.fate = ({ kind }) => (kind === "pre-vote-response" ? "waits" : "arrives");
+  conversation.hold({ kind: "pre-vote-response" });
   conversation.run(1250);
-  conversation.fate = ({ kind }) => (kind === "vote-request" ? "is lost" : "arrives");
+  conversation.lose({ kind: "vote-request" });
   conversation.release();
   t.same([conversation.raft("a").role, conversation.raft("b").role], ["candidate", "candidate"]);
   conversation.heal();

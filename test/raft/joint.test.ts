@@ -1,12 +1,11 @@
 import t from "tap";
-import { Conversation } from "./conversation.ts";
+import { Conversation, ledByFirst } from "./conversation.ts";
 import { bootstrapDisk } from "./disk.ts";
 import { listen } from "./listen.ts";
 
 t.test("swaps a voter through a joint configuration, which the leader leaves by itself", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.join("d");
   t.equal(conversation.change("a", ["a", "b", "d"]), "proposed");
   says(`
@@ -57,9 +56,8 @@ t.test("swaps a voter through a joint configuration, which the leader leaves by 
 });
 
 t.test("a change of learners alone is one entry", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b"] });
+  const conversation = ledByFirst("a", "b");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.join("x");
   t.equal(conversation.change("a", ["b", "a"], ["x"]), "proposed");
   says(`
@@ -106,14 +104,13 @@ t.test("changeConfiguration() says why it does nothing", async (t) => {
   t.equal(conversation.change("a", ["a", "b"]), "unchanged", "it is done");
   conversation.holdDisk("b");
   conversation.propose("a", "x");
-  t.ok(conversation.act("a", (raft) => raft.transferLeadership("b")));
+  t.ok(conversation.transfer("a", "b"));
   t.equal(conversation.change("a", ["a"]), "transferring");
 });
 
 t.test("a leader that is voted out commits that, hands over and steps down", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   t.equal(conversation.change("a", ["b", "c"]), "proposed");
   says(`
     a: is asked for b c
@@ -170,9 +167,8 @@ t.test("a leader that is voted out commits that, hands over and steps down", asy
 });
 
 t.test("a leader that is voted out goes though nobody takes over, and does not come back", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
-  conversation.fate = ({ kind }) => (kind === "timeout-now" ? "is lost" : "arrives");
+  const conversation = ledByFirst("a", "b", "c");
+  conversation.lose({ kind: "timeout-now" });
   conversation.change("a", ["b", "c"]);
   t.equal(conversation.raft("a").role, "leader");
   t.match(
@@ -187,8 +183,7 @@ t.test("a leader that is voted out goes though nobody takes over, and does not c
 });
 
 t.test("a leader that becomes a learner hands over and follows", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   conversation.change("a", ["b", "c"], ["a"]);
   conversation.run(200);
   const leader = conversation.raft("a").leader ?? "nobody";
@@ -203,8 +198,7 @@ for (const [who, ...out] of [
   ["the incoming", "b", "c"],
 ] as const) {
   t.test(`${who} voters alone do not commit in a joint configuration`, async (t) => {
-    const conversation = new Conversation({ members: ["a", "b", "c"] });
-    conversation.elect("a");
+    const conversation = ledByFirst("a", "b", "c");
     for (const id of ["d", "e"]) conversation.join(id);
     conversation.cutOff(...out);
     conversation.change("a", ["a", "d", "e"]);
@@ -221,11 +215,10 @@ for (const [who, ...out] of [
 }
 
 t.test("confirms a read in a joint configuration only with both majorities", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   for (const id of ["d", "e"]) conversation.join(id);
   // The joint configuration cannot be committed, so it is not left.
-  conversation.fate = ({ kind }) => (kind === "append-response" ? "is lost" : "arrives");
+  conversation.lose({ kind: "append-response" });
   conversation.change("a", ["a", "d", "e"]);
   const only =
     (...ids: string[]) =>
@@ -243,9 +236,8 @@ t.test("confirms a read in a joint configuration only with both majorities", asy
 });
 
 t.test("a crash before the joint configuration is committed: it is rolled back with the log", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.cutOff("b", "c");
   conversation.change("a", ["a"]);
   t.match(conversation.raft("a").configuration, { voters: ["a"], outgoing: ["a", "b", "c"] });
@@ -272,9 +264,8 @@ t.test("a crash before the joint configuration is committed: it is rolled back w
 });
 
 t.test("a crash in the middle, and an old voter leads: it finishes the change", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   for (const id of ["d", "e"]) conversation.join(id);
   // The joint configuration is committed, and nobody hears more of this leader.
   conversation.fate = (message) =>
@@ -371,8 +362,7 @@ t.test("a crash in the middle, and an old voter leads: it finishes the change", 
 });
 
 t.test("a crash in the middle, and a new voter leads: it needs both majorities for that", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   for (const id of ["d", "e"]) conversation.join(id);
   conversation.fate = (message) =>
     message.kind === "append-request" && message.entries.some(({ index }) => index === 4)
@@ -398,9 +388,8 @@ t.test("a crash in the middle, and a new voter leads: it needs both majorities f
 });
 
 t.test("a new leader commits a configuration of an old term by an entry of its own", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.join("d");
   conversation.fate = ({ kind, from }) =>
     kind === "append-response" && from !== "d" ? "is lost" : "arrives";
@@ -474,8 +463,7 @@ t.test("one that is voted out campaigns while it alone may hold the entry that s
 });
 
 t.test("one that is voted out for good disturbs nobody", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   conversation.cutOff("c");
   conversation.change("a", ["a", "b"]);
   conversation.run(10_000);
@@ -490,24 +478,20 @@ t.test("one that is voted out for good disturbs nobody", async (t) => {
 });
 
 t.test("leadership goes to a voter of the new configuration only", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   conversation.join("d");
-  conversation.fate = ({ kind, from }) =>
-    kind === "append-response" && from === "d" ? "is lost" : "arrives";
+  conversation.lose({ kind: "append-response", from: "d" });
   conversation.change("a", ["a", "d"]);
-  const transfer = (to: string) => conversation.act("a", (raft) => raft.transferLeadership(to));
   t.match(conversation.raft("a").configuration, { voters: ["a", "d"], outgoing: ["a", "b", "c"] });
-  t.notOk(transfer("b"), "it is on its way out");
-  t.ok(transfer("d"));
+  t.notOk(conversation.transfer("a", "b"), "it is on its way out");
+  t.ok(conversation.transfer("a", "d"));
   conversation.heal();
   conversation.run(200);
   t.equal(conversation.raft("a").leader, "d");
 });
 
 t.test("a learner that becomes a voter keeps its progress", async (t) => {
-  const conversation = new Conversation({ members: ["a"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a");
   conversation.join("b");
   conversation.change("a", ["a"], ["b"]);
   conversation.run(200);
@@ -520,7 +504,7 @@ t.test("a learner that becomes a voter keeps its progress", async (t) => {
 /** They hear that a is lost; the first one campaigns. */
 function loseLeader(conversation: Conversation, ids: readonly string[]): void {
   for (const [rank, id] of ids.entries()) {
-    conversation.act(id, (raft) => raft.leaderLost("a", 10 + 500 * rank));
+    conversation.leaderLost(id, "a", 10 + 500 * rank);
   }
   conversation.run(10);
 }

@@ -1,6 +1,6 @@
 import t from "tap";
 import type { Message } from "../../agent/raft/messages.ts";
-import { Conversation } from "./conversation.ts";
+import { Conversation, ledByFirst } from "./conversation.ts";
 import { bootstrapDisk, votersOnly } from "./disk.ts";
 import { listen } from "./listen.ts";
 
@@ -23,8 +23,7 @@ t.test("pre-vote: a member that was cut off does not disturb when it comes back"
 });
 
 t.test("check-quorum: a leader that is cut off steps down within two election timeouts", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   conversation.cutOff("a");
   conversation.run(1999);
   t.not(conversation.raft("a").role, "leader");
@@ -32,9 +31,8 @@ t.test("check-quorum: a leader that is cut off steps down within two election ti
 });
 
 t.test("a leader that comes back finds its successor, and its unheard entry is replaced", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.cutOff("a");
   conversation.propose("a", "unheard");
   conversation.run(1500);
@@ -67,7 +65,7 @@ t.test("a member of a higher term deposes the leader, or it could never follow",
   conversation.elect("a");
   // c campaigned in a term that nobody else has heard of.
   conversation.cutOff("c");
-  conversation.act("c", (raft) => raft.step({ kind: "timeout-now", from: "a", to: "c", term: 2 }));
+  conversation.campaign("c");
   conversation.takeTranscript();
   conversation.heal();
   conversation.run(100);
@@ -100,12 +98,11 @@ t.test("a member of a higher term deposes the leader, or it could never follow",
 });
 
 t.test("leaderLost() elects at once where it is true", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.crash("a");
-  conversation.act("b", (raft) => raft.leaderLost("a", 5));
-  conversation.act("c", (raft) => raft.leaderLost("a", 45));
+  conversation.leaderLost("b", "a", 5);
+  conversation.leaderLost("c", "a", 45);
   const lostMs = conversation.nowMs;
   conversation.run(5);
   t.equal(conversation.raft("b").role, "leader");
@@ -138,22 +135,20 @@ t.test("leaderLost() elects at once where it is true", async (t) => {
 });
 
 t.test("leaderLost() elects as soon as the last voter has heard of it", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   conversation.crash("a");
-  conversation.act("b", (raft) => raft.leaderLost("a", 5));
+  conversation.leaderLost("b", "a", 5);
   conversation.run(250);
   t.match(conversation.raft("b"), { role: "pre-candidate", term: 2 }, "c still protects the leader");
-  conversation.act("c", (raft) => raft.leaderLost("a", 500));
+  conversation.leaderLost("c", "a", 500);
   conversation.run(100);
   t.equal(conversation.raft("b").role, "leader");
 });
 
 t.test("leaderLost() changes nothing where it is false", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
-  conversation.act("b", (raft) => raft.leaderLost("a", 5));
+  conversation.leaderLost("b", "a", 5);
   conversation.run(5);
   says(`
     b: follower of nobody, term 2
@@ -165,19 +160,17 @@ t.test("leaderLost() changes nothing where it is false", async (t) => {
 });
 
 t.test("leaderLost() of somebody else, or to somebody else, does nothing", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
-  for (const id of ["a", "b"]) conversation.act(id, (raft) => raft.leaderLost("c", 0));
+  const conversation = ledByFirst("a", "b", "c");
+  for (const id of ["a", "b"]) conversation.leaderLost(id, "c", 0);
   conversation.run(50);
   t.equal(conversation.raft("a").role, "leader");
   t.equal(conversation.raft("b").leader, "a");
 });
 
 t.test("transferLeadership() hands over at once to one that has everything", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
-  conversation.act("a", (raft) => t.ok(raft.transferLeadership("c")));
+  t.ok(conversation.transfer("a", "c"));
   says(`
     a -> c  timeout-now 2
     c: candidate, term 3
@@ -208,13 +201,12 @@ t.test("transferLeadership() hands over at once to one that has everything", asy
 t.test(
   "transferLeadership() waits for a target that is behind, and takes no proposals meanwhile",
   async (t) => {
-    const conversation = new Conversation({ members: ["a", "b", "c"] });
+    const conversation = ledByFirst("a", "b", "c");
     const says = listen(t, conversation);
-    conversation.elect("a");
-    conversation.fate = ({ to, kind }) => (to === "c" && kind === "append-request" ? "is lost" : "arrives");
+    conversation.lose({ kind: "append-request", to: "c" });
     conversation.propose("a", "x");
     conversation.run(20);
-    conversation.act("a", (raft) => raft.transferLeadership("c"));
+    conversation.transfer("a", "c");
     conversation.takeTranscript();
     t.same(
       conversation.act("a", (raft) => raft.propose(Buffer.from("y"))),
@@ -261,10 +253,9 @@ t.test(
 );
 
 t.test("transferLeadership() to a dead target ends after an election timeout", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   conversation.crash("c");
-  conversation.act("a", (raft) => raft.transferLeadership("c"));
+  conversation.transfer("a", "c");
   conversation.run(999);
   t.ok(conversation.raft("a").isTransferring);
   conversation.run(1);
@@ -274,11 +265,10 @@ t.test("transferLeadership() to a dead target ends after an election timeout", a
 });
 
 t.test("transferLeadership() asks again when timeout-now is lost", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
-  conversation.fate = ({ kind }) => (kind === "timeout-now" ? "is lost" : "arrives");
-  conversation.act("a", (raft) => raft.transferLeadership("c"));
+  conversation.lose({ kind: "timeout-now" });
+  conversation.transfer("a", "c");
   says(`
     a -x c  timeout-now 2
   `);
@@ -296,21 +286,19 @@ t.test("transferLeadership() of a lone voter, to itself or to a learner is refus
 });
 
 t.test("transferLeadership() without a target takes a voter that answers", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   // b holds as much as c does, but it is dead.
   conversation.crash("b");
   conversation.run(2500);
-  conversation.act("a", (raft) => t.ok(raft.transferLeadership()));
+  t.ok(conversation.transfer("a"));
   t.equal(conversation.raft("c").role, "leader");
 });
 
 t.test("timeout-now turns a pre-candidate into a candidate that the leader stands behind", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
-  conversation.act("b", (raft) => raft.leaderLost("a", 0));
+  const conversation = ledByFirst("a", "b", "c");
+  conversation.leaderLost("b", "a", 0);
   t.equal(conversation.raft("b").role, "pre-candidate");
-  conversation.fate = ({ kind }) => (kind === "vote-request" ? "waits" : "arrives");
+  conversation.hold({ kind: "vote-request" });
   conversation.inject({ kind: "timeout-now", from: "a", to: "b", term: 2 });
   t.match(conversation.held, [{ kind: "vote-request", transfer: true }, { to: "c" }]);
 });
@@ -332,10 +320,9 @@ t.test("timeout-now means nothing to a learner", async (t) => {
 t.test(
   "timeout-now means nothing to a member whose disk hangs: its votes would come at any time",
   async (t) => {
-    const conversation = new Conversation({ members: ["a", "b", "c"] });
+    const conversation = ledByFirst("a", "b", "c");
     const says = listen(t, conversation);
-    conversation.elect("a");
-    conversation.fate = ({ kind, to }) => (kind === "append-response" && to === "a" ? "is lost" : "arrives");
+    conversation.lose({ kind: "append-response", to: "a" });
     conversation.holdDisk("b");
     conversation.propose("a", "x");
     conversation.run(2000);
@@ -352,8 +339,7 @@ t.test(
 );
 
 t.test("tick() after a long stall: the leader steps down, a follower asks before it disturbs", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   // b stands still for a minute of its own time while the others go on.
   conversation.raft("b").tick(60_000);
   t.equal(conversation.raft("b").role, "pre-candidate");

@@ -10,7 +10,7 @@ import {
   NO_CONFIGURATION,
 } from "../../agent/raft/types.ts";
 import { chanceFrom } from "./chance.ts";
-import { Conversation } from "./conversation.ts";
+import { Conversation, ledByFirst } from "./conversation.ts";
 import { bootstrapDisk, diskOfTerms, votersOnly } from "./disk.ts";
 
 const JOINT: Configuration = { voters: ["a", "b", "c"], outgoing: ["c", "d", "e"], learners: ["x"] };
@@ -188,8 +188,7 @@ t.test("Progress: a hint never leads below what is known, nor stands still", asy
 });
 
 t.test("Raft.learnCommitted() commits where the entry stands, and once it does", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   conversation.propose("a", "x");
   t.equal(conversation.raft("b").commitIndex, 2);
   conversation.act("b", (raft) => raft.learnCommitted({ index: 3, term: 2 }));

@@ -1,11 +1,10 @@
 import t from "tap";
-import { Conversation } from "./conversation.ts";
+import { ledByFirst } from "./conversation.ts";
 import { listen } from "./listen.ts";
 
 t.test("read() is good when a quorum has heard of its round", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.cutOff("c");
   conversation.read("a", 1);
   says(`
@@ -18,9 +17,8 @@ t.test("read() is good when a quorum has heard of its round", async (t) => {
 });
 
 t.test("read() of a lone voter is good at once", async (t) => {
-  const conversation = new Conversation({ members: ["a"] });
+  const conversation = ledByFirst("a");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.read("a", 1);
   says(`
     a: reads, 1
@@ -29,13 +27,12 @@ t.test("read() of a lone voter is good at once", async (t) => {
 });
 
 t.test("read() waits for an entry of the own term to be committed", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.propose("a", "x");
   // b has "x", but does not know that it is committed; as the new leader it must find out first.
-  conversation.fate = ({ kind }) => (kind === "append-request" ? "is lost" : "arrives");
-  conversation.act("b", (raft) => raft.step({ kind: "timeout-now", from: "a", to: "b", term: 2 }));
+  conversation.lose({ kind: "append-request" });
+  conversation.campaign("b");
   t.match(conversation.raft("b"), { role: "leader", commitIndex: 2 });
   conversation.takeTranscript();
   conversation.read("b", 1);
@@ -48,9 +45,8 @@ t.test("read() waits for an entry of the own term to be committed", async (t) =>
 });
 
 t.test("reads that come together share one round", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.act("a", (raft) => [1, 2, 3].map((read) => raft.read(read)));
   says(`
     a -> b, c  heartbeat-request 2, commit 2, round 1
@@ -63,9 +59,8 @@ t.test("reads that come together share one round", async (t) => {
 });
 
 t.test("a doubled answer to an old round does not release a newer read", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.cutOff("c");
   conversation.read("a", 1);
   conversation.cutOff("b", "c");
@@ -84,8 +79,7 @@ t.test("a doubled answer to an old round does not release a newer read", async (
 });
 
 t.test("an old answer does not take back what a newer one has confirmed", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c", "d", "e"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c", "d", "e");
   conversation.cutOff("b", "c", "d", "e");
   conversation.read("a", 1);
   conversation.read("a", 2);
@@ -101,8 +95,7 @@ t.test("an old answer does not take back what a newer one has confirmed", async 
 });
 
 t.test("reads of a leader that is cut off are aborted when it steps down", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   conversation.cutOff("a");
   conversation.read("a", 1);
   conversation.takeTranscript();
@@ -114,7 +107,6 @@ t.test("reads of a leader that is cut off are aborted when it steps down", async
 });
 
 t.test("read() of a follower is refused", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   t.notOk(conversation.raft("b").read(1));
 });

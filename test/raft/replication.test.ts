@@ -1,14 +1,13 @@
 import t from "tap";
 import type { AppendRequest, Message } from "../../agent/raft/messages.ts";
 import { IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MESSAGES_MAX } from "../../agent/raft/progress.ts";
-import { Conversation } from "./conversation.ts";
+import { Conversation, ledByFirst } from "./conversation.ts";
 import { diskOfTerms, votersOnly } from "./disk.ts";
 import { listen } from "./listen.ts";
 
 t.test("replicates, commits at a majority, and tells of the commit within 20 ms", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.propose("a", "x");
   t.equal(conversation.raft("b").commitIndex, 2);
   conversation.run(20);
@@ -30,9 +29,8 @@ t.test("replicates, commits at a majority, and tells of the commit within 20 ms"
 });
 
 t.test("tells of the commit with the next append, if one comes first", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.propose("a", "x");
   conversation.takeTranscript();
   conversation.propose("a", "y");
@@ -51,9 +49,8 @@ t.test("tells of the commit with the next append, if one comes first", async (t)
 });
 
 t.test("a burst of proposals is one append and one write", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.act("a", (raft) => {
     for (const command of ["x", "y", "z"]) raft.propose(Buffer.from(command));
   });
@@ -115,7 +112,7 @@ for (const [id, terms] of Object.entries({
     });
     const leaders = disk([1, 1, 1, 4, 4, 5, 5, 6, 6, 6]);
     const conversation = new Conversation({ members: { L: leaders, M: leaders, [id]: disk(terms) } });
-    conversation.act("L", (raft) => raft.step({ kind: "timeout-now", from: "M", to: "L", term: 7 }));
+    conversation.campaign("L");
     const said = conversation.takeTranscript(id).split("\n");
     t.same(
       said.filter((line) => line.includes("append-")),
@@ -139,8 +136,8 @@ t.test("figure 8: an entry of an old term is not committed by counting its copie
   });
   const says = listen(t, conversation);
   // The entry of the own term reaches nobody; entry 2 reaches c, and with a and b that is a majority.
-  conversation.fate = ({ kind }) => (kind === "append-request" ? "is lost" : "arrives");
-  conversation.act("a", (raft) => raft.step({ kind: "timeout-now", from: "b", to: "a", term: 3 }));
+  conversation.lose({ kind: "append-request" });
+  conversation.campaign("a");
   t.match(conversation.raft("a"), { role: "leader", term: 4, commitIndex: 0 });
   conversation.takeTranscript();
   for (const to of ["b", "c"]) {
@@ -161,7 +158,7 @@ t.test("figure 8: an entry of an old term is not committed by counting its copie
   // (d): e may therefore win and replace it.
   conversation.crash("a");
   conversation.heal();
-  conversation.act("e", (raft) => raft.step({ kind: "timeout-now", from: "a", to: "e", term: raft.term }));
+  conversation.campaign("e");
   conversation.run(300);
   t.equal(conversation.raft("e").role, "leader");
   t.same(
@@ -192,9 +189,8 @@ t.test(
 );
 
 t.test("a doubled append is acknowledged no sooner than the first", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
-  conversation.fate = ({ kind, to }) => (kind === "append-request" && to === "c" ? "waits" : "arrives");
+  const conversation = ledByFirst("a", "b", "c");
+  conversation.hold({ kind: "append-request", to: "c" });
   conversation.propose("a", "x");
   conversation.run(20);
   const [append] = conversation.held;
@@ -210,10 +206,9 @@ t.test("a doubled append is acknowledged no sooner than the first", async (t) =>
 });
 
 t.test("a lost append is noticed by the next one", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b"] });
+  const conversation = ledByFirst("a", "b");
   const says = listen(t, conversation);
-  conversation.elect("a");
-  conversation.fate = ({ kind }) => (kind === "append-request" ? "is lost" : "arrives");
+  conversation.lose({ kind: "append-request" });
   conversation.propose("a", "x");
   conversation.heal();
   conversation.propose("a", "y");
@@ -233,10 +228,9 @@ t.test("a lost append is noticed by the next one", async (t) => {
 });
 
 t.test("a lost last append is repaired by the heartbeat", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b"] });
+  const conversation = ledByFirst("a", "b");
   const says = listen(t, conversation);
-  conversation.elect("a");
-  conversation.fate = ({ kind }) => (kind === "append-request" ? "is lost" : "arrives");
+  conversation.lose({ kind: "append-request" });
   conversation.propose("a", "x");
   conversation.heal();
   conversation.run(100);
@@ -259,10 +253,9 @@ t.test("a lost last append is repaired by the heartbeat", async (t) => {
 });
 
 t.test("a lost answer is repaired by the heartbeat, without sending the entry again", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b"] });
+  const conversation = ledByFirst("a", "b");
   const says = listen(t, conversation);
-  conversation.elect("a");
-  conversation.fate = ({ kind }) => (kind === "append-response" ? "is lost" : "arrives");
+  conversation.lose({ kind: "append-response" });
   conversation.propose("a", "x");
   conversation.heal();
   conversation.takeTranscript();
@@ -280,10 +273,9 @@ t.test("a lost answer is repaired by the heartbeat, without sending the entry ag
 });
 
 t.test("reordered and doubled appends leave the same log as those in order", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b"] });
+  const conversation = ledByFirst("a", "b");
   const says = listen(t, conversation);
-  conversation.elect("a");
-  conversation.fate = ({ kind }) => (kind === "append-request" ? "waits" : "arrives");
+  conversation.hold({ kind: "append-request" });
   for (const command of ["x", "y", "z"]) conversation.propose("a", command);
   conversation.heal();
   conversation.takeTranscript();
@@ -310,9 +302,8 @@ t.test("reordered and doubled appends leave the same log as those in order", asy
 });
 
 t.test("a late append of the same term cuts nothing", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
-  conversation.fate = ({ kind, to }) => (kind === "append-request" && to === "b" ? "waits" : "arrives");
+  const conversation = ledByFirst("a", "b", "c");
+  conversation.hold({ kind: "append-request", to: "b" });
   conversation.propose("a", "x");
   const late = conversation.held;
   conversation.heal();
@@ -325,9 +316,8 @@ t.test("a late append of the same term cuts nothing", async (t) => {
 });
 
 t.test("the window bounds what is under way, in messages and in bytes", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b"] });
-  conversation.elect("a");
-  conversation.fate = ({ kind }) => (kind === "append-response" ? "is lost" : "arrives");
+  const conversation = ledByFirst("a", "b");
+  conversation.lose({ kind: "append-response" });
   const sent = watchAppends(conversation);
   for (let nth = 0; nth < 2 * IN_FLIGHT_MESSAGES_MAX; nth++)
     conversation.act("a", (raft) => raft.propose(bytes(1)));
@@ -337,7 +327,7 @@ t.test("the window bounds what is under way, in messages and in bytes", async (t
   conversation.run(200);
   t.equal(conversation.raft("a").commitIndex, conversation.raft("a").lastIndex, "and it opens again");
 
-  conversation.fate = ({ kind }) => (kind === "append-response" ? "is lost" : "arrives");
+  conversation.lose({ kind: "append-response" });
   const large = watchAppends(conversation);
   const size = 40 * 1024;
   for (let nth = 0; nth < 64; nth++) conversation.act("a", (raft) => raft.propose(bytes(size)));
@@ -349,8 +339,7 @@ t.test("the window bounds what is under way, in messages and in bytes", async (t
 });
 
 t.test("a proposal beyond what may wait for its commit is refused", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b");
   conversation.crash("b");
   const propose = () => conversation.act("a", (raft) => raft.propose(bytes(1024 * 1024)));
   for (let nth = 0; nth < 16; nth++) t.equal(propose().kind, "proposed");
@@ -361,8 +350,7 @@ t.test("a proposal beyond what may wait for its commit is refused", async (t) =>
 });
 
 t.test("a proposal to a follower is refused", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b");
   t.same(conversation.raft("b").propose(bytes(1)), { kind: "refused", reason: "not-leader" });
 });
 

@@ -1,12 +1,11 @@
 import t from "tap";
-import { Conversation } from "./conversation.ts";
+import { Conversation, ledByFirst } from "./conversation.ts";
 import { bootstrapDisk, EMPTY_DISK, type Store, votersOnly } from "./disk.ts";
 import { listen } from "./listen.ts";
 
 /** Three members; c missed what a has committed and forgotten since: 3/2"x" and 4/2"y". */
 function behind(): { readonly conversation: Conversation; readonly snapshot: Store } {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   conversation.cutOff("c");
   for (const command of ["x", "y"]) conversation.propose("a", command);
   conversation.run(100);
@@ -64,9 +63,8 @@ t.test("a follower behind the log fetches a snapshot, and then the entries behin
 });
 
 t.test("a snapshot in the middle of appends: nothing is acknowledged before all is durable", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
+  const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
-  conversation.elect("a");
   conversation.holdDisk("c");
   conversation.propose("a", "x");
   conversation.propose("a", "y");
@@ -132,7 +130,7 @@ t.test("the same snapshot again, and an older one, change nothing", async (t) =>
 t.test("a request for a snapshot that comes late is answered by what is held", async (t) => {
   const { conversation, snapshot } = behind();
   const says = listen(t, conversation);
-  conversation.fate = ({ kind }) => (kind === "snapshot-request" ? "waits" : "arrives");
+  conversation.hold({ kind: "snapshot-request" });
   conversation.propose("a", "z");
   conversation.run(100);
   conversation.restore("c", snapshot);
@@ -223,8 +221,7 @@ t.test("what is committed elsewhere, learned before the snapshot, is taken up be
 });
 
 t.test("compact() keeps the configuration that it forgets the entry of", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   conversation.change("a", ["a", "b"]);
   conversation.run(100);
   for (const id of ["a", "b"]) conversation.compact(id);

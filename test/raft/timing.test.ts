@@ -2,7 +2,7 @@ import t from "tap";
 import type { Message } from "../../agent/raft/messages.ts";
 import { Pace } from "../../agent/raft/pace.ts";
 import { Progress } from "../../agent/raft/progress.ts";
-import { Conversation, ELECTION_MAX_MS, ELECTION_MS, HEARTBEAT_MS } from "./conversation.ts";
+import { type Conversation, ELECTION_MAX_MS, ELECTION_MS, HEARTBEAT_MS, ledByFirst } from "./conversation.ts";
 
 const CONFIGURED = { heartbeatMs: 100, electionMs: 1000, electionMaxMs: 10_000 };
 
@@ -77,8 +77,7 @@ function slowLinks(conversation: Conversation, ms: number, ...ids: readonly stri
 }
 
 t.test("timeouts follow the round trip to a quorum, on the leader and on its followers", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   const deliver = slowLinks(conversation, 300, "b", "c");
   for (let ms = 0; ms < 10_000; ms += 10) {
     conversation.run(10);
@@ -94,8 +93,7 @@ t.test("timeouts follow the round trip to a quorum, on the leader and on its fol
 });
 
 t.test("one slow member slows down nobody", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   const deliver = slowLinks(conversation, 600, "c");
   for (let ms = 0; ms < 5000; ms += 10) {
     conversation.run(10);
@@ -106,8 +104,7 @@ t.test("one slow member slows down nobody", async (t) => {
 });
 
 t.test("a follower with slow writes waits longer by itself", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   for (let nth = 0; nth < 15; nth++) {
     conversation.holdDisk("b");
     conversation.propose("a", "x");
@@ -121,8 +118,7 @@ t.test("a follower with slow writes waits longer by itself", async (t) => {
 });
 
 t.test("a leader whose disk hangs hands over, and follows", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b", "c"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b", "c");
   conversation.holdDisk("a");
   conversation.propose("a", "x");
   conversation.run(2 * ELECTION_MS - 1);
@@ -140,11 +136,10 @@ t.test("a leader whose disk hangs hands over, and follows", async (t) => {
 });
 
 t.test("a leader whose disk hangs steps down though nobody takes over, and does not campaign", async (t) => {
-  const conversation = new Conversation({ members: ["a", "b"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a", "b");
   conversation.holdDisk("a");
   conversation.propose("a", "x");
-  conversation.fate = ({ kind }) => (kind === "timeout-now" ? "is lost" : "arrives");
+  conversation.lose({ kind: "timeout-now" });
   conversation.run(3 * ELECTION_MS);
   t.match(conversation.raft("a"), { role: "follower", term: 2 });
   conversation.cutOff("b");
@@ -157,8 +152,7 @@ t.test("a leader whose disk hangs steps down though nobody takes over, and does 
 });
 
 t.test("a lone leader bears a hanging disk: there is nobody to hand over to", async (t) => {
-  const conversation = new Conversation({ members: ["a"] });
-  conversation.elect("a");
+  const conversation = ledByFirst("a");
   conversation.holdDisk("a");
   conversation.propose("a", "x");
   conversation.run(10_000);
