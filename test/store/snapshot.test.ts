@@ -2,7 +2,6 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import { systemClock } from "../../agent/platform/clock.ts";
-import type { Directory } from "../../agent/platform/directory.ts";
 import { NodeDirectory } from "../../agent/platform/node-directory.ts";
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import { PINNED_WAL_FRAMES_MAX } from "../../agent/store/limits.ts";
@@ -10,6 +9,7 @@ import { rebaseJobs } from "../../agent/store/rebase-jobs.ts";
 import type { SnapshotManifest } from "../../agent/store/snapshot.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
 import type { ApplyJob, StoreJob } from "../../agent/store/store-jobs.ts";
+import { interceptedDirectory } from "../platform/intercepted-directory.ts";
 import { copySnapshot, sha256, transfer } from "./copy-snapshot.ts";
 import { configurationEntry, ENDLESS, entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
 
@@ -323,32 +323,13 @@ t.test("openSnapshot() rejects with snapshot-failed on a disk error, and holds n
   const node = await createNode(t);
   await node.store.close();
   const { directory } = node;
-  const files = await NodeDirectory.open(directory);
   let isFailing = false;
   let closed = 0;
-  const failing: Directory = {
-    path: files.path,
-    list: () => files.list(),
-    rename: (from, to) => files.rename(from, to),
-    remove: (name) => files.remove(name),
-    sync: () => files.sync(),
-    open: async (name) => {
-      const file = await files.open(name);
-      return {
-        size: () => file.size(),
-        write: (offset, bytes) => file.write(offset, bytes),
-        sync: () => file.sync(),
-        read: async (offset, length) => {
-          if (isFailing) throw Object.assign(new Error("EIO: told to fail"), { code: "EIO" });
-          return await file.read(offset, length);
-        },
-        close: async () => {
-          closed += 1;
-          await file.close();
-        },
-      };
-    },
-  };
+  const failing = interceptedDirectory(await NodeDirectory.open(directory), (operation) => {
+    if (operation === "close") closed += 1;
+    if (operation !== "read" || !isFailing) return;
+    throw Object.assign(new Error("EIO: told to fail"), { code: "EIO" });
+  });
   const options = { directory, logger: { log: () => undefined }, clock: systemClock, files: failing };
   const store = await openSqliteStore(options);
   const snapshot = await store.openSnapshot();
