@@ -9,13 +9,15 @@ t.test("a backlog of many small entries is committed at once", async (t) => {
     for (let nth = 0; nth < 100_000; nth++) raft.propose(new Uint8Array(1));
   });
   const { lastIndex } = conversation.raft("a");
-  const startMs = performance.now();
+  // Of this process alone: another one that is busy at the time says nothing.
+  const before = process.cpuUsage();
   conversation.act("a", (raft) =>
     raft.step({ kind: "append-response", from: "b", to: "a", term: 2, index: lastIndex, hint: null }),
   );
-  const tookMs = performance.now() - startMs;
+  const { user, system } = process.cpuUsage(before);
+  const tookMs = (user + system) / 1000;
   t.equal(conversation.raft("a").commitIndex, lastIndex);
-  t.ok(tookMs < 400, `took ${tookMs} ms`);
+  t.ok(tookMs < 400, `took ${tookMs} ms of the CPU`);
 });
 
 t.test("reads and commit notices do not repeat appends that are under way", async (t) => {

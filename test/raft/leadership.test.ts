@@ -22,6 +22,67 @@ t.test("pre-vote: a member that was cut off does not disturb when it comes back"
   `);
 });
 
+t.test("pre-vote: a member that hears nobody, and is heard, disturbs nobody", async (t) => {
+  const conversation = ledByFirst("a", "b", "c");
+  const says = listen(t, conversation);
+  conversation.lose({ to: "c" });
+  conversation.run(1900);
+  conversation.takeTranscript();
+  conversation.run(100);
+  says(`
+    a -> b  heartbeat-request 2, commit 2, round 0
+    a -x c  heartbeat-request 2, commit 2, round 0
+    b -> a  heartbeat-response 2, round 0
+    c -> a, b  pre-vote-request 3, log ends 2/2
+  `);
+  t.match(conversation.raft("a"), { role: "leader", term: 2 });
+});
+
+t.test("check-quorum: a candidate is ignored by those that hear the leader", async (t) => {
+  const conversation = ledByFirst("a", "b", "c");
+  const says = listen(t, conversation);
+  const request = { kind: "vote-request", from: "c", term: 7, lastIndex: 9, lastTerm: 6 } as const;
+  conversation.inject({ ...request, to: "b", transfer: false });
+  says(`
+    c late b  vote-request 7, log ends 9/6
+  `);
+  t.match(conversation.raft("b"), { leader: "a", term: 2 });
+});
+
+t.test("check-quorum: a leader that hears nobody, and is heard, makes room for another", async (t) => {
+  const conversation = ledByFirst("a", "b", "c");
+  const says = listen(t, conversation);
+  conversation.lose({ to: "a" });
+  conversation.run(1899);
+  t.match(conversation.raft("b"), { leader: "a", term: 2 });
+  conversation.takeTranscript();
+  conversation.run(1);
+  says.last(`
+    a: follower of nobody, term 2
+  `);
+  conversation.run(1500);
+  t.match(conversation.raft("b"), { role: "leader", term: 3 });
+});
+
+t.test(
+  "check-quorum: a leader steps down that hears only one of the two majorities of a change",
+  async (t) => {
+    const conversation = ledByFirst("a", "b", "c");
+    for (const id of ["d", "e"]) conversation.join(id);
+    conversation.lose({ kind: "append-response" });
+    conversation.change("a", ["a", "d", "e"]);
+    conversation.run(3000);
+    t.match(conversation.raft("a"), {
+      role: "leader",
+      term: 2,
+      configuration: { outgoing: ["a", "b", "c"] },
+    });
+    conversation.cutOff("d", "e");
+    conversation.run(2000);
+    t.match(conversation.raft("a"), { leader: null, term: 2 });
+  },
+);
+
 t.test("check-quorum: a leader that is cut off steps down within two election timeouts", async (t) => {
   const conversation = ledByFirst("a", "b", "c");
   conversation.cutOff("a");
@@ -69,7 +130,7 @@ t.test("a member of a higher term deposes the leader, or it could never follow",
   conversation.takeTranscript();
   conversation.heal();
   conversation.run(100);
-  says(`
+  says.first(`
     a -> b, c  heartbeat-request 2, commit 2, round 0
     b -> a  heartbeat-response 2, round 0
     c -> a  heartbeat-response 3, round 0
@@ -82,18 +143,6 @@ t.test("a member of a higher term deposes the leader, or it could never follow",
     b disk  term 3, vote c, no entries
     b -> c  vote-response 3, granted
     c: leader, term 3
-    c -> a, b  heartbeat-request 3, commit 0, round 0
-    c -> a, b  append-request 3, behind 2/2: 3/3, commit 2
-    a: follower of c, term 3
-    a -> c  heartbeat-response 3, round 0
-    b: follower of c, term 3
-    b -> c  heartbeat-response 3, round 0
-    a disk  term 3, vote c, 3/3
-    a -> c  append-response 3, holds 3
-    b disk  term 3, vote c, 3/3
-    b -> c  append-response 3, holds 3
-    c disk  term 3, vote c, 3/3
-    c: commit 3
   `);
 });
 
@@ -214,7 +263,7 @@ t.test(
     );
     conversation.heal();
     conversation.run(100);
-    says(`
+    says.first(`
     a -> b  heartbeat-request 2, commit 3, round 0
     a -> c  heartbeat-request 2, commit 2, round 0
     b -> a  heartbeat-response 2, round 0
@@ -227,28 +276,43 @@ t.test(
     c -> a  append-response 2, holds 3
     a -> c  timeout-now 2
     c: candidate, term 3
-    c disk  term 3, vote c, no entries
-    c -> a, b  vote-request 3, log ends 3/2, transfer
-    a: follower of nobody, term 3
-    b: follower of nobody, term 3
-    a disk  term 3, vote c, no entries
-    a -> c  vote-response 3, granted
-    b disk  term 3, vote c, no entries
-    b -> c  vote-response 3, granted
-    c: leader, term 3
-    c -> a, b  heartbeat-request 3, commit 0, round 0
-    c -> a, b  append-request 3, behind 3/2: 4/3, commit 3
-    a: follower of c, term 3
-    a -> c  heartbeat-response 3, round 0
-    b: follower of c, term 3
-    b -> c  heartbeat-response 3, round 0
-    a disk  term 3, vote c, 4/3
-    a -> c  append-response 3, holds 4
-    b disk  term 3, vote c, 4/3
-    b -> c  append-response 3, holds 4
-    c disk  term 3, vote c, 4/3
-    c: commit 4
   `);
+    t.match(conversation.raft("c"), { role: "leader", commitIndex: 4 });
+  },
+);
+
+t.test(
+  "transferLeadership() to a member that needs a snapshot waits until it has that, and the rest",
+  async (t) => {
+    const conversation = ledByFirst("a", "b", "c");
+    const says = listen(t, conversation);
+    conversation.cutOff("c");
+    conversation.propose("a", "x");
+    conversation.run(100);
+    conversation.compact("a");
+    conversation.heal();
+    conversation.run(100);
+    conversation.takeTranscript();
+    t.ok(conversation.transfer("a", "c"));
+    conversation.run(100);
+    says(`
+    a -> b  heartbeat-request 2, commit 3, round 0
+    a -> c  heartbeat-request 2, commit 2, round 0
+    b -> a  heartbeat-response 2, round 0
+    c -> a  heartbeat-response 2, round 0
+    a -> c  snapshot-request 2, log begins behind 3/2
+    c: needs a snapshot from a
+  `);
+    conversation.restore("c", conversation.store("a"));
+    says.first(`
+    c: installs the snapshot 3/2
+    c: commit 3
+    c disk  snapshot 3/2, term 2, vote a, no entries
+    c -> a  append-response 2, holds 3
+    a -> c  timeout-now 2
+    c: candidate, term 3
+  `);
+    t.equal(conversation.raft("c").role, "leader");
   },
 );
 

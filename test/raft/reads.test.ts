@@ -78,6 +78,58 @@ t.test("a doubled answer to an old round does not release a newer read", async (
   `);
 });
 
+t.test("an answer that the network doubles counts once", async (t) => {
+  const conversation = ledByFirst("a", "b", "c", "d", "e");
+  const says = listen(t, conversation);
+  conversation.fate = ({ from, to }) =>
+    ["c", "d", "e"].some((id) => id === from || id === to) ? "is lost" : "arrives twice";
+  conversation.read("a", 1);
+  says(`
+    a: reads, 1
+    a => b  heartbeat-request 2, commit 2, round 1
+    a -x c, d, e  heartbeat-request 2, commit 2, round 1
+    b => a, a  heartbeat-response 2, round 1
+  `);
+});
+
+t.test("a read that comes while a round is under way waits for the next one", async (t) => {
+  const conversation = ledByFirst("a", "b", "c");
+  const says = listen(t, conversation);
+  conversation.hold({ kind: "heartbeat-response" });
+  conversation.read("a", 1);
+  conversation.read("a", 2);
+  conversation.takeTranscript();
+  conversation.release(([first, ...rest]) => (first === undefined ? [] : [first, first, ...rest]));
+  says(`
+    b late a  heartbeat-response 2, round 1
+    a: read 1 is good at 2
+    b late a  heartbeat-response 2, round 1
+    c late a  heartbeat-response 2, round 1
+    b late a  heartbeat-response 2, round 2
+    a: read 2 is good at 2
+    c late a  heartbeat-response 2, round 2
+  `);
+});
+
+t.test("an answer to a round of an earlier term says nothing of the present one", async (t) => {
+  const conversation = ledByFirst("a", "b", "c");
+  const says = listen(t, conversation);
+  conversation.hold({ kind: "heartbeat-response" });
+  conversation.read("a", 1);
+  const answers = conversation.held;
+  conversation.heal();
+  conversation.elect("b");
+  conversation.elect("a");
+  conversation.cutOff("b", "c");
+  conversation.read("a", 2);
+  conversation.takeTranscript();
+  for (const answer of answers) conversation.inject(answer);
+  says(`
+    b late a  heartbeat-response 2, round 1
+    c late a  heartbeat-response 2, round 1
+  `);
+});
+
 t.test("an old answer does not take back what a newer one has confirmed", async (t) => {
   const conversation = ledByFirst("a", "b", "c", "d", "e");
   conversation.cutOff("b", "c", "d", "e");

@@ -2,7 +2,7 @@ import t from "tap";
 import type { AppendRequest, Message } from "../../agent/raft/messages.ts";
 import { IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MESSAGES_MAX } from "../../agent/raft/progress.ts";
 import { Conversation, ledByFirst } from "./conversation.ts";
-import { diskOfTerms, votersOnly } from "./disk.ts";
+import { type Disk, diskOfTerms, votersOnly } from "./disk.ts";
 import { listen } from "./listen.ts";
 
 t.test("replicates, commits at a majority, and tells of the commit within 20 ms", async (t) => {
@@ -122,24 +122,27 @@ for (const [id, terms] of Object.entries({
   });
 }
 
-t.test("figure 8: an entry of an old term is not committed by counting its copies", async (t) => {
-  const abc = votersOnly(["a", "b", "c", "d", "e"]);
-  const conversation = new Conversation({
-    members: {
-      // (c) of the figure: a has come back and leads term 4, with its entry 2 of term 2 on a and b.
-      a: { ...diskOfTerms(abc, [1, 2]), hardState: { term: 3, vote: null, commit: 0 } },
-      b: { ...diskOfTerms(abc, [1, 2]), hardState: { term: 3, vote: null, commit: 0 } },
-      c: { ...diskOfTerms(abc, [1]), hardState: { term: 3, vote: null, commit: 0 } },
-      d: { ...diskOfTerms(abc, [1]), hardState: { term: 3, vote: null, commit: 0 } },
-      e: { ...diskOfTerms(abc, [1, 3]), hardState: { term: 3, vote: "e", commit: 0 } },
-    },
+/** Figure 8 (c): a has come back and leads term 4, with its entry 2 of term 2 on a and b. Its appends are lost. */
+function figure8(): Conversation {
+  const voters = votersOnly(["a", "b", "c", "d", "e"]);
+  const disk = (terms: readonly number[], vote: string | null = null): Disk => ({
+    ...diskOfTerms(voters, terms),
+    hardState: { term: 3, vote, commit: 0 },
   });
-  const says = listen(t, conversation);
-  // The entry of the own term reaches nobody; entry 2 reaches c, and with a and b that is a majority.
+  const conversation = new Conversation({
+    members: { a: disk([1, 2]), b: disk([1, 2]), c: disk([1]), d: disk([1]), e: disk([1, 3], "e") },
+  });
   conversation.lose({ kind: "append-request" });
   conversation.campaign("a");
+  return conversation;
+}
+
+t.test("figure 8: an entry of an old term is not committed by counting its copies", async (t) => {
+  const conversation = figure8();
+  const says = listen(t, conversation);
   t.match(conversation.raft("a"), { role: "leader", term: 4, commitIndex: 0 });
   conversation.takeTranscript();
+  // The entry of the own term reaches nobody; entry 2 reaches c, and with a and b that is a majority.
   for (const to of ["b", "c"]) {
     const entries = [{ kind: "noop", index: 2, term: 2 } as const];
     const position = { previousIndex: 1, previousTerm: 1, entries, commit: 0 };
@@ -166,6 +169,40 @@ t.test("figure 8: an entry of an old term is not committed by counting its copie
     [1, 3, 5],
   );
 });
+
+t.test(
+  "figure 8: one entry of its own term on a majority commits all, and e cannot win any more",
+  async (t) => {
+    const conversation = figure8();
+    const says = listen(t, conversation);
+    conversation.cutOff("d", "e");
+    conversation.run(100);
+    t.match(conversation.raft("a"), { role: "leader", term: 4, commitIndex: 3 });
+    // (e)
+    conversation.crash("a");
+    conversation.heal();
+    conversation.takeTranscript();
+    conversation.campaign("e");
+    says(`
+    e: candidate, term 5
+    e disk  term 5, vote e, no entries
+    e -> a, b, c, d  vote-request 5, log ends 2/3, transfer
+    b: follower of nobody, term 5
+    c: follower of nobody, term 5
+    d: follower of nobody, term 5
+    b disk  term 5, vote none, no entries
+    b -> e  vote-response 5, refused
+    c disk  term 5, vote none, no entries
+    c -> e  vote-response 5, refused
+    d disk  term 5, vote e, no entries
+    d -> e  vote-response 5, granted
+  `);
+    t.same(
+      conversation.disk("c").entries.map(({ term }) => term),
+      [1, 2, 4],
+    );
+  },
+);
 
 t.test(
   "a follower commits only what the append vouches for, not what an older leader left behind it",
