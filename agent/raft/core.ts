@@ -1,5 +1,6 @@
 import { invariant } from "../platform/invariant.ts";
 import { ConfigurationHistory } from "./configuration-history.ts";
+import { Durability } from "./durability.ts";
 import { EntryLog } from "./entry-log.ts";
 import type { LeaderMessage, Message } from "./messages.ts";
 import { type LogWrite, Outbox } from "./outbox.ts";
@@ -28,21 +29,12 @@ export interface RestoredSnapshot extends LogPosition {
   readonly configuration: PlacedConfiguration;
 }
 
-/** A write on its way to the disk. */
-interface OpenWrite {
-  readonly sequence: number;
-  readonly issuedMs: number;
-  /** The log equals the disk up to here once it is done: less than was written, if the log was cut or replaced meanwhile. */
-  lastIndex: number;
-}
-
 /**
  * The state that outlives a role: term, vote, log, configuration, what waits to be sent. Every role works on the
  * same core and owns nothing that another role needs.
  *
- *     log.base <= commit <= log.lastIndex   a crash of this is data loss
- *     persisted <= log.lastIndex            entries up to here are durable on this member
- *     unstable  <= log.lastIndex + 1        entries from here on have not been handed out to be written
+ *     log.base <= commit <= log.lastIndex   a breach of this is data loss
+ *     persisted          <= log.lastIndex   entries up to here are durable on this member (`Durability`)
  */
 export class Core {
   readonly id: MemberId;
@@ -56,16 +48,13 @@ export class Core {
   #term: number;
   #vote: MemberId | null;
   #commit: number;
-  #persisted: number;
-  #unstable: number;
+  readonly #durability: Durability;
   /** Committed as others say, and not in the log yet. */
   #committedAhead: LogPosition | null = null;
   /** Who told this member, since it was asked last, that it needs a snapshot. */
   snapshotFrom: MemberId | null = null;
   /** A snapshot that the durable log has not been told of. */
   #restored: LogPosition | null = null;
-  /** Oldest first. */
-  readonly #openWrites: OpenWrite[] = [];
 
   constructor(options: RaftOptions) {
     this.id = options.id;
@@ -86,8 +75,7 @@ export class Core {
     invariant(options.hardState.commit <= this.log.lastIndex, "committed entries are missing from the log");
     invariant(options.configuration.index <= this.log.lastIndex, "the state machine is ahead of the log");
     this.#commit = Math.max(options.hardState.commit, options.base.index);
-    this.#persisted = this.log.lastIndex;
-    this.#unstable = this.log.lastIndex + 1;
+    this.#durability = new Durability(this.log.lastIndex);
   }
 
   get term(): number {
@@ -104,12 +92,12 @@ export class Core {
 
   /** Up to here the entries are durable on this member, in the log or in the state machine. */
   get persisted(): number {
-    return this.#persisted;
+    return this.#durability.persisted;
   }
 
   /** Committed, and durable on this member. */
   get applicable(): number {
-    return Math.min(this.#commit, this.#persisted);
+    return Math.min(this.#commit, this.persisted);
   }
 
   get configuration(): Configuration {
@@ -132,8 +120,8 @@ export class Core {
 
   /** When the disk, if it has not answered the oldest open write by then, is taken for hanging; infinity without one. */
   get diskHangsMs(): number {
-    const issuedMs = this.#openWrites[0]?.issuedMs ?? Number.POSITIVE_INFINITY;
-    return issuedMs + 2 * this.timing.electionMs;
+    const { oldestIssuedMs } = this.#durability;
+    return (oldestIssuedMs ?? Number.POSITIVE_INFINITY) + 2 * this.timing.electionMs;
   }
 
   /**
@@ -202,9 +190,7 @@ export class Core {
       this.#configurations.truncate(from);
     }
     this.log.truncate(from);
-    this.#persisted = Math.min(this.#persisted, from - 1);
-    this.#unstable = Math.min(this.#unstable, from);
-    this.#disown(from - 1);
+    this.#durability.truncated(from);
   }
 
   /** Moves the commit index forward; never back. */
@@ -240,14 +226,11 @@ export class Core {
     if (this.log.term(index) === term) {
       // mark: raft: a snapshot ends within the log
       this.#configurations.rebase(index, configuration);
-      this.#persisted = Math.max(this.#persisted, index);
-      this.#unstable = Math.max(this.#unstable, index + 1);
+      this.#durability.covered(index);
     } else {
       // mark: raft: a snapshot replaces the log
       this.#configurations.replace(configuration);
-      this.#persisted = index;
-      this.#unstable = index + 1;
-      this.#disown(index);
+      this.#durability.replaced(index);
     }
     this.log.rebase({ index, term });
     this.#restored = { index, term };
@@ -265,41 +248,28 @@ export class Core {
   /** What the disk must hold next; null if it is up to date but for the commit index, which is worth no sync. */
   takeWrite(): LogWrite | null {
     if (!this.#isDirty) return null;
-    const entries = this.log.slice(this.#unstable, this.log.lastIndex);
-    this.#unstable = this.log.lastIndex + 1;
+    const { lastIndex } = this.log;
+    const entries = this.log.slice(this.#durability.unstable, lastIndex);
     // Not of what this very write makes durable: if it is torn, the commit index must not be ahead of the log.
-    const commit = Math.min(this.#commit, this.#persisted);
+    const commit = this.applicable;
     const hardState = { term: this.#term, vote: this.#vote, commit };
     const write = this.outbox.issueWrite({ restored: this.#restored, hardState, entries });
     this.#restored = null;
-    const { lastIndex } = this.log;
-    this.#openWrites.push({ sequence: write.sequence, issuedMs: this.nowMs, lastIndex });
+    this.#durability.handedOut(write.sequence, lastIndex, this.nowMs);
     return write;
   }
 
   /** Writes up to `sequence` are durable. */
   writesDurable(sequence: number): void {
-    for (let first = this.#openWrites[0]; first && first.sequence <= sequence; first = this.#openWrites[0]) {
-      this.#openWrites.shift();
-      this.pace.wrote(this.nowMs - first.issuedMs);
-      this.#persisted = Math.max(this.#persisted, first.lastIndex);
-    }
+    for (const issuedMs of this.#durability.done(sequence)) this.pace.wrote(this.nowMs - issuedMs);
     this.outbox.writesDurable(sequence);
   }
 
-  /**
-   * What open writes bring behind `index` counts no more, even if the same entries come back: a write that is open as well
-   * cuts them off, and the disk may end there (the ABA problem). The write that brings them again will count.
-   */
-  #disown(index: number): void {
-    for (const write of this.#openWrites) {
-      if (write.lastIndex <= index) continue;
-      // mark: raft: the log moves on from a write that is not done
-      write.lastIndex = index;
-    }
-  }
-
   get #isDirty(): boolean {
-    return this.#restored !== null || this.#unstable <= this.log.lastIndex || this.outbox.isHardStateDirty;
+    return (
+      this.#restored !== null ||
+      this.#durability.unstable <= this.log.lastIndex ||
+      this.outbox.isHardStateDirty
+    );
   }
 }
