@@ -22,6 +22,11 @@ export class JobQueue {
     return this.#sent.size === 0;
   }
 
+  /** True while there is nothing to do. */
+  get isEmpty(): boolean {
+    return this.isDrained && this.#waiting.length === 0;
+  }
+
   push(job: StoreJob): void {
     this.#waiting.push(job);
   }

@@ -93,6 +93,12 @@ export const APPLY_BYTES_MAX = 64 * 1024 * 1024;
 /** A worker that ends by itself is started again this often in this time; then the store has failed. */
 export const WORKER_RESTARTS_MAX = 3;
 export const WORKER_RESTARTS_WINDOW_MS = 10 * 60_000;
+/**
+ * SQLite's memory only grows: what a large sort took, an idle worker keeps. Beyond this (it takes about 25 MiB for small
+ * statements) an idle one makes room for a new one, but not again and again.
+ */
+export const WORKER_MEMORY_MAX = 64 * 1024 * 1024;
+export const WORKER_RENEWALS_WINDOW_MS = 60_000;
 /** A full disk is tried again this often. */
 export const ROOM_RETRY_MS = 1_000;
 /** From the start of a worker until it has opened both files (WAL recovery included). */

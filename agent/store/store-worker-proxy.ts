@@ -4,8 +4,14 @@ import type { Logger } from "../platform/logger.ts";
 import { messageOf, TrivetError } from "../platform/trivet-error.ts";
 import { FileReplacement } from "./file-replacement.ts";
 import { JobQueue } from "./job-queue.ts";
-import { APPLY_PATIENCE_MS, CLOSE_TIMEOUT_MS, REPLACE_PATIENCE_MS } from "./limits.ts";
+import {
+  APPLY_PATIENCE_MS,
+  CLOSE_TIMEOUT_MS,
+  REPLACE_PATIENCE_MS,
+  WORKER_RENEWALS_WINDOW_MS,
+} from "./limits.ts";
 import { heldUpWrites, ranTooLong, waitedTooLong } from "./question-error.ts";
+import { RestartBudget } from "./restart-budget.ts";
 import { rejectBroken, rejectJob, settleQuestion } from "./settle-job.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
 import { type QuestionJob, type StoreJob, sendJob } from "./store-jobs.ts";
@@ -51,6 +57,9 @@ export class StoreWorkerProxy {
   readonly #jobs = new JobQueue();
   readonly #legacy = new WorkerLegacy();
   readonly #keeper: WorkerKeeper;
+  readonly #renewals = new RestartBudget({ countMax: 1, windowMs: WORKER_RENEWALS_WINDOW_MS });
+  /** What the present worker takes, if that is too much; else 0. */
+  #bloatBytes = 0;
   #view: StoreView | undefined;
   #replacement: FileReplacement | undefined;
 
@@ -181,6 +190,19 @@ export class StoreWorkerProxy {
     }
   }
 
+  /** Once nobody waits for it. */
+  #maybeRenew(): void {
+    const { logger, clock } = this.#options;
+    const isIdle = this.#keeper.isReady && this.#jobs.isEmpty && this.#replacement === undefined;
+    if (this.#bloatBytes === 0 || !isIdle) return;
+    if (!this.#renewals.take(clock.nowMs())) return;
+    // mark: store: a worker that had grown large makes room for another
+    logger.log("info", "the database starts a new worker, to give memory back", {
+      memoryBytes: this.#bloatBytes,
+    });
+    this.#keeper.restart();
+  }
+
   #onReport(report: WorkerReport): void {
     switch (report.kind) {
       case "opened":
@@ -218,6 +240,9 @@ export class StoreWorkerProxy {
       case "closed":
         this.#onClosed(report.job);
         break;
+      case "bloated":
+        this.#bloatBytes = report.memoryBytes;
+        break;
       case "broken-by-question":
         rejectBroken(this.#jobs.take(report.job, "question"), report.message);
         this.#keeper.restart();
@@ -232,6 +257,7 @@ export class StoreWorkerProxy {
         break;
     }
     this.#pump();
+    this.#maybeRenew();
   }
 
   #onWorkerFailed({ message, cause }: Report<"failed">): void {
@@ -307,6 +333,7 @@ export class StoreWorkerProxy {
 
   /** What it was told and did not answer goes to the next one. */
   #onGone(): boolean {
+    this.#bloatBytes = 0;
     this.#jobs.recall();
     if (this.#replacement?.isDraining !== true) return true;
     void this.#swapFiles(this.#replacement);

@@ -5,11 +5,11 @@ import { messageOf } from "../platform/trivet-error.ts";
 import { type CheckOptions, checkFiles } from "./check-files.ts";
 import { TransactionLostError } from "./command-runner.ts";
 import { isDiskFull } from "./disk-room.ts";
-import { COMMIT_DELAY_MS, RESULT_MESSAGE_BYTES_MAX } from "./limits.ts";
+import { COMMIT_DELAY_MS, RESULT_MESSAGE_BYTES_MAX, WORKER_MEMORY_MAX } from "./limits.ts";
 import { unpackEntries } from "./packed-entries.ts";
 import type { RanCommand } from "./ran-command.ts";
 import { SqliteError } from "./sqlite-error.ts";
-import { loadSqliteWasm } from "./sqlite-wasm.ts";
+import { loadSqliteWasm, type SqliteWasm } from "./sqlite-wasm.ts";
 import { StateMachine } from "./state-machine.ts";
 import { StatementError } from "./statement-error.ts";
 import { useUtc } from "./utc.ts";
@@ -31,18 +31,27 @@ class StoreWorker {
   readonly #port: MessagePort;
   readonly #control: WorkerControl;
   readonly #machine: StateMachine;
+  readonly #wasm: SqliteWasm;
   readonly #directory: string;
   #commitTimer: NodeJS.Timeout | undefined;
   /** That the files have been pinned for too long. */
   #hasReportedPin = false;
+  #hasReportedMemory = false;
   /** Set by the first failure; from then on nothing is done. */
   #hasStopped = false;
 
-  constructor(port: MessagePort, control: WorkerControl, machine: StateMachine, directory: string) {
-    this.#port = port;
-    this.#control = control;
-    this.#machine = machine;
-    this.#directory = directory;
+  constructor(parts: {
+    readonly port: MessagePort;
+    readonly control: WorkerControl;
+    readonly machine: StateMachine;
+    readonly wasm: SqliteWasm;
+    readonly directory: string;
+  }) {
+    this.#port = parts.port;
+    this.#control = parts.control;
+    this.#machine = parts.machine;
+    this.#wasm = parts.wasm;
+    this.#directory = parts.directory;
   }
 
   start(): void {
@@ -64,6 +73,7 @@ class StoreWorker {
     } finally {
       this.#control.setRunningJob(0);
     }
+    this.#maybeReportMemory();
   }
 
   #carryOut(request: WorkerRequest): void {
@@ -173,6 +183,15 @@ class StoreWorker {
     } catch (error) {
       this.#stop(error);
     }
+    this.#maybeReportMemory();
+  }
+
+  #maybeReportMemory(): void {
+    const memoryBytes = this.#wasm.memory().length;
+    if (this.#hasStopped || this.#hasReportedMemory || memoryBytes <= WORKER_MEMORY_MAX) return;
+    if (this.#machine.hasUncommitted) return;
+    this.#hasReportedMemory = true;
+    this.#report({ kind: "bloated", memoryBytes });
   }
 
   #commit(): void {
@@ -228,8 +247,10 @@ async function main(port: MessagePort, options: WorkerOptions | CheckOptions): P
     return;
   }
   try {
-    const machine = new StateMachine(await loadSqliteWasm(), options);
-    new StoreWorker(port, new WorkerControl(options.control), machine, options.directory).start();
+    const wasm = await loadSqliteWasm();
+    const machine = new StateMachine(wasm, options);
+    const control = new WorkerControl(options.control);
+    new StoreWorker({ port, control, machine, wasm, directory: options.directory }).start();
   } catch (error) {
     const report: WorkerReport = {
       kind: "failed",

@@ -71,6 +71,8 @@ export type WorkerReport =
   /** So much was written since the files are pinned that they should not be for much longer. */
   | { readonly kind: "pin-outgrown" }
   | { readonly kind: "closed"; readonly job: number }
+  /** Its memory is far more than it needs, and nothing is uncommitted: another worker would have less. Once. */
+  | { readonly kind: "bloated"; readonly memoryBytes: number }
   /** A question ended SQLite's transaction or broke it: start another worker, without this question. */
   | { readonly kind: "broken-by-question"; readonly job: number; readonly message: string }
   /** A statement ended SQLite's transaction, with a certain answer: start another worker that knows it. */

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -293,6 +293,33 @@ t.test("a worker that ends by itself is replaced, but not for ever", async (t) =
     WORKER_RESTARTS_MAX + 1,
   );
 });
+
+t.test(
+  "a worker whose memory has grown far makes room for another, once it is idle, and not again and again",
+  async (t) => {
+    const renewals = new EventEmitter();
+    let renewed = 0;
+    const log = (_level: string, message: string) => {
+      if (!message.includes("to give memory back")) return;
+      renewed += 1;
+      renewals.emit("renewed");
+    };
+    const node = await StoreNode.create({ logger: { log } });
+    t.teardown(() => node.remove());
+    await node.execute(["CREATE TABLE t (a)", "INSERT INTO t VALUES (1)"]);
+    // What a sort keeps: about 90 MiB.
+    const large =
+      "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 9) SELECT count(DISTINCT randomblob(x + 9000000)) FROM c";
+    const renewal = once(renewals, "renewed");
+    t.same(await node.rows(large), [[9]]);
+    await renewal;
+    t.same(await node.rows("SELECT a FROM t"), [[1]], "nothing is lost");
+    await node.execute(["INSERT INTO t VALUES (2)"]);
+    t.same(await node.rows(large), [[9]]);
+    t.same(await node.rows("SELECT a FROM t"), [[1], [2]]);
+    t.equal(renewed, 1);
+  },
+);
 
 t.test("a killed process has every entry once, wherever it was killed", async (t) => {
   const directory = await mkdtemp(join(tmpdir(), "trivet-store-"));
