@@ -28,6 +28,7 @@ export type ForegoneResults = ReadonlyMap<number, StatementResult>;
 
 /** What SQLite draws from its generator for one random rowid. */
 const RANDOM_ROWID_BYTES = 8;
+const COUNT_NOTHING = "DELETE FROM temp._trivet_rowid WHERE FALSE";
 const SCHEMA_VERBS: ReadonlySet<string> = new Set(["CREATE", "DROP", "ALTER", "ANALYZE", "REINDEX"]);
 
 /**
@@ -44,7 +45,7 @@ export class CommandRunner {
     this.#file = file;
     this.#internals = internals;
     registerRandomFunctions(file.connection, () => this.#entropy);
-    file.connection.run("CREATE TEMP TABLE _trivet_zero (id INTEGER PRIMARY KEY)");
+    file.connection.run("CREATE TEMP TABLE _trivet_rowid (id INTEGER PRIMARY KEY)");
   }
 
   /**
@@ -65,6 +66,19 @@ export class CommandRunner {
       Date.now = systemNow;
       this.#entropy = systemEntropy;
     }
+  }
+
+  /**
+   * True if a virtual table takes part in the open transaction. SQLite tells each of those of a savepoint, upon which a full-text
+   * table writes down what it has gathered with an INSERT of its own: whether it has anything or not, that is counted.
+   */
+  hasVirtualTableOpen(): boolean {
+    if (!this.#file.connection.inTransaction) return false;
+    this.#resetConnection();
+    this.#file.run("SAVEPOINT probe");
+    const { changes } = this.#file.connection;
+    this.#file.run("RELEASE probe");
+    return changes > 0;
   }
 
   /** True if a command since `reloadSchema` may have changed the schema or the planner's statistics. */
@@ -120,12 +134,13 @@ export class CommandRunner {
   /** `isEnd`: deferred foreign keys must hold afterwards. */
   #tryStatement(statement: SqlStatement, at: number, budget: ResultBudget, isEnd: boolean): StatementResult {
     const drawnBefore = this.#internals.drawnBytes();
+    const rowidBefore = this.#file.connection.lastInsertRowid;
     let result: StatementResult;
     try {
       const ran = runStatement(this.#file, statement, budget);
       result = ran.result;
       this.#hasChangedSchema ||= SCHEMA_VERBS.has(ran.verb);
-      this.#requireSameRowids(drawnBefore);
+      this.#requireSameRowids(drawnBefore, rowidBefore);
       if (isEnd) this.#requireForeignKeys();
     } catch (error) {
       result = toErrorResult(error);
@@ -135,8 +150,10 @@ export class CommandRunner {
     throw new TransactionLostError(at, result);
   }
 
-  #requireSameRowids(drawnBefore: number): void {
+  #requireSameRowids(drawnBefore: number, rowidBefore: bigint): void {
     if (this.#internals.drawnBytes() - drawnBefore < RANDOM_ROWID_BYTES) return;
+    // The statement will be undone, but not what last_insert_rowid() has seen of it.
+    this.#setLastInsertRowid(rowidBefore);
     throw new StatementError(
       "rowid-exhausted",
       "The table holds the largest rowid, 9223372036854775807, so that SQLite would choose new ones at random. Give the rowid, or delete that row.",
@@ -151,7 +168,14 @@ export class CommandRunner {
 
   /** last_insert_rowid() and changes() are 0 for each command, as on a node that was started just now. */
   #resetConnection(): void {
-    this.#file.run("INSERT OR REPLACE INTO temp._trivet_zero VALUES (0)");
-    this.#file.run("DELETE FROM temp._trivet_zero WHERE FALSE");
+    this.#file.run("INSERT OR REPLACE INTO temp._trivet_rowid VALUES (0)");
+    this.#file.run(COUNT_NOTHING);
+  }
+
+  /** And changes() to 0. */
+  #setLastInsertRowid(rowid: bigint): void {
+    this.#file.run("INSERT OR REPLACE INTO temp._trivet_rowid VALUES (?)", [rowid]);
+    this.#file.run("DELETE FROM temp._trivet_rowid");
+    this.#file.run(COUNT_NOTHING);
   }
 }

@@ -49,6 +49,7 @@ function requireSingle({ prepared }: CachedStatement): void {
 
 function readRows(prepared: PreparedStatement, hasRow: boolean, budget: ResultBudget): StatementResult {
   const columns = prepared.readColumnNames();
+  for (const column of columns) budget.spendValue(column);
   const types = columns.map(() => "");
   const values: SqlValue[][] = [];
   for (let isRow = hasRow; isRow; isRow = prepared.step()) {

@@ -6,10 +6,10 @@ import { DatabaseFile } from "./database-file.ts";
 import { combineChains, EMPTY_CHAIN } from "./digest-chain.ts";
 import { findEngineInternals } from "./engine-internals.ts";
 import { GuardedFile } from "./guarded-file.ts";
-import { hasHiddenWork } from "./hidden-work.ts";
 import { COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX } from "./limits.ts";
 import { Questions } from "./questions.ts";
 import { NOTHING_RAN, type RanCommand } from "./ran-command.ts";
+import { readSchemaTraits, type SchemaTraits } from "./schema-traits.ts";
 import { SESSION_SCHEMA } from "./session-table.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
 import { entryBytes } from "./slice-entries.ts";
@@ -46,7 +46,7 @@ export class StateMachine {
   readonly #foregone = new Map<number, Map<number, ForegoneResult["result"]>>();
   #applied: LogPosition;
   #lastTimeMs: number;
-  #hasHiddenWork: boolean;
+  #schema: SchemaTraits;
   /** Where both files stand, durably, while nothing may change them. */
   #pinnedAt: LogPosition | null = null;
   #uncommittedEntries = 0;
@@ -68,7 +68,7 @@ export class StateMachine {
     this.questions = new Questions({ wasm, app: this.#app.file, state: this.#state, runner: this.#runner });
     this.#applied = earlier(this.#app.file.committed, this.#state.file.committed);
     this.#lastTimeMs = Math.max(this.#app.file.committedTimeMs, this.#state.file.committedTimeMs);
-    this.#hasHiddenWork = hasHiddenWork(this.#app.file);
+    this.#schema = readSchemaTraits(this.#app.file);
     for (const { index, statement, result } of options.foregone) {
       const ofEntry = this.#foregone.get(index) ?? new Map<number, ForegoneResult["result"]>();
       this.#foregone.set(index, ofEntry.set(statement, result));
@@ -107,7 +107,7 @@ export class StateMachine {
 
   /** See `Store.hasHiddenWork`. */
   get hasHiddenWork(): boolean {
-    return this.#hasHiddenWork;
+    return this.#schema.hasHiddenWork;
   }
 
   /** True if commands have been applied and not committed. */
@@ -137,7 +137,7 @@ export class StateMachine {
     if (entry.configuration !== undefined) {
       this.#state.saveConfiguration(entry.index, entry.configuration);
     }
-    if (this.#runner.hasChangedSchema) this.#hasHiddenWork = hasHiddenWork(this.#app.file);
+    if (this.#runner.hasChangedSchema) this.#schema = readSchemaTraits(this.#app.file);
     this.#applied = { index: entry.index, term: entry.term };
     this.#uncommittedEntries += 1;
     this.#uncommittedBytes += entryBytes([entry]);
@@ -207,6 +207,9 @@ export class StateMachine {
   }
 
   #runSql(index: number, command: SqlCommand): RanCommand {
+    // What a full-text table keeps in memory until the transaction ends would show: in changes(), and in the tables that it is
+    // made of. Nodes end theirs at different entries, but for this.
+    if (this.#schema.hasVirtualTable && this.#runner.hasVirtualTableOpen()) this.commit();
     return this.#app.carryOut(index, command, () => ({
       results: this.#runner.run(command, this.#foregone.get(index) ?? NONE_FOREGONE),
     }));

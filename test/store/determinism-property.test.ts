@@ -44,6 +44,12 @@ const anyStatement = fc.oneof(
   name.map((t) => `CREATE INDEX IF NOT EXISTS i_${t} ON ${t} (b)`),
   name.map((t) => `INSERT INTO ${t} (id) VALUES (9223372036854775807)`),
   fc.constant("ANALYZE"),
+  fc.constant("CREATE VIRTUAL TABLE IF NOT EXISTS f USING fts5 (x)"),
+  fc.nat(9).map((n) => `INSERT INTO f VALUES ('word ${n}')`),
+  fc.nat(4).map((n) => `DELETE FROM f WHERE rowid = ${n}`),
+  fc.constant("DROP TABLE IF EXISTS f"),
+  fc.constant("SELECT changes(), last_insert_rowid()"),
+  name.map((t) => `INSERT OR IGNORE INTO ${t} (a, b) SELECT id, block FROM f_data`),
   fc.constant("NONSENSE"),
 );
 /** Of any of the first sessions, if they are there, and now and then again. */

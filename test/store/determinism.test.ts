@@ -28,6 +28,12 @@ const LOG = logOf(
   ["CREATE TABLE big (id INTEGER PRIMARY KEY, x)", "INSERT INTO big VALUES (9223372036854775807, 'last')"],
   "INSERT INTO big (x) VALUES ('at random?')",
   ["INSERT INTO big (x) VALUES ('again?')", "INSERT INTO big VALUES (5, 'chosen')"],
+  // What last_insert_rowid() has seen of a rowid that was refused must not show.
+  [
+    "INSERT INTO big (x) VALUES ('at random?')",
+    "CREATE TABLE IF NOT EXISTS big (x)",
+    "INSERT INTO t VALUES (last_insert_rowid(), changes())",
+  ],
   "INSERT INTO audit (id) VALUES (9223372036854775807)",
   "INSERT INTO audit (tag) VALUES ('full')",
   [
@@ -50,6 +56,14 @@ const LOG = logOf(
   "INSERT INTO q SELECT p2.* FROM p2 JOIN q USING (b)",
   ["CREATE VIRTUAL TABLE f USING fts5 (words)", "INSERT INTO f VALUES ('one two'), ('two three')"],
   "INSERT INTO f VALUES ('three ' || hex(randomblob(2)))",
+  // A full-text table writes down at a savepoint what it has gathered since the transaction began, and counts it.
+  ["CREATE TABLE counted (a, b)", "INSERT INTO counted SELECT changes(), last_insert_rowid()"],
+  "INSERT INTO f VALUES ('five')",
+  "INSERT INTO counted SELECT changes(), last_insert_rowid()",
+  "INSERT INTO f VALUES ('six')",
+  ["SELECT changes()", "INSERT INTO counted SELECT changes(), last_insert_rowid()"],
+  "INSERT INTO f VALUES ('seven')",
+  "INSERT INTO counted SELECT id, block FROM f_data",
   [
     "SELECT rowid, rank FROM f WHERE f MATCH 'three' ORDER BY rank",
     "UPDATE f SET words = 'four' WHERE rowid = 2",
@@ -82,7 +96,7 @@ t.test("apply() gives the same results and data, however the entries arrive", as
   const errors = expected.flat().filter((result) => result.kind === "error");
   t.same(
     errors.map(({ code }) => code),
-    Array.from({ length: 4 }, () => "rowid-exhausted"),
+    Array.from({ length: 5 }, () => "rowid-exhausted"),
     "only the exhausted rowids fail",
   );
   t.equal(expected.length, LOG.length);

@@ -349,3 +349,14 @@ t.test("openSqliteStore() takes away the locks of a process that was killed", as
   await store.apply(logOf("CREATE TABLE t (a)"));
   await store.close();
 });
+
+t.test("apply() counts the names of columns as a part of the results", async (t) => {
+  const node = await StoreNode.create();
+  t.teardown(() => node.remove());
+  const columns = Array.from({ length: 700 }, (_, nth) => `"${nth}${"x".repeat(900)}"`);
+  await node.execute([`CREATE TABLE wide (a, ${columns.join(", ")})`]);
+  const results = await node.execute(
+    Array.from({ length: 3 }, () => "UPDATE wide SET a = 1 WHERE 0 RETURNING *"),
+  );
+  t.match(results, [{ kind: "rows" }, { code: "result-too-large" }, { code: "result-too-large" }]);
+});
