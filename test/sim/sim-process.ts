@@ -3,6 +3,7 @@ import { openSoundStorage, type Storage } from "../../agent/membership/open-stor
 import { incarnationsOf, untilMember } from "../../agent/membership/rejoin.ts";
 import type { Clock } from "../../agent/platform/clock.ts";
 import type { Logger } from "../../agent/platform/logger.ts";
+import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import { alignLog } from "../../agent/replica/align-log.ts";
 import type { ClusterSql } from "../../agent/replica/cluster-sql.ts";
 import { DiskWatch } from "../../agent/replica/disk-watch.ts";
@@ -42,6 +43,7 @@ export class SimProcess {
   readonly #storage: SimStorage;
   readonly #stopping = new AbortController();
   #isAlive = true;
+  #stopped: Promise<void> | null = null;
   #diskWatch: DiskWatch | null = null;
   #member: Member | null = null;
 
@@ -71,6 +73,16 @@ export class SimProcess {
 
   /** Opens what is on the disk and takes part, as `Membership` does. Resolves when it does. */
   async run(): Promise<void> {
+    try {
+      await this.#run();
+    } catch (error) {
+      // A stop takes back what the start has asked others for.
+      const { aborted, reason } = this.#stopping.signal;
+      throw aborted && isTrivetError(error, "request-aborted") ? reason : error;
+    }
+  }
+
+  async #run(): Promise<void> {
     const { around, data, number } = this.#machine;
     around.network.attach(number, (from, packet) => {
       this.#machine.clock.after(0, number, this.#alive, () => this.#transport.receive(from, packet));
@@ -96,8 +108,13 @@ export class SimProcess {
     if (data.rejoin !== null) await this.#rejoin(memberId);
   }
 
-  /** As the agent does: hands over, then closes everything. */
-  async stop(): Promise<void> {
+  /** As the agent does: hands over, then closes everything; once, however often it is told to. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
     try {
       this.#stopping.abort(new ProcessDied(`process ${this.session} stops`));
       await this.replica?.handOver(HAND_OVER_MS);

@@ -55,6 +55,7 @@ export class SimTransport implements MemberBus {
     body: Uint8Array,
     { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
   ): Promise<Uint8Array> {
+    if (signal.aborted) return Promise.reject(lost("request-aborted", method));
     const to = this.#options.nodeIds.indexOf(toNode);
     const id = `${this.#options.session}/${++this.#lastId}`;
     return new Promise((resolve, reject) => {
