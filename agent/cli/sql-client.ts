@@ -1,8 +1,8 @@
 import { parseJson } from "../api/parse-json.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
+import { checkStatement } from "../store/sql-check.ts";
 import type { SqlAnswer } from "./format-result.ts";
 import { type ApiAnswer, type Repetition, requestApi } from "./request-api.ts";
-import { isReadStatement } from "./sql-text.ts";
 
 /** How much longer than the agent's deadline to wait for its answer. */
 const GRACE_MS = 3_000;
@@ -26,7 +26,9 @@ export class SqlClient {
 
   /** Rejects with a `TrivetError` if the request or the statement failed. */
   async run(sql: string): Promise<{ readonly answer: SqlAnswer; readonly text: string }> {
-    const isRead = isReadStatement(sql);
+    const check = checkStatement(sql);
+    // What may not be sent at all is refused by the node, like anything else that is wrong.
+    const isRead = check.ok && check.isReadOnly;
     const { level } = this.#options;
     const { status, text, api } = isRead
       ? await this.#post("/db/query", level === undefined ? {} : { level }, sql, "harmless")

@@ -1,10 +1,7 @@
-/**
- * As much of SQLite's syntax as a shell needs: where a statement ends and whether it reads or writes. The agent
- * checks statements for itself; nothing here is a guard.
- */
+/** As much of SQLite's syntax as a shell needs: where a statement ends. */
 
 interface Token {
-  readonly kind: "word" | "semicolon" | "open" | "close" | "other";
+  readonly kind: "word" | "semicolon" | "other";
   /** Upper case for words, empty for what only matters by being there. */
   readonly text: string;
   /** Just behind its last character. */
@@ -43,22 +40,6 @@ export function isBlankSql(text: string): boolean {
   return tokensOf(text).next().done === true;
 }
 
-/** True if the statement only reads, so that it belongs to `/db/query`. */
-export function isReadStatement(text: string): boolean {
-  const tokens = [...tokensOf(text)];
-  const verb = tokens[0]?.text ?? "";
-  if (verb !== "WITH") return ["SELECT", "VALUES", "EXPLAIN", "PRAGMA"].includes(verb);
-  // The verb of WITH a AS (...), b AS (...) stands behind a closing parenthesis of the outermost level.
-  let depth = 0;
-  for (const [index, token] of tokens.entries()) {
-    if (token.kind === "open") depth++;
-    if (token.kind === "close") depth--;
-    const follows = depth === 0 && token.kind === "word" && tokens[index - 1]?.kind === "close";
-    if (follows && token.text !== "AS") return token.text === "SELECT" || token.text === "VALUES";
-  }
-  return true;
-}
-
 function isTrigger(tokens: readonly Token[]): boolean {
   const words = tokens.slice(0, 4).map(({ text }) => text);
   const create = words.indexOf("CREATE");
@@ -80,8 +61,6 @@ function* tokensOf(text: string): Generator<Token, void> {
     const end = match.index + match[0].length;
     if (word !== undefined) yield { kind: "word", text: word.toUpperCase(), end };
     else if (quoted !== undefined) yield { kind: "other", text: "", end };
-    else if (other !== undefined) yield { kind: KINDS[other] ?? "other", text: "", end };
+    else if (other !== undefined) yield { kind: other === ";" ? "semicolon" : "other", text: "", end };
   }
 }
-
-const KINDS: Readonly<Record<string, Token["kind"]>> = { ";": "semicolon", "(": "open", ")": "close" };

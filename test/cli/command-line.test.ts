@@ -195,6 +195,9 @@ t.test("trivet sql runs statements and draws their rows", async (t) => {
     stdout: "",
     stderr: "trivet: no such table: nowhere\n",
   });
+  t.match(await runTrivet(["sql", ...api, "PRAGMA user_version = 7"]), { code: 0 });
+  t.match(await runTrivet(["sql", ...api, "PRAGMA user_version"]), { code: 0, stdout: /7/ });
+  t.match(await runTrivet(["sql", ...api, "EXPLAIN DELETE FROM sale"]), { code: 0, stdout: /Halt/ });
 });
 
 t.test("trivet sql takes statements from standard input, and stops at the first error", async (t) => {

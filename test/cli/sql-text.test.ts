@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import t from "tap";
-import { isBlankSql, isReadStatement, splitStatements } from "../../agent/cli/sql-text.ts";
+import { isBlankSql, splitStatements } from "../../agent/cli/sql-text.ts";
 import { drawTable, printable } from "../../agent/cli/text-table.ts";
 
 t.test("splitStatements() ends statements where SQLite does", async (t) => {
@@ -60,31 +60,6 @@ t.test("splitStatements() loses nothing, however the text is cut", async (t) => 
     return JSON.stringify([...first.statements, ...second.statements]) === JSON.stringify(whole.statements);
   };
   t.doesNotThrow(() => fc.assert(fc.property(fc.array(piece), fc.nat(), isWhole), { numRuns: 2000 }));
-});
-
-t.test("isReadStatement() tells what only reads", async (t) => {
-  const reads = [
-    "SELECT 1",
-    "  -- hello\n select 1",
-    "/* a */ VALUES (1)",
-    "EXPLAIN QUERY PLAN DELETE FROM a",
-    "PRAGMA table_info(a)",
-    "WITH a AS (SELECT 1) SELECT * FROM a",
-    "WITH a(x) AS NOT MATERIALIZED (SELECT 1), b AS (SELECT ') INSERT') SELECT * FROM a",
-    "WITH replace AS (SELECT 1) SELECT * FROM replace",
-  ];
-  const writes = [
-    "INSERT INTO a VALUES (1)",
-    "update a set x = 1",
-    "WITH a AS (SELECT 1) INSERT INTO b SELECT * FROM a",
-    "WITH a(x) AS (SELECT 1), b AS (SELECT 2) DELETE FROM c",
-    "WITH RECURSIVE a AS (SELECT 1) REPLACE INTO b SELECT 1",
-    "REPLACE INTO a VALUES (1)",
-    "CREATE TABLE a (x)",
-    "nonsense",
-  ];
-  for (const sql of reads) t.ok(isReadStatement(sql), sql);
-  for (const sql of writes) t.notOk(isReadStatement(sql), sql);
 });
 
 t.test("isBlankSql() sees through comments", async (t) => {
