@@ -80,7 +80,40 @@ t.test("observe() wants the leader to go by what stands in its log", (t) => {
   holds(watch, "abcde", JOINING);
   t.throws(() => leads(watch, 1, OLD, 3), /goes by the configuration of 1, its log has one at 3/);
   t.throws(() => leads(watch, 3, NEW, 3), /goes by a configuration that does not stand in its log at 3/);
-  t.throws(() => leads(watch, 5, NEW, 3), /goes by a configuration that does not stand in its log at 5/);
+  t.throws(() => leads(watch, 5, NEW, 3), /goes by a configuration of 5, where its log has none/);
+  t.end();
+});
+
+t.test("observe() wants a follower to fall back to the configuration before one that was cut off", (t) => {
+  const watch = foundedCluster();
+  holds(watch, "b", { kind: "noop", index: 3, term: 2 });
+  t.throws(
+    () => watch.observe(standing("b", "follower", 3, JOINT, 2)),
+    /b goes by a configuration of 3, where its log has none/,
+  );
+  watch.observe(standing("b", "follower", 1, OLD, 2));
+  t.end();
+});
+
+t.test("observe() wants a member to know the last configuration of its snapshot", (t) => {
+  const watch = foundedCluster();
+  holds(watch, "abcde", JOINING);
+  leads(watch, 3, JOINT, 3);
+  const base = { index: 3, term: 2 };
+  t.throws(
+    () => watch.observe({ ...standing("b", "follower", 1, OLD, 3), base }),
+    /b goes by the configuration of 1, the last one of its snapshot is of 3/,
+  );
+  watch.observe({ ...standing("b", "follower", 3, JOINT, 3), base });
+  t.end();
+});
+
+t.test("a joint configuration may be left once it is committed", (t) => {
+  const watch = foundedCluster();
+  holds(watch, "abcde", JOINING);
+  t.throws(() => holds(watch, "b", LEAVING), /b leaves the joint configuration of 3, which is not committed/);
+  leads(watch, 3, JOINT, 3);
+  holds(watch, "a", LEAVING);
   t.end();
 });
 

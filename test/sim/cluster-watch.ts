@@ -1,5 +1,5 @@
 import type { Raft } from "../../agent/raft/raft.ts";
-import { type Configuration, EMPTY_CONFIGURATION } from "../../agent/raft/types.ts";
+import { type Configuration, EMPTY_CONFIGURATION, type PlacedConfiguration } from "../../agent/raft/types.ts";
 import type { LogPosition, StoreEntry } from "../../agent/store/types.ts";
 import { KnownEntries, LogWatch } from "./log-watch.ts";
 import type { Effect } from "./model-file.ts";
@@ -28,8 +28,8 @@ export class ClusterWatch {
   readonly #committed: number[] = [0];
   /** So far some leader has committed by counting copies: what any member knows to be committed stands before it. */
   #counted = 0;
-  /** The last one that was committed. A log that begins with a snapshot does not hold it. */
-  #configuration: Configuration = EMPTY_CONFIGURATION;
+  /** All that were committed. A log that begins with a snapshot does not hold the last one. */
+  readonly #configurations: PlacedConfiguration[] = [];
   readonly #commits = new Map<string, number>();
   /** As the last process of each has it. */
   readonly #members = new Map<string, Standing>();
@@ -38,7 +38,8 @@ export class ClusterWatch {
   logOf(memberId: string): LogWatch {
     const known = this.#logs.get(memberId);
     if (known !== undefined) return known;
-    const log = new LogWatch(memberId.slice(0, 8), this.#knownEntries);
+    const isCommitted = (index: number) => this.#committed[index] !== undefined;
+    const log = new LogWatch(memberId.slice(0, 8), this.#knownEntries, isCommitted);
     this.#logs.set(memberId, log);
     return log;
   }
@@ -49,6 +50,11 @@ export class ClusterWatch {
 
   get commitIndex(): number {
     return this.#committed.length - 1;
+  }
+
+  /** The last one that was committed. */
+  get #configuration(): Configuration {
+    return this.#configurations.at(-1)?.configuration ?? EMPTY_CONFIGURATION;
   }
 
   started(memberId: string, commit: number): void {
@@ -69,6 +75,7 @@ export class ClusterWatch {
   observe(member: Standing): void {
     const { id, role, commitIndex } = member;
     this.#members.set(id, member);
+    this.#checkInForce(member);
     if (role === "leader") this.#observeLeader(member);
     const before = this.#commits.get(id) ?? 0;
     if (commitIndex === before) return;
@@ -84,6 +91,10 @@ export class ClusterWatch {
     check(
       this.#committed[index] === term,
       () => `${memberId} applied ${index}/${term}, which is not committed`,
+    );
+    check(
+      this.logOf(memberId).durableTerm(index) === term,
+      () => `${memberId} applied ${index}/${term} before its own log had it durably`,
     );
     for (const value of written) {
       const at = this.#writtenAt.get(value) ?? index;
@@ -169,6 +180,29 @@ export class ClusterWatch {
     }
   }
 
+  /**
+   * What a member goes by stands in its log, also when that was cut off and has grown again (Raft 6); or it is the last one of what the
+   * log has forgotten. One that has lost its copy of the data may not know it.
+   */
+  #checkInForce(member: Standing): void {
+    const { id, base, configurationIndex: index } = member;
+    if (index <= base.index) {
+      const last = this.#configurations.findLast((placed) => placed.index <= base.index);
+      check(
+        index === 0 || index === last?.index,
+        () =>
+          `${id} goes by the configuration of ${index}, the last one of its snapshot is of ${last?.index}`,
+      );
+      return;
+    }
+    const log = this.logOf(id);
+    const term = member.termAt(index);
+    check(
+      term !== undefined && (log.term(index) !== term || log.configurationAt(index) !== undefined),
+      () => `${id} goes by a configuration of ${index}, where its log has none`,
+    );
+  }
+
   /** What a leader goes by is the last one in its log, committed or not (Raft 6). It may be about to be written. */
   #checkConfiguration(leader: Standing): void {
     const { id, configuration, configurationIndex: index } = leader;
@@ -217,7 +251,8 @@ export class ClusterWatch {
     check(term !== undefined, () => `${id} committed ${index}, which it does not hold`);
     this.#committed[index] = term;
     const holder = [...this.#logs.values()].find((log) => log.durableTerm(index) === term);
-    this.#configuration = holder?.configurationAt(index) ?? this.#configuration;
+    const configuration = holder?.configurationAt(index);
+    if (configuration !== undefined) this.#configurations.push({ index, configuration });
   }
 
   /**

@@ -36,6 +36,7 @@ export class KnownEntries {
 export class LogWatch {
   readonly #name: string;
   readonly #entries: KnownEntries;
+  readonly #isCommitted: (index: number) => boolean;
   #written: Terms = [0];
   #durable: Terms = [0];
   #hardState: HardState = { term: 0, vote: null, commit: 0 };
@@ -47,9 +48,10 @@ export class LogWatch {
   #baseIndex = 0;
   #resets = 0;
 
-  constructor(name: string, entries: KnownEntries) {
+  constructor(name: string, entries: KnownEntries, isCommitted: (index: number) => boolean) {
     this.#name = name;
     this.#entries = entries;
+    this.#isCommitted = isCommitted;
   }
 
   /** The term of an entry that was written, durable or not yet. */
@@ -121,6 +123,7 @@ export class LogWatch {
       this.#entries.check(entry, previousTerm);
       previousTerm = entry.term;
       this.#noteConfiguration(entry);
+      this.#checkJointLeft();
     }
     take(this.#written, entries);
   }
@@ -158,6 +161,16 @@ export class LogWatch {
 
   resetDone(): void {
     this.#resets -= 1;
+  }
+
+  /** A joint configuration is left once it is committed: until then it may never come into force (Raft 6). */
+  #checkJointLeft(): void {
+    const [before, last] = this.#configurations.slice(-2);
+    if (before === undefined || last === undefined || before.configuration.outgoing.length === 0) return;
+    check(
+      this.#isCommitted(before.index),
+      () => `${this.#name} leaves the joint configuration of ${before.index}, which is not committed`,
+    );
   }
 
   #noteConfiguration(entry: Entry): void {

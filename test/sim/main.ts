@@ -1,11 +1,14 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { describeHunt, hunt } from "./hunt.ts";
 import { listMarks } from "./marks.ts";
-import type { Mutation } from "./mutation.ts";
 import { findMutation, MUTATIONS } from "./mutations.ts";
 import { parseRunOptions, type RunOptions } from "./run-options.ts";
 import type { SeedResult } from "./run-seed.ts";
 import { SeedPool } from "./seed-pool.ts";
+
+/** Of a run that does not say how many. */
+const SEEDS = 1_000;
 
 /** `npm run sim`: see `RunOptions`. Exits with 1 on a violation, or if a planted bug was not found. */
 const options = parseRunOptions(process.argv.slice(2), availableParallelism());
@@ -18,7 +21,7 @@ async function runSeeds({ seed, first, seeds, mutation, jobs, secondsMax }: RunO
   const results: SeedResult[] = [];
   const reached = new Set<string>();
   const began = performance.now();
-  const wanted = isReplay ? [seed] : range(first, seeds);
+  const wanted = isReplay ? [seed] : range(first, seeds ?? SEEDS);
   try {
     await pool.run(wanted, isReplay, ({ result, marks }) => {
       results.push(result);
@@ -58,34 +61,29 @@ function summarize(
 }
 
 async function huntAll(): Promise<boolean> {
-  const chosen = options.mutation === null ? MUTATIONS : [findMutation(options.mutation)];
-  let survivors = 0;
-  for (const mutation of chosen) {
-    const caught = await hunt(mutation);
-    if (caught === null) survivors += 1;
-    const outcome =
-      caught === null ? "SURVIVED" : `caught by seed ${caught.seed}: ${caught.violation?.split("\n")[0]}`;
-    console.log(`${mutation.name} (within ${mutation.seeds} seeds): ${outcome}`);
-  }
-  console.log(`${chosen.length} mutations, ${chosen.length - survivors} caught, ${survivors} survived`);
-  return survivors === 0;
-}
-
-/** The seed that caught it, of those that it must be caught by. */
-async function hunt(mutation: Mutation): Promise<SeedResult | null> {
-  const pool = new SeedPool({ jobs: options.jobs, mutation: mutation.name });
-  let caught: SeedResult | null = null;
+  const { mutation: name, first, seeds, jobs } = options;
+  const chosen = name === null ? MUTATIONS : [findMutation(name)];
+  const control = new SeedPool({ jobs: 1, mutation: null });
+  const survivors: string[] = [];
+  const began = performance.now();
   try {
-    await pool.run(range(1, mutation.seeds), false, ({ result }) => {
-      if (result.violation !== null) caught = result;
-      return result.violation === null;
-    });
+    for (const mutation of chosen) {
+      const count = seeds ?? mutation.seeds;
+      const result = await hunt(mutation, { seeds: range(first, count), jobs, control });
+      if (result.caught === null) survivors.push(mutation.name);
+      for (const line of describeHunt(mutation, count, result)) console.log(line);
+    }
   } finally {
-    pool.close();
+    control.close();
   }
-  return caught;
+  const seconds = Math.round((performance.now() - began) / 1000);
+  const end = survivors.length === 0 ? "" : `: ${survivors.join("; ")}`;
+  console.log(
+    `${chosen.length} mutations, ${chosen.length - survivors.length} caught, ${survivors.length} survived in ${seconds} s${end}`,
+  );
+  return survivors.length === 0;
 }
 
-function* range(first: number, count: number): Iterable<number> {
+function* range(first: number, count: number): Generator<number, undefined> {
   for (let seed = first; seed < first + count; seed += 1) yield seed;
 }

@@ -5,7 +5,8 @@ export interface Mutation {
   readonly file: string;
   /** Stands exactly once in what the compiler makes of the file, but for the white space. */
   readonly find: string;
+  /** Never empty: what takes nothing as the place of a statement may take the next one. */
   readonly replace: string;
-  /** It must be caught by one of the seeds from 1 to this one. */
+  /** It must be caught by one of so many seeds that follow each other, wherever they begin. */
   readonly seeds: number;
 }

@@ -2,7 +2,8 @@ import { parseArgs } from "node:util";
 
 export interface RunOptions {
   readonly first: number;
-  readonly seeds: number;
+  /** How many; null: the usual number, or for each planted bug its own. */
+  readonly seeds: number | null;
   /** Only this seed, with its log. */
   readonly seed: number | null;
   /** The name of the bug to plant. */
@@ -21,7 +22,7 @@ export function parseRunOptions(args: readonly string[], jobs: number): RunOptio
   const { values } = parseArgs({
     args: [...args],
     options: {
-      seeds: { type: "string", default: "1000" },
+      seeds: { type: "string" },
       first: { type: "string", default: "1" },
       seed: { type: "string" },
       mutation: { type: "string" },
@@ -32,7 +33,7 @@ export function parseRunOptions(args: readonly string[], jobs: number): RunOptio
   });
   return {
     first: parseCount(values.first),
-    seeds: parseCount(values.seeds),
+    seeds: values.seeds === undefined ? null : parseCount(values.seeds),
     seed: values.seed === undefined ? null : parseCount(values.seed),
     mutation: values.mutation ?? null,
     mutations: values.mutations,

@@ -15,13 +15,15 @@ import { SimNode } from "./sim-node.ts";
 import { peersSeenFrom } from "./sim-presence.ts";
 import { SimRandom } from "./sim-random.ts";
 import { SpaceChaos } from "./space-chaos.ts";
-import { Violation } from "./violation.ts";
+import { isProgramError, Violation } from "./violation.ts";
 import { NOBODY, World } from "./world.ts";
 
 export interface SeedResult {
   readonly seed: number;
   /** What was broken; null if nothing was. */
   readonly violation: string | null;
+  /** It was an error of the language, such as a `TypeError`: code that does not run, not code that does wrong. */
+  readonly isProgramError: boolean;
   readonly steps: number;
   readonly virtualMs: number;
   readonly traceHash: number;
@@ -158,6 +160,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   return {
     seed,
     violation,
+    isProgramError: end.kind === "violation" && isProgramError(end.error),
     steps: world.steps,
     virtualMs: world.nowMs,
     traceHash: world.traceHash,

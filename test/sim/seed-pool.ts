@@ -18,7 +18,10 @@ export class SeedPool {
     );
   }
 
-  /** Calls `onReply` for every seed, in any order, until it returns false or there are no more. */
+  /**
+   * Calls `onReply` for every seed, in any order, until it returns false or there are no more. Seeds that were not begun are left in
+   * an iterator.
+   */
   async run(
     seeds: Iterable<number>,
     withLog: boolean,
@@ -27,7 +30,9 @@ export class SeedPool {
     const rest = seeds[Symbol.iterator]();
     let isOver = false;
     const work = async (child: ChildProcess): Promise<void> => {
-      for (let next = rest.next(); !isOver && next.done !== true; next = rest.next()) {
+      while (!isOver) {
+        const next = rest.next();
+        if (next.done === true) return;
         const reply = await ask(child, { seed: next.value, withLog });
         if (!onReply(reply)) isOver = true;
       }

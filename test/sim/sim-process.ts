@@ -221,8 +221,10 @@ export class SimProcess {
     if (packet.kind !== "datagram" || packet.body.length > VOTE_BYTES_MAX) return;
     const { nodeIds, watch } = this.#machine.around;
     const message = decodeMessage(packet.body, nodeIds[this.#machine.number] ?? "", nodeIds[to] ?? "");
-    if (message.kind !== "vote-response" || !message.granted) return;
-    watch.voted(message.from, message.term, message.to);
+    const { kind, from, term } = message;
+    if (kind === "vote-response" && message.granted) watch.voted(from, term, message.to);
+    // Who asks has voted for itself, and may forget it no more than a vote for another.
+    if (kind === "vote-request") watch.voted(from, term, from);
   }
 
   #checkpointAgain(): void {

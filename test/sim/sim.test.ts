@@ -1,10 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { t } from "tap";
+import { dismiss } from "./hunt.ts";
 import { MUTATIONS } from "./mutations.ts";
 import { marksIn, rewriteSource } from "./rewrite-source.ts";
 import { runSeed } from "./run-seed.ts";
 import { runSimulator } from "./run-simulator.ts";
+import { isProgramError, Violation } from "./violation.ts";
 
 /** Bugs that show soon: that the simulator finds all of them is what `npm run sim -- --mutations` is for. */
 const QUICK_MUTATIONS = [
@@ -63,6 +65,22 @@ for (const mutation of QUICK_MUTATIONS) {
   });
 }
 
+t.test("--mutations exits with 1 and names the bug that no seed has found", async (t) => {
+  const rare = "trust the last batch that is found after a crash";
+  const { code, lines } = await runSimulator("--mutations", "--mutation", rare, "--seeds", "1");
+  t.equal(code, 1);
+  t.match(lines.at(-1), new RegExp(`^1 mutations, 0 caught, 1 survived in \\d+ s: ${rare}$`));
+});
+
+t.test("dismiss() counts no seed that fails without the bug, nor one whose code does not run", (t) => {
+  t.equal(dismiss({ isProgramError: false }, { violation: null }), null);
+  t.match(dismiss({ isProgramError: false }, { violation: "x" }), "fails without the bug");
+  const broken = new Error("the log failed", { cause: new TypeError("x is not a function") });
+  t.ok(isProgramError(broken) && !isProgramError(new Violation("two leaders", { cause: new Error() })));
+  t.match(dismiss({ isProgramError: true }, { violation: null }), "does not run");
+  t.end();
+});
+
 t.test("--mutation with a bug that a seed finds exits with 1 and says so", async (t) => {
   const mutation = "read before what was asked for is applied";
   const { code, lines } = await runSimulator("--seeds", "8", "--mutation", mutation);
@@ -89,6 +107,7 @@ t.test("every mutation finds its place in the agent, once", (t) => {
   for (const mutation of MUTATIONS) {
     const text = readFileSync(join(root, mutation.file.replace(/\.ts$/, ".js")), "utf8");
     t.not(rewriteSource(text, mutation), rewriteSource(text, null), mutation.name);
+    t.not(mutation.replace, "", `${mutation.name}: an "if" without braces would take the next statement`);
   }
   t.equal(new Set(MUTATIONS.map(({ name }) => name)).size, MUTATIONS.length);
   t.end();

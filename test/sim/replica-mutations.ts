@@ -1,0 +1,69 @@
+import type { Mutation } from "./mutation.ts";
+
+/** Bugs between consensus and those who use it: answers, reads, sessions, snapshots. */
+export const REPLICA_MUTATIONS: readonly Mutation[] = [
+  {
+    name: "read before what was asked for is applied",
+    file: "replica/replica.ts",
+    find: "() => this.#applier.appliedIndex >= index",
+    replace: "() => true",
+    seeds: 100,
+  },
+  {
+    name: "send a write again whose answer was lost",
+    file: "replica/leader-access.ts",
+    find: 'isLost && repetition !== "forbidden"',
+    replace: "isLost",
+    seeds: 300,
+  },
+  {
+    name: "answer a proposal by its index alone",
+    file: "replica/proposals.ts",
+    find: "function keyOf(index, term) { return",
+    replace: "function keyOf(index, term) { return String(index); return",
+    seeds: 300,
+  },
+  {
+    name: "the log's clock follows the wall clock back",
+    file: "replica/log-time.ts",
+    find: "this.#lastMs = Math.max(this.#lastMs, this.#clock.wallMs());",
+    replace: "this.#lastMs = this.#clock.wallMs();",
+    seeds: 100,
+  },
+  {
+    name: "drop entries that are not durable in the database",
+    file: "replica/log-retention.ts",
+    find: "Math.min(durable.index, now.applicableIndex)",
+    replace: "now.applicableIndex",
+    seeds: 300,
+  },
+  {
+    name: "refuse what was proposed when leadership is lost",
+    file: "replica/replica.ts",
+    find: "this.#reported = report;",
+    replace: 'this.#reported = report; if (role !== "leader") this.#proposals.fail(notLeader());',
+    seeds: 1000,
+  },
+  {
+    name: "forget the session of a write that is sent to the leader",
+    file: "replica/command-draft.ts",
+    find: "return encodeCommand(completeDraft(draft, 0, NO_SEED));",
+    replace:
+      'return encodeCommand(completeDraft(draft.kind === "sql" ? { ...draft, session: null } : draft, 0, NO_SEED));',
+    seeds: 1000,
+  },
+  {
+    name: "a snapshot goes back behind what was applied",
+    file: "replica/copy-keeper.ts",
+    find: "if (position.index < minIndexOf(want, this.#member())) {",
+    replace: "if (false) {",
+    seeds: 1000,
+  },
+  {
+    name: "a crash finds a snapshot installed, and the log is left as it was",
+    file: "replica/align-log.ts",
+    find: "if (installed === null) return recovered;",
+    replace: "return recovered;",
+    seeds: 1000,
+  },
+];
