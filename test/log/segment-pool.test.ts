@@ -3,15 +3,20 @@ import { SegmentPool } from "../../agent/log/segment-pool.ts";
 import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
 import { RecordingLogger, SMALL_SEGMENT_BYTES } from "./log-fixture.ts";
 
-t.test("take() and reclaim() at once do not give one number to two files", async (t) => {
-  const directory = new MemoryDirectory();
-  const pool = new SegmentPool({
+function emptyPool(directory: MemoryDirectory): SegmentPool {
+  const logger = new RecordingLogger();
+  return new SegmentPool({
     directory,
-    logger: new RecordingLogger(),
+    logger,
     segmentBytes: SMALL_SEGMENT_BYTES,
     prepared: [],
     nextNumber: 1,
   });
+}
+
+t.test("take() and reclaim() at once do not give one number to two files", async (t) => {
+  const directory = new MemoryDirectory();
+  const pool = emptyPool(directory);
   const first = await pool.take(0);
   // The name of what is reclaimed takes longer to become durable than a new file to be made.
   directory.onCall = ({ operation }) =>
@@ -26,13 +31,7 @@ t.test("take() and reclaim() at once do not give one number to two files", async
 
 t.test("reclaim() goes on behind a take() that found no room", async (t) => {
   const directory = new MemoryDirectory();
-  const pool = new SegmentPool({
-    directory,
-    logger: new RecordingLogger(),
-    segmentBytes: SMALL_SEGMENT_BYTES,
-    prepared: [],
-    nextNumber: 1,
-  });
+  const pool = emptyPool(directory);
   const first = await pool.take(0);
   directory.onCall = ({ operation }) => (operation === "write" ? "ENOSPC" : undefined);
   const taken = pool.take(0);
