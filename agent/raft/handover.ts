@@ -38,12 +38,16 @@ export class Handover {
     return this.#target?.endMs ?? Number.POSITIVE_INFINITY;
   }
 
-  /** To `to`, or the best voter, of the newest configuration. False if there is no such voter. */
+  /**
+   * To `to`, or the best voter, of the newest configuration. False if there is no such voter. One that is under way may get
+   * another target, but no more time: who asks again and again must not keep the leader from its work.
+   */
   begin(to: MemberId | null): boolean {
     const successors = this.#peers.successors();
     const target = to ?? successors[0];
     if (target === undefined || !successors.includes(target)) return false;
-    this.#target = { to: target, endMs: this.#core.nowMs + this.#core.timing.electionMs };
+    const endMs = this.#target?.endMs ?? this.#core.nowMs + this.#core.timing.electionMs;
+    this.#target = { to: target, endMs };
     this.maybeFinish(target);
     return true;
   }

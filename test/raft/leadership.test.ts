@@ -328,6 +328,18 @@ t.test("transferLeadership() to a dead target ends after an election timeout", a
   t.equal(conversation.raft("b").lastIndex, 3);
 });
 
+t.test("transferLeadership() asked for again and again ends no later", async (t) => {
+  const conversation = ledByFirst("a", "b", "c");
+  conversation.lose({ kind: "timeout-now" });
+  for (const to of ["c", null, "b", "c"]) {
+    t.ok(conversation.transfer("a", to));
+    conversation.run(250);
+  }
+  t.notOk(conversation.raft("a").isTransferring);
+  t.ok(conversation.transfer("a", "c"), "it may be tried anew");
+  t.ok(conversation.raft("a").isTransferring);
+});
+
 t.test("transferLeadership() asks again when timeout-now is lost", async (t) => {
   const conversation = ledByFirst("a", "b", "c");
   const says = listen(t, conversation);
