@@ -22,15 +22,15 @@ export function logCorrupt(where: string, what: string, cause?: unknown): Trivet
 }
 
 /**
- * The error for what went wrong with the disk `doing` something (a gerund): `log-full` if there was no space, else
- * `log-failed`. An error of ours is passed on as it is.
+ * The error for what went wrong with the disk `doing` something (a gerund, which begins a sentence): `log-full` if there
+ * was no space, else `log-failed`. An error of ours is passed on as it is.
  */
 export function diskError(doing: string, error: unknown): Error {
   if (error instanceof TrivetError || error instanceof InvariantError) return error;
   if (isOutOfSpace(error)) {
     const next =
       "Nothing was written. Free space on this file system; the log goes on as soon as there is some";
-    return logError("log-full", `No space is left for ${doing}. ${next}.`, error);
+    return logError("log-full", `${doing} failed: no space is left. ${next}.`, error);
   }
   return logFailed(doing, error);
 }

@@ -82,7 +82,8 @@ export class LogWriter {
       if (this.#offset > segment.bytes / 2) this.#pool.prepare();
     } catch (error) {
       if (isTrivetError(error, "log-full")) throw error;
-      this.#failure = error instanceof InvariantError ? error : logFailed("Writing the Raft log", error);
+      const isOurs = error instanceof InvariantError || isTrivetError(error, "log-failed");
+      this.#failure = isOurs ? error : logFailed("Writing the Raft log", error);
       throw this.#failure;
     }
   }

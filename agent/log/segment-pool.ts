@@ -104,7 +104,7 @@ export class SegmentPool {
         throw error;
       }
     } catch (error) {
-      throw diskError("a new segment of the Raft log", error);
+      throw diskError("Making a segment of the Raft log", error);
     }
   }
 

@@ -84,9 +84,22 @@ t.test("a full disk: what was refused does not pass for written", async (t) => {
   directory.onCall = ({ operation, name }) =>
     operation === "write" && name === "next.tmp" ? "ENOSPC" : undefined;
   const refused = { entries: [command(1, 1, 4000)], hardState: hardState(1, "a", 0) };
-  await t.rejects(log.append(refused), { code: "log-full" });
+  const message = /^Making a segment of the Raft log failed: no space is left\. Nothing was written\./;
+  await t.rejects(log.append(refused), { code: "log-full", message });
   await log.append({ entries: [], hardState: hardState(1, "a", 0) });
   t.match((await reopen(directory)).recovered, { entries: [], hardState: hardState(1, "a", 0) });
+});
+
+t.test("a segment that cannot be made is one failure, told once", async (t) => {
+  const directory = new MemoryDirectory();
+  const { log } = await openLog(directory);
+  directory.onCall = ({ name }) => (name === "next.tmp" ? "EIO" : undefined);
+  const message =
+    /^Making a segment of the Raft log failed: EIO: [^:]*\. The log takes no more writes: [^:]*$/;
+  for (let index = 1; index <= 2; index += 1) {
+    const refused = log.append({ entries: [command(index, 1, 4000)], hardState: hardState(1, "a", 0) });
+    await t.rejects(refused, { code: "log-failed", message });
+  }
 });
 
 t.test("open() on a full disk rejects with log-full", async (t) => {
