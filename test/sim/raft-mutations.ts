@@ -157,7 +157,7 @@ export const RAFT_MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "what replaces other entries counts as durable at once",
-    file: "raft/core.ts",
+    file: "raft/durability.ts",
     find: "this.#persisted = Math.min(this.#persisted, from - 1);",
     replace: ";",
     seeds: 1000,
@@ -165,7 +165,7 @@ export const RAFT_MUTATIONS: readonly Mutation[] = [
   {
     name: "write a commit index that is ahead of the log",
     file: "raft/core.ts",
-    find: "const commit = Math.min(this.#commit, this.#persisted);",
+    find: "const commit = this.applicable;",
     replace: "const commit = this.#commit;",
     seeds: 1000,
   },
