@@ -23,7 +23,7 @@ const STRONG_READ_RATE = 0.15;
 const GIVE_UP_RATE = 0.1;
 
 /** Codes that vouch for it that this request did nothing. */
-const REFUSED = [
+export const REFUSED: readonly string[] = [
   "no-leader",
   "overloaded",
   "stopping",

@@ -1,13 +1,6 @@
 import type { CopyFault } from "../../agent/replica/snapshot-want.ts";
+import type { CopyState, FileKind } from "./model-file.ts";
 import { check } from "./violation.ts";
-
-/** What is in a copy of the data. */
-export interface CopyState {
-  /** Of everything that was applied to it. */
-  readonly hash: number;
-  /** The wrong results in it, which no member can know of: which member computed them, at which entries. "" if there are none. */
-  readonly taint: string;
-}
 
 interface Known {
   taint: string;
@@ -28,7 +21,7 @@ const VERDICT_MS_MAX = 5_000;
  */
 export class CopyWatch {
   readonly #nowMs: () => number;
-  /** By taint, by index. */
+  /** By file and taint, by index. */
   readonly #hashes = new Map<string, Map<number, number>>();
   readonly #members = new Map<string, Known>();
   /** Members whose copies were put out of use because they differ, in order. */
@@ -43,10 +36,10 @@ export class CopyWatch {
     this.#became(memberId, taint).fault = null;
   }
 
-  /** Has applied an entry, the next one. */
-  applied(memberId: string, index: number, { hash, taint }: CopyState): void {
-    this.#became(memberId, taint);
-    const hashes = this.#hashesOf(taint);
+  /** Has applied an entry, the next one, to a file. */
+  applied(memberId: string, kind: FileKind, index: number, { hash, taint }: CopyState): void {
+    if (kind === "app") this.#became(memberId, taint);
+    const hashes = this.#hashesOf(kind + taint);
     const known = hashes.get(index);
     check(
       known === undefined || known === hash,
@@ -55,11 +48,11 @@ export class CopyWatch {
     hashes.set(index, hash);
   }
 
-  /** Was replaced by another member's. */
-  installed(memberId: string, index: number, { hash, taint }: CopyState): void {
-    this.#became(memberId, taint);
+  /** A file was replaced by another member's. */
+  installed(memberId: string, kind: FileKind, index: number, { hash, taint }: CopyState): void {
+    if (kind === "app") this.#became(memberId, taint);
     check(
-      this.#hashesOf(taint).get(index) === hash,
+      this.#hashesOf(kind + taint).get(index) === hash,
       () => `${memberId} installed another state at ${index} than others had`,
     );
   }
@@ -117,11 +110,11 @@ export class CopyWatch {
     return known;
   }
 
-  #hashesOf(taint: string): Map<number, number> {
-    const known = this.#hashes.get(taint);
+  #hashesOf(name: string): Map<number, number> {
+    const known = this.#hashes.get(name);
     if (known !== undefined) return known;
     const hashes = new Map<number, number>();
-    this.#hashes.set(taint, hashes);
+    this.#hashes.set(name, hashes);
     return hashes;
   }
 }

@@ -1,7 +1,9 @@
 import { type DamageMix, drawDamageMix } from "./damage-mix.ts";
+import { drawObjectMix, type ObjectMix } from "./object-mix.ts";
 import { drawResultMix, type ResultMix } from "./result-mix.ts";
 import type { SimRandom } from "./sim-random.ts";
 import { drawSpaceMix, type SpaceMix } from "./space-mix.ts";
+import { drawStoreFaultMix, type StoreFaultMix } from "./store-mix.ts";
 
 /** What goes wrong in one run, and how often. Probabilities are of one datagram, call or start; intervals are means. */
 export interface FaultMix {
@@ -32,6 +34,8 @@ export interface FaultMix {
   readonly space: SpaceMix;
   readonly results: ResultMix;
   readonly damage: DamageMix;
+  readonly storeFaults: StoreFaultMix;
+  readonly objects: ObjectMix;
   readonly process: {
     readonly crashEveryMs: number;
     /** Of the crashes: the power goes, and what was not synced with it. */
@@ -119,6 +123,8 @@ export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => S
     space: drawSpaceMix(streamOf("space mix")),
     results: drawResultMix(streamOf("result mix")),
     damage: drawDamageMix(streamOf("damage mix")),
+    storeFaults: drawStoreFaultMix(streamOf("store fault mix")),
+    objects: drawObjectMix(streamOf("object mix")),
     process: {
       crashEveryMs: every(0.7, 1_000, 20_000),
       powerCutRate: random.pick([0, 0.5, 1, 1]),

@@ -3,6 +3,7 @@ import type { ClusterWatch } from "./cluster-watch.ts";
 import type { CopyWatch } from "./copy-watch.ts";
 import type { FaultMix } from "./fault-mix.ts";
 import type { NodeData } from "./node-data.ts";
+import type { ObjectWatch } from "./object-watch.ts";
 import type { SimClock } from "./sim-clock.ts";
 import type { SimDiskSpace } from "./sim-disk-space.ts";
 import type { SimNetwork } from "./sim-network.ts";
@@ -20,6 +21,7 @@ export interface Surroundings {
   readonly network: SimNetwork;
   readonly watch: ClusterWatch;
   readonly copies: CopyWatch;
+  readonly objects: ObjectWatch;
   readonly nodeIds: readonly string[];
   /** The members that the cluster is founded with. */
   readonly founders: readonly string[];

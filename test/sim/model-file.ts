@@ -1,24 +1,35 @@
 import { crc32 } from "node:zlib";
 import { decodeCommand } from "../../agent/store/command.ts";
+import type { ObjectEvent } from "../../agent/store/objects.ts";
 import type {
   Command,
   CommandResult,
   LogPosition,
+  ObjectsCommand,
   SqlCommand,
   StoredConfiguration,
   StoreEntry,
 } from "../../agent/store/types.ts";
-import type { CopyState } from "./copy-watch.ts";
 import { type KvOperation, operationOf } from "./kv-sql.ts";
+import { ModelObjects, type PackedObjects } from "./model-objects.ts";
 import { ModelSessions } from "./model-sessions.ts";
 import type { SimRandom } from "./sim-random.ts";
 import type { WrongResults } from "./wrong-results.ts";
+
+/** What is in a file of a copy of the data. */
+export interface CopyState {
+  /** Of everything that was applied to it. */
+  readonly hash: number;
+  /** The wrong results in it, which no member can know of: which member computed them, at which entries. "" if there are none. */
+  readonly taint: string;
+}
 
 /** What an entry did to a file. */
 export interface Effect {
   readonly result: CommandResult;
   /** The values that it wrote, each of which a client writes once. */
   readonly written: readonly string[];
+  readonly events: readonly ObjectEvent[];
 }
 
 /** An entry that was applied, and what came out if that was wrong. */
@@ -27,7 +38,7 @@ interface Taken {
   readonly wrong: CommandResult | null;
 }
 
-const NO_EFFECT: Effect = { result: [], written: [] };
+const NO_EFFECT: Effect = { result: [], written: [], events: [] };
 
 /** Everything that is in one database file at a position. */
 interface Content {
@@ -39,17 +50,19 @@ interface Content {
   timeMs: number;
   readonly values: Map<string, string>;
   readonly sessions: ModelSessions;
+  readonly objects: ModelObjects;
   configuration: StoredConfiguration | null;
 }
 
 /** As a snapshot carries it. */
-interface PackedContent extends Omit<Content, "values" | "sessions" | "configuration"> {
+export interface PackedContent extends Omit<Content, "values" | "sessions" | "objects" | "configuration"> {
   readonly values: readonly (readonly [string, string])[];
   readonly sessions: ReturnType<ModelSessions["pack"]>;
+  readonly objects: PackedObjects;
   readonly configuration: { readonly index: number; readonly hex: string } | null;
 }
 
-/** `app` holds what clients write; `state` has its own sessions. */
+/** `app` holds what clients write by SQL, `state` the objects; each has its own sessions. */
 export type FileKind = "app" | "state";
 
 /**
@@ -57,7 +70,7 @@ export type FileKind = "app" | "state";
  * the file back to any position between the last checkpoint and what was applied.
  */
 export class ModelFile {
-  readonly #kind: FileKind;
+  readonly kind: FileKind;
   #durable: Content = {
     position: { index: 0, term: 0 },
     hash: 0,
@@ -65,6 +78,7 @@ export class ModelFile {
     timeMs: 0,
     values: new Map(),
     sessions: new ModelSessions(),
+    objects: new ModelObjects(),
     configuration: null,
   };
   #current: Content = copyOf(this.#durable);
@@ -72,7 +86,7 @@ export class ModelFile {
   #since: Taken[] = [];
 
   constructor(kind: FileKind) {
-    this.#kind = kind;
+    this.kind = kind;
   }
 
   get position(): LogPosition {
@@ -95,33 +109,44 @@ export class ModelFile {
     return this.#current;
   }
 
+  get objects(): ModelObjects {
+    return this.#current.objects;
+  }
+
   read(key: string): string | null {
     return this.#current.values.get(key) ?? null;
   }
 
   apply(entry: StoreEntry, results: WrongResults | null = null): Effect {
-    const effect = run(this.#current, entry, this.#kind);
+    const effect = run(this.#current, entry, this.kind);
     const wrong = results?.replacementOf(effect.result) ?? null;
     this.#since.push({ entry, wrong });
     return take(this.#current, entry, effect, wrong);
   }
 
   pack(): PackedContent {
-    const { values, sessions, configuration, ...rest } = this.#current;
+    const { values, sessions, objects, configuration, ...rest } = this.#current;
     const packed = configuration && {
       index: configuration.index,
       hex: Buffer.from(configuration.bytes).toString("hex"),
     };
-    return { ...rest, values: [...values], sessions: sessions.pack(), configuration: packed };
+    return {
+      ...rest,
+      values: [...values],
+      sessions: sessions.pack(),
+      objects: objects.pack(),
+      configuration: packed,
+    };
   }
 
   /** Durably becomes what another node packed. */
   unpack(packed: PackedContent): void {
-    const { values, sessions, configuration, ...rest } = packed;
+    const { values, sessions, objects, configuration, ...rest } = packed;
     this.#durable = {
       ...rest,
       values: new Map(values),
       sessions: ModelSessions.unpack(sessions),
+      objects: ModelObjects.unpack(objects),
       configuration: configuration && {
         index: configuration.index,
         bytes: Buffer.from(configuration.hex, "hex"),
@@ -142,7 +167,7 @@ export class ModelFile {
     this.#since = this.#since.slice(0, kept);
     this.#current = copyOf(this.#durable);
     for (const { entry, wrong } of this.#since)
-      take(this.#current, entry, run(this.#current, entry, this.#kind), wrong);
+      take(this.#current, entry, run(this.#current, entry, this.kind), wrong);
   }
 }
 
@@ -174,11 +199,11 @@ function runCommand(content: Content, index: number, command: Command, kind: Fil
   switch (command.kind) {
     case "open-session":
       content.sessions.open(index, timeMs);
-      return { result: [{ kind: "session", id: index }], written: [] };
+      return { ...NO_EFFECT, result: [{ kind: "session", id: index }] };
     case "sql":
       return kind === "app" ? runSql(content, command) : NO_EFFECT;
     case "objects":
-      throw new Error("the model of the store knows no objects");
+      return kind === "state" ? writeObjects(content, index, command) : NO_EFFECT;
   }
 }
 
@@ -186,7 +211,19 @@ function runSql(content: Content, { session, statements, timeMs }: SqlCommand): 
   const written: string[] = [];
   const runAll = () => statements.map((statement) => runOperation(content, operationOf(statement), written));
   const result = session === null ? runAll() : content.sessions.guard(session, timeMs, runAll);
-  return { result, written };
+  return { ...NO_EFFECT, result, written };
+}
+
+function writeObjects(content: Content, index: number, command: ObjectsCommand): Effect {
+  const { session, timeMs } = command;
+  let events: readonly ObjectEvent[] = [];
+  const write = () => {
+    const done = content.objects.write(command, index);
+    events = done.events;
+    return done.result;
+  };
+  const result = session === null ? write() : content.sessions.guard(session, timeMs, write);
+  return { ...NO_EFFECT, result, events };
 }
 
 function runOperation({ values }: Content, operation: KvOperation, written: string[]): CommandResult[number] {
@@ -214,5 +251,11 @@ export function rowsOf(value: string | null): CommandResult[number] {
 }
 
 function copyOf(content: Content): Content {
-  return { ...content, values: new Map(content.values), sessions: new ModelSessions(content.sessions) };
+  const { values, sessions, objects } = content;
+  return {
+    ...content,
+    values: new Map(values),
+    sessions: new ModelSessions(sessions),
+    objects: new ModelObjects(objects),
+  };
 }

@@ -6,7 +6,7 @@ export interface ModelReceiverOptions {
   readonly manifest: SnapshotManifest;
   /** Runs after what the store has to do before; never if the process dies. */
   readonly later: <T>(act: () => T) => Promise<T>;
-  readonly install: (images: ReadonlyMap<SnapshotFileName, Buffer>) => void;
+  readonly install: (images: ReadonlyMap<SnapshotFileName, Buffer>) => Promise<void>;
 }
 
 /** Takes in a snapshot and checks it as the store does. */
@@ -23,18 +23,18 @@ export class ModelReceiver implements SnapshotReceiver {
     return this.#options.later(() => this.#images.get(name)?.set(bytes, offset));
   }
 
-  install(): Promise<void> {
+  async install(): Promise<void> {
     const { later, manifest, install } = this.#options;
-    return later(() => {
+    await later(() => {
       for (const { name, sha256: wanted } of manifest.files) {
         if (sha256(this.#images.get(name) ?? Buffer.alloc(0)) === wanted) continue;
-        throw new TrivetError("snapshot-damaged", `The model finds ${name} damaged.`);
+        throw new TrivetError("snapshot-corrupt", `The model finds ${name} damaged.`);
       }
-      install(this.#images);
     });
+    await install(this.#images);
   }
 
   async discard(): Promise<void> {
-    await this.#options.later(() => undefined);
+    // Nothing was kept that a restart would find.
   }
 }

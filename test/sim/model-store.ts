@@ -1,4 +1,5 @@
 import { TrivetError } from "../../agent/platform/trivet-error.ts";
+import type { ObjectEvent, ObjectReads } from "../../agent/store/objects.ts";
 import type {
   SnapshotFileName,
   SnapshotManifest,
@@ -14,52 +15,39 @@ import type {
   StoredConfiguration,
   StoreEntry,
 } from "../../agent/store/types.ts";
-import type { CopyState } from "./copy-watch.ts";
 import { operationOf } from "./kv-sql.ts";
-import { type Effect, ModelFile, rowsOf } from "./model-file.ts";
+import { type Effect, type ModelFile, rowsOf } from "./model-file.ts";
+import type { ModelFiles } from "./model-files.ts";
+import type { ModelObjects } from "./model-objects.ts";
 import { ModelReceiver } from "./model-receiver.ts";
 import { imagesOf } from "./model-snapshot.ts";
-import type { SimRandom } from "./sim-random.ts";
+import type { ModelWork } from "./model-work.ts";
 import type { WrongResults } from "./wrong-results.ts";
-
-/** The two database files of a node. They outlive its processes. */
-export class ModelFiles {
-  readonly app = new ModelFile("app");
-  readonly state = new ModelFile("state");
-  /** Of a snapshot that was installed, until the log stands on it. */
-  pendingInstall: LogPosition | null = null;
-  /** They are found not to be databases any more. */
-  isDamaged = false;
-
-  crash(random: SimRandom): void {
-    this.app.crash(random);
-    this.state.crash(random);
-  }
-}
 
 export interface ModelStoreOptions {
   readonly files: ModelFiles;
   /** At least so large are the files of a snapshot. */
   readonly snapshotBytesMin: number;
-  /** Does things one after the other, each after some time; never again once the process has died. */
-  readonly later: (act: () => void) => void;
+  readonly work: ModelWork;
   readonly results: WrongResults;
-  readonly onInstalled: (position: LogPosition, state: CopyState) => void;
-  /** An entry has come into both files. `state` is after it. */
-  readonly onApplied: (entry: StoreEntry, state: CopyState, effect: Effect) => void;
+  readonly onInstalled: (position: LogPosition) => void;
+  /** An entry has come into a file. */
+  readonly onApplied: (entry: StoreEntry, file: ModelFile, effect: Effect) => void;
 }
 
-/** The replicated state machine without SQLite: a few keys and values, and what a crash does to them. */
+/** The replicated state machine without SQLite: a few keys and values, objects, and what a crash does to them. */
 export class ModelStore implements Store {
   readonly #options: ModelStoreOptions;
   readonly #files: ModelFiles;
   #applied: LogPosition;
-  #isClosed = false;
+  readonly #work: ModelWork;
+  readonly #listeners = new Set<(events: readonly ObjectEvent[]) => void>();
   #openSnapshots = 0;
 
   constructor(options: ModelStoreOptions) {
     this.#options = options;
     this.#files = options.files;
+    this.#work = options.work;
     this.#applied = earlier(options.files.app.position, options.files.state.position);
   }
 
@@ -76,23 +64,28 @@ export class ModelStore implements Store {
   }
 
   apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]> {
-    return this.#later(() => entries.map((entry) => this.#apply(entry)));
+    return this.#work.do("change", () => {
+      const events: ObjectEvent[] = [];
+      const results = entries.map((entry) => this.#apply(entry, events));
+      if (events.length > 0) for (const listener of this.#listeners) listener(events);
+      return results;
+    });
   }
 
   query(statements: readonly SqlStatement[]): Promise<CommandResult> {
-    return this.#later(() =>
+    return this.#work.do("question", () =>
       statements.map((statement) => rowsOf(this.#files.app.read(operationOf(statement).key))),
     );
   }
 
   rehearse(): Promise<void> {
-    return this.#later(() => undefined);
+    return this.#work.do("question", () => undefined);
   }
 
   async checkpoint(): Promise<LogPosition> {
     if (this.#openSnapshots === 0) {
-      await this.#later(() => this.#files.state.checkpoint());
-      await this.#later(() => this.#files.app.checkpoint());
+      await this.#work.do("change", () => this.#files.state.checkpoint());
+      await this.#work.do("change", () => this.#files.app.checkpoint());
     }
     return earlier(this.#files.app.durable, this.#files.state.durable);
   }
@@ -115,18 +108,28 @@ export class ModelStore implements Store {
     return { index: app.position.index, hash };
   }
 
-  get objects(): never {
-    throw new Error("the model of the store knows no objects");
+  get objects(): ObjectReads {
+    const ask = <T>(act: (objects: ModelObjects) => T) =>
+      this.#work.do("question", () => ({
+        ...act(this.#files.state.objects),
+        revision: this.#files.state.position.index,
+      }));
+    return {
+      get: (key) => ask((objects) => ({ object: objects.get(key) })),
+      list: ({ kind }) => ask((objects) => objects.list(kind)),
+      history: (after, { limit }) => ask((objects) => objects.after(after, limit)),
+    };
   }
 
-  onObjectEvents(): () => void {
-    return () => undefined;
+  onObjectEvents(listener: (events: readonly ObjectEvent[]) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   async openSnapshot(): Promise<StoreSnapshot> {
     await this.checkpoint();
     const { app, state } = this.#files;
-    const { manifest, images } = await this.#later(() => {
+    const { manifest, images } = await this.#work.do("transfer", () => {
       // What is applied now: the file goes on under the reader only behind its checkpoint.
       app.checkpoint();
       state.checkpoint();
@@ -142,7 +145,7 @@ export class ModelStore implements Store {
     return {
       ...manifest,
       read: (name, offset, length) =>
-        this.#later(() => Uint8Array.from(images[name].subarray(offset, offset + length))),
+        this.#work.do("transfer", () => Uint8Array.from(images[name].subarray(offset, offset + length))),
       close: async () => {
         if (isOpen) this.#openSnapshots -= 1;
         isOpen = false;
@@ -151,11 +154,10 @@ export class ModelStore implements Store {
   }
 
   receiveSnapshot(manifest: SnapshotManifest): Promise<SnapshotReceiver> {
-    const later = <T>(act: () => T) => this.#later(act);
-    return this.#later(
-      () =>
-        new ModelReceiver({ manifest, later, install: (images) => this.#install(manifest.position, images) }),
-    );
+    const later = <T>(act: () => T) => this.#work.do("transfer", act);
+    const install = (images: ReadonlyMap<SnapshotFileName, Buffer>) =>
+      this.#install(manifest.position, images);
+    return later(() => new ModelReceiver({ manifest, later, install }));
   }
 
   get pendingInstall(): LogPosition | null {
@@ -163,53 +165,43 @@ export class ModelStore implements Store {
   }
 
   finishInstall(): Promise<void> {
-    return this.#later(() => {
-      this.#files.pendingInstall = null;
-    });
+    return this.#work.do("change", () => this.#files.finishInstall());
   }
 
-  /** All at once: that a crash in the middle leaves one of both is tried with the real files elsewhere. */
-  #install(position: LogPosition, images: ReadonlyMap<SnapshotFileName, Buffer>): void {
-    const { app, state } = this.#files;
-    app.unpack(JSON.parse(String(images.get("app.db"))));
-    state.unpack(JSON.parse(String(images.get("state.db"))));
-    this.#files.pendingInstall = position;
-    this.#applied = position;
-    this.#options.onInstalled(position, app.state);
+  #install(position: LogPosition, images: ReadonlyMap<SnapshotFileName, Buffer>): Promise<void> {
+    const installed = () => {
+      this.#applied = position;
+      this.#options.onInstalled(position);
+    };
+    return this.#work.doExclusively([...this.#files.installSteps(position, images), installed]);
   }
 
   async close(): Promise<void> {
-    if (this.#isClosed) return;
+    if (this.#work.isClosed) return;
     await this.checkpoint();
-    this.#isClosed = true;
+    this.#work.close();
   }
 
-  #apply(entry: StoreEntry): CommandResult {
+  #apply(entry: StoreEntry, events: ObjectEvent[]): CommandResult {
     const { app, state } = this.#files;
-    if (entry.index !== this.#applied.index + 1) {
-      throw new Error(`entry ${entry.index} applied after ${this.#applied.index}`);
-    }
-    this.#applied = { index: entry.index, term: entry.term };
-    if (state.position.index < entry.index) state.apply(entry);
-    // A crash may have left one file ahead of the other: what it has it does not take again.
-    if (app.position.index >= entry.index) return [];
     const { results, onApplied } = this.#options;
+    const { index, term } = entry;
+    if (index !== this.#applied.index + 1) {
+      throw new Error(`entry ${index} applied after ${this.#applied.index}`);
+    }
+    this.#applied = { index, term };
+    let result: CommandResult = [];
+    // A crash may have left one file ahead of the other: what it has it does not take again.
+    if (state.position.index < index) {
+      const effect = state.apply(entry);
+      onApplied(entry, state, effect);
+      events.push(...effect.events);
+      result = effect.result;
+    }
+    if (app.position.index >= index) return result;
     const effect = app.apply(entry, results);
-    onApplied(entry, app.state, effect);
-    return effect.result;
-  }
-
-  #later<T>(act: () => T): Promise<T> {
-    if (this.#isClosed) return Promise.reject(new TrivetError("store-closed", "The store is closed."));
-    return new Promise((resolve, reject) => {
-      this.#options.later(() => {
-        try {
-          resolve(act());
-        } catch (error) {
-          reject(error);
-        }
-      });
-    });
+    onApplied(entry, app, effect);
+    return effect.result.length > 0 ? effect.result : result;
   }
 }
 

@@ -1,7 +1,7 @@
 import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
 import { memberIdOf } from "../../agent/replica/member-id.ts";
 import type { MediumFault } from "./medium-damage.ts";
-import { ModelFiles } from "./model-store.ts";
+import { ModelFiles } from "./model-files.ts";
 import type { SimRandom } from "./sim-random.ts";
 import { WriteMemory } from "./write-memory.ts";
 

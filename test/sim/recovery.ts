@@ -2,6 +2,8 @@ import { membersOf } from "../../agent/raft/quorum.ts";
 import { Client, type ClientOptions } from "./client.ts";
 import type { CopyWatch } from "./copy-watch.ts";
 import { drillDivergence } from "./divergence-drill.ts";
+import type { ObjectWatch } from "./object-watch.ts";
+import type { ObjectWatcher } from "./object-watcher.ts";
 import type { SimNetwork } from "./sim-network.ts";
 import type { SimNode } from "./sim-node.ts";
 import type { SimRandom } from "./sim-random.ts";
@@ -19,9 +21,11 @@ export interface RecoveryOptions {
   readonly random: SimRandom;
   readonly network: SimNetwork;
   readonly nodes: readonly SimNode[];
-  readonly clients: readonly Client[];
+  readonly clients: readonly Pick<Client, "stop">[];
+  readonly watchers: readonly ObjectWatcher[];
   readonly clientOptions: Omit<ClientOptions, "name">;
   readonly copies: CopyWatch;
+  readonly objects: ObjectWatch;
   /** Null if there is to be no drill. */
   readonly drillRandom: SimRandom | null;
   readonly log: (text: string) => void;
@@ -74,7 +78,10 @@ export class Recovery {
       });
     await write();
     await this.#until(endMs, "all have applied the same", async () => this.#hasConverged());
-    const { copies, drillRandom, log } = this.#options;
+    const { copies, objects, watchers, drillRandom, log } = this.#options;
+    for (const watcher of watchers) watcher.stayWith(() => this.#members());
+    const isUpToDate = async () => watchers.every(({ place }) => place >= objects.newest);
+    await this.#until(endMs, "watchers have seen all changes", isUpToDate);
     if (drillRandom !== null) {
       await drillDivergence({
         random: drillRandom,

@@ -8,6 +8,9 @@ import { CopyWatch } from "./copy-watch.ts";
 import { DamageChaos } from "./damage-chaos.ts";
 import { drawFaultMix } from "./fault-mix.ts";
 import type { Surroundings } from "./machine.ts";
+import { ObjectClient } from "./object-client.ts";
+import { ObjectWatch } from "./object-watch.ts";
+import { ObjectWatcher } from "./object-watcher.ts";
 import { Operator } from "./operator.ts";
 import { Recovery } from "./recovery.ts";
 import { SimNetwork } from "./sim-network.ts";
@@ -53,6 +56,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   const world = new World();
   const watch = new ClusterWatch();
   const copies = new CopyWatch(() => world.nowMs);
+  const objects = new ObjectWatch();
   const network = new SimNetwork(world, random.fork(), mix.network);
   const nodeCount = random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5]);
   const spareCount = random.pick([0, 0, 1, 2]);
@@ -76,6 +80,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     network,
     watch,
     copies,
+    objects,
     nodeIds,
     lost: new Set(),
     founders: nodeIds.slice(0, nodeCount).map((nodeId) => memberIdOf(nodeId, "00000001")),
@@ -106,6 +111,16 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     { length: mix.clients.count },
     (_, nth) => new Client({ ...clientOptions, name: `c${nth}` }),
   );
+  const objectHistory: KvHistory = [];
+  const objectOptions = { world, random: streamOf("objects"), mix: mix.objects, nodes };
+  const objectClients = Array.from(
+    { length: mix.objects.clients },
+    (_, nth) => new ObjectClient({ ...objectOptions, name: `b${nth}`, history: objectHistory }),
+  );
+  const watchers = Array.from(
+    { length: mix.objects.watchers },
+    (_, nth) => new ObjectWatcher({ ...objectOptions, name: `w${nth}`, watch: objects }),
+  );
   const chaos = new Chaos({
     world,
     random: random.fork(),
@@ -121,14 +136,16 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     random: random.fork(),
     network,
     nodes,
-    clients,
+    clients: [...clients, ...objectClients],
+    watchers,
     clientOptions,
+    objects,
     copies,
     drillRandom: mix.results.hasDrill ? streamOf("divergence drill") : null,
     log: (text) => write("world ", text),
   });
   for (const node of nodes) node.start();
-  for (const client of clients) client.start();
+  for (const client of [...clients, ...objectClients, ...watchers]) client.start();
   chaos.start();
   new SpaceChaos({
     world,
@@ -151,10 +168,11 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   world.at(badTimeMs, NOBODY, () => recovery.begin());
 
   const end = await world.run();
-  for (const client of clients) client.finish();
+  for (const client of [...clients, ...objectClients]) client.finish();
   let violation = end.kind === "violation" ? describe(end.error) : null;
-  if (violation === null) {
-    const verdict = checkLinearizable(history, REGISTER, { statesMax: STATES_MAX });
+  for (const each of [history, objectHistory]) {
+    if (violation !== null) break;
+    const verdict = checkLinearizable(each, REGISTER, { statesMax: STATES_MAX });
     if (verdict.kind === "violation") violation = describeVerdict(verdict, REGISTER);
   }
   return {
@@ -164,7 +182,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     steps: world.steps,
     virtualMs: world.nowMs,
     traceHash: world.traceHash,
-    operations: history.length,
+    operations: history.length + objectHistory.length,
     commits: watch.commitIndex,
     elections: watch.elections,
   };

@@ -5,6 +5,7 @@ import type { Clock } from "../../agent/platform/clock.ts";
 import type { Logger } from "../../agent/platform/logger.ts";
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import { alignLog } from "../../agent/replica/align-log.ts";
+import type { ClusterObjects } from "../../agent/replica/cluster-objects.ts";
 import type { ClusterSql } from "../../agent/replica/cluster-sql.ts";
 import { DiskWatch } from "../../agent/replica/disk-watch.ts";
 import { beginLog, foundCluster, isBlank } from "../../agent/replica/found-cluster.ts";
@@ -65,6 +66,10 @@ export class SimProcess {
   /** Null until it takes part. */
   get replica(): Replica | null {
     return this.#member?.replica ?? null;
+  }
+
+  get objects(): ClusterObjects | null {
+    return this.#member?.objects ?? null;
   }
 
   get sql(): ClusterSql | null {

@@ -4,8 +4,11 @@ import type { DamagedData, Storage } from "../../agent/membership/open-storage.t
 import type { Logger } from "../../agent/platform/logger.ts";
 import { isTrivetError, TrivetError } from "../../agent/platform/trivet-error.ts";
 import { isBlank } from "../../agent/replica/found-cluster.ts";
+import type { LogPosition } from "../../agent/store/types.ts";
 import type { Machine } from "./machine.ts";
-import { ModelFiles, ModelStore } from "./model-store.ts";
+import { ModelFiles } from "./model-files.ts";
+import { ModelStore } from "./model-store.ts";
+import { ModelWork } from "./model-work.ts";
 import { openSimLog, watchLog } from "./sim-log.ts";
 import { check } from "./violation.ts";
 
@@ -26,7 +29,7 @@ export interface SimStorageOptions {
 export class SimStorage implements DamagedData {
   readonly #options: SimStorageOptions;
   #hadDiskFault = false;
-  #storeFreeMs = 0;
+  #hadStoreFault = false;
   #log: DurableLog | null = null;
   #store: ModelStore | null = null;
 
@@ -101,7 +104,9 @@ export class SimStorage implements DamagedData {
   }
 
   hasReasonToFail(error: unknown): boolean {
-    return this.#hadDiskFault && isTrivetError(error) && DISK_ERRORS.includes(error.code);
+    if (!isTrivetError(error)) return false;
+    if (error.code === "store-failed") return this.#hadStoreFault;
+    return this.#hadDiskFault && DISK_ERRORS.includes(error.code);
   }
 
   get #data(): Machine["data"] {
@@ -150,27 +155,48 @@ export class SimStorage implements DamagedData {
   }
 
   #openStore(): ModelStore {
-    const { machine, isAlive } = this.#options;
-    const { around, clock, number, data } = machine;
-    const { world, random, mix, watch, copies } = around;
+    const { machine } = this.#options;
+    const { around, data } = machine;
+    const { mix, watch, copies, objects } = around;
     const { memberId, files } = data;
+    const installed = ({ index, term }: LogPosition) => {
+      watch.installed(memberId, { index, term });
+      for (const file of [files.app, files.state]) copies.installed(memberId, file.kind, index, file.state);
+      if (data.mediumFault === null) around.lost.delete(memberId);
+    };
+    const recovered = files.recoverInstall();
+    if (recovered !== null) installed(recovered);
     return new ModelStore({
       files,
       snapshotBytesMin: mix.store.snapshotBytesMin,
       results: machine.results,
-      onInstalled: (position, state) => {
-        watch.installed(memberId, position);
-        copies.installed(memberId, position.index, state);
-        if (data.mediumFault === null) around.lost.delete(memberId);
+      work: this.#openWork(),
+      onInstalled: installed,
+      onApplied: (entry, file, effect) => {
+        watch.applied(memberId, entry, effect);
+        copies.applied(memberId, file.kind, entry.index, file.state);
+        objects.happened(effect.events);
       },
+    });
+  }
+
+  #openWork(): ModelWork {
+    const { machine, isAlive } = this.#options;
+    const { around, clock, number } = machine;
+    const { world, random, mix, isBad } = around;
+    const faults = around.streamOf(`store ${number}`);
+    let freeMs = 0;
+    return new ModelWork({
       later: (act) => {
         const ms = mix.store.applyMs * random.between(0.5, 1.5);
-        this.#storeFreeMs = Math.max(this.#storeFreeMs, world.nowMs) + ms;
-        clock.after(this.#storeFreeMs - world.nowMs, number, isAlive, act);
+        freeMs = Math.max(freeMs, world.nowMs) + ms;
+        clock.after(freeMs - world.nowMs, number, isAlive, act);
       },
-      onApplied: (entry, state, effect) => {
-        watch.applied(memberId, entry, effect);
-        copies.applied(memberId, entry.index, state);
+      goesWrong: (kind) => {
+        const rate = mix.storeFaults[kind];
+        const isWrong = rate > 0 && faults.isTrue(rate) && isBad();
+        if (isWrong && kind === "change") this.#hadStoreFault = true;
+        return isWrong;
       },
     });
   }

@@ -1,0 +1,74 @@
+import type { SnapshotFileName } from "../../agent/store/snapshot.ts";
+import type { LogPosition } from "../../agent/store/types.ts";
+import { ModelFile, type PackedContent } from "./model-file.ts";
+import type { SimRandom } from "./sim-random.ts";
+
+/** As the store's own marker (`InstallMarker`). */
+interface Marker {
+  readonly phase: "swapping" | "swapped";
+  readonly position: LogPosition;
+}
+
+/** The two database files of a node, and what an installation keeps beside them. They outlive its processes. */
+export class ModelFiles {
+  readonly app = new ModelFile("app");
+  readonly state = new ModelFile("state");
+  /** They are found not to be databases any more. */
+  isDamaged = false;
+  readonly #staged = new Map<SnapshotFileName, PackedContent>();
+  #marker: Marker | null = null;
+
+  /** Of a snapshot that was installed, until the log stands on it. */
+  get pendingInstall(): LogPosition | null {
+    return this.#marker?.position ?? null;
+  }
+
+  finishInstall(): void {
+    this.#marker = null;
+  }
+
+  crash(random: SimRandom): void {
+    this.app.crash(random);
+    this.state.crash(random);
+  }
+
+  /** The steps of an installation, each durable. A crash leaves the old files before the second one is done, and the new ones after it. */
+  installSteps(
+    position: LogPosition,
+    images: ReadonlyMap<SnapshotFileName, Buffer>,
+  ): readonly (() => void)[] {
+    return [
+      () => {
+        for (const [name, image] of images) this.#staged.set(name, JSON.parse(String(image)));
+      },
+      () => {
+        this.#marker = { phase: "swapping", position };
+      },
+      () => this.#swap("app.db", this.app),
+      () => this.#swap("state.db", this.state),
+      () => {
+        this.#marker = { phase: "swapped", position };
+      },
+    ];
+  }
+
+  /** At the start: brings an installation to its end that a crash has cut. Its position; null if there was none. */
+  recoverInstall(): LogPosition | null {
+    const marker = this.#marker;
+    if (marker?.phase !== "swapping") {
+      this.#staged.clear();
+      return null;
+    }
+    this.#swap("app.db", this.app);
+    this.#swap("state.db", this.state);
+    this.#marker = { ...marker, phase: "swapped" };
+    return marker.position;
+  }
+
+  /** A file whose staged one is gone is the new one already. */
+  #swap(name: SnapshotFileName, file: ModelFile): void {
+    const staged = this.#staged.get(name);
+    if (staged !== undefined) file.unpack(staged);
+    this.#staged.delete(name);
+  }
+}

@@ -1,0 +1,133 @@
+import type {
+  ObjectEvent,
+  ObjectHistoryPage,
+  ObjectKey,
+  ObjectList,
+  ObjectWrite,
+  StoredObject,
+} from "../../agent/store/objects.ts";
+import type { CommandResult, ObjectsCommand } from "../../agent/store/types.ts";
+
+/** So few changes are kept that watchers which were away for a while miss some. */
+const HISTORY_EVENTS_MAX = 60;
+
+type Packed<Item> = Omit<Item, "body"> & { readonly body: string };
+type PackedEvent = Omit<ObjectEvent, "object"> & { readonly object: Packed<StoredObject> };
+
+export interface PackedObjects {
+  readonly objects: readonly Packed<StoredObject>[];
+  readonly history: readonly PackedEvent[];
+  readonly compacted: number;
+}
+
+/** The cluster's objects and the newest of their changes, as the store promises them. */
+export class ModelObjects {
+  readonly #objects: Map<string, StoredObject>;
+  #history: ObjectEvent[];
+  #compacted: number;
+
+  constructor(from: ModelObjects | null = null) {
+    this.#objects = new Map(from === null ? [] : from.#objects);
+    this.#history = from === null ? [] : [...from.#history];
+    this.#compacted = from === null ? 0 : from.#compacted;
+  }
+
+  /** All writes of the command or none. */
+  write(
+    { writes }: ObjectsCommand,
+    index: number,
+  ): { readonly result: CommandResult; readonly events: readonly ObjectEvent[] } {
+    if (writes.some((write) => this.#isConflict(write))) {
+      return {
+        result: [{ kind: "error", code: "conflict", message: "the model says conflict" }],
+        events: [],
+      };
+    }
+    const events = writes.flatMap((write, nth) => this.#writeOne(write, index, nth));
+    this.#history.push(...events);
+    while (this.#history.length > HISTORY_EVENTS_MAX) this.#compact(this.#history[0]?.revision ?? 0);
+    const uids = events.filter(({ type }) => type === "put").map(({ object }) => object.uid);
+    return { result: [{ kind: "objects", revision: index, uids }], events };
+  }
+
+  get(key: ObjectKey): StoredObject | null {
+    return this.#objects.get(nameOf(key)) ?? null;
+  }
+
+  list(kind: string): Pick<ObjectList, "objects" | "isComplete"> {
+    const objects = [...this.#objects.values()].filter((object) => object.kind === kind);
+    return { objects: objects.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)), isComplete: true };
+  }
+
+  /** The last revision is not cut. */
+  after(revision: number, limit: number): Omit<ObjectHistoryPage, "revision"> {
+    const all = this.#history.filter((event) => event.revision > revision);
+    const last = all[limit - 1]?.revision ?? Number.POSITIVE_INFINITY;
+    const events = all.filter((event) => event.revision <= last);
+    return { events, isComplete: events.length === all.length, compactedRevision: this.#compacted };
+  }
+
+  pack(): PackedObjects {
+    return {
+      objects: [...this.#objects.values()].map(packBody),
+      history: this.#history.map((event) => ({ ...event, object: packBody(event.object) })),
+      compacted: this.#compacted,
+    };
+  }
+
+  static unpack({ objects, history, compacted }: PackedObjects): ModelObjects {
+    const unpacked = new ModelObjects();
+    for (const object of objects) unpacked.#objects.set(nameOf(object), unpackBody(object));
+    unpacked.#history = history.map((event) => ({ ...event, object: unpackBody(event.object) }));
+    unpacked.#compacted = compacted;
+    return unpacked;
+  }
+
+  #isConflict(write: ObjectWrite): boolean {
+    if (write.kind === "compact" || write.revision === null) return false;
+    return (this.get(write.key)?.revision ?? 0) !== write.revision;
+  }
+
+  #writeOne(write: ObjectWrite, index: number, nth: number): readonly ObjectEvent[] {
+    switch (write.kind) {
+      case "put": {
+        const before = this.get(write.key);
+        const uid = before?.uid ?? `${index}/${nth}`;
+        const createdRevision = before?.createdRevision ?? index;
+        const { kind, namespace, name } = write.key;
+        const body = Uint8Array.from(write.body);
+        const object = { kind, namespace, name, uid, revision: index, createdRevision, body };
+        this.#objects.set(nameOf(object), object);
+        return [{ revision: index, type: "put", object }];
+      }
+      case "delete": {
+        const before = this.get(write.key);
+        if (before === null) return [];
+        this.#objects.delete(nameOf(before));
+        return [{ revision: index, type: "delete", object: { ...before, revision: index } }];
+      }
+      case "require":
+        return [];
+      case "compact":
+        this.#compact(Math.min(write.revision, index - 1));
+        return [];
+    }
+  }
+
+  #compact(revision: number): void {
+    this.#compacted = Math.max(this.#compacted, revision);
+    this.#history = this.#history.filter((event) => event.revision > this.#compacted);
+  }
+}
+
+function nameOf({ kind, namespace, name }: ObjectKey): string {
+  return JSON.stringify([kind, namespace, name]);
+}
+
+function packBody(object: StoredObject): Packed<StoredObject> {
+  return { ...object, body: Buffer.from(object.body).toString("base64") };
+}
+
+function unpackBody(object: Packed<StoredObject>): StoredObject {
+  return { ...object, body: Buffer.from(object.body, "base64") };
+}

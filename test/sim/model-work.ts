@@ -1,0 +1,85 @@
+import { TrivetError } from "../../agent/platform/trivet-error.ts";
+
+/** What is asked of the store; it goes wrong in other ways. */
+export type WorkKind =
+  /** Changes files: if that fails, the store has failed for good. */
+  | "change"
+  | "question"
+  /** Gives or takes a part of a snapshot. */
+  | "transfer";
+
+export interface ModelWorkOptions {
+  /** Does things one after the other, each after some time; never again once the process has died. */
+  readonly later: (act: () => void) => void;
+  /** Asked before each piece of work. */
+  readonly goesWrong: (kind: WorkKind) => boolean;
+}
+
+const FAILURES: Readonly<Record<WorkKind, string>> = {
+  change: "store-failed",
+  question: "store-busy",
+  transfer: "snapshot-failed",
+};
+
+/** The work of the model of the store: one piece after the other, in order. */
+export class ModelWork {
+  readonly #options: ModelWorkOptions;
+  /** What ended it. */
+  #end: TrivetError | null = null;
+  /** Nothing is done meanwhile but what has the exclusive right. */
+  #exclusive: Promise<void> | null = null;
+
+  constructor(options: ModelWorkOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves with what `act` has given, behind all that was asked for before. */
+  async do<T>(kind: WorkKind, act: () => T): Promise<T> {
+    while (this.#exclusive !== null) await this.#exclusive;
+    return this.#do(kind, act);
+  }
+
+  /** Changes in steps that nobody else sees between, though a crash may come there. */
+  async doExclusively(steps: readonly (() => void)[]): Promise<void> {
+    while (this.#exclusive !== null) await this.#exclusive;
+    let done = (): void => undefined;
+    this.#exclusive = new Promise((resolve) => {
+      done = resolve;
+    });
+    try {
+      for (const step of steps) await this.#do("change", step);
+    } finally {
+      this.#exclusive = null;
+      done();
+    }
+  }
+
+  close(): void {
+    this.#end ??= new TrivetError("store-closed", "The store is closed.");
+  }
+
+  get isClosed(): boolean {
+    return this.#end?.code === "store-closed";
+  }
+
+  #do<T>(kind: WorkKind, act: () => T): Promise<T> {
+    if (this.#end !== null) return Promise.reject(this.#end);
+    return new Promise((resolve, reject) => {
+      this.#options.later(() => {
+        try {
+          if (this.#end !== null) throw this.#end;
+          if (this.#options.goesWrong(kind)) throw this.#failed(kind);
+          resolve(act());
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+  }
+
+  #failed(kind: WorkKind): TrivetError {
+    const error = new TrivetError(FAILURES[kind], `The model does not carry out a ${kind}.`);
+    if (kind === "change") this.#end = error;
+    return error;
+  }
+}

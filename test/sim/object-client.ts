@@ -1,0 +1,151 @@
+import { isTrivetError } from "../../agent/platform/trivet-error.ts";
+import type { ObjectWrite } from "../../agent/store/objects.ts";
+import type { RegisterInput, RegisterOutput, Value } from "../linearizability/register.ts";
+import { type KvHistory, REFUSED } from "./client.ts";
+import type { ObjectMix } from "./object-mix.ts";
+import type { SimNode } from "./sim-node.ts";
+import { ProcessDied } from "./sim-process.ts";
+import type { SimRandom } from "./sim-random.ts";
+import { NOBODY, type World } from "./world.ts";
+
+export const OBJECT_KIND = "thing";
+const COMPACT_RATE = 0.02;
+
+export interface ObjectClientOptions {
+  readonly name: string;
+  readonly world: World;
+  readonly random: SimRandom;
+  readonly mix: ObjectMix;
+  readonly nodes: readonly SimNode[];
+  /** An object is a register: its body, or null. Bodies are never the same, so a revision stands for one. */
+  readonly history: KvHistory;
+}
+
+/** What was last seen of an object. */
+interface Seen {
+  readonly revision: number;
+  readonly body: Value;
+}
+
+const NOTHING: Seen = { revision: 0, body: null };
+
+/** Reads and writes objects, mostly with preconditions, and writes down what it saw. */
+export class ObjectClient {
+  readonly #options: ObjectClientOptions;
+  readonly #seen = new Map<string, Seen>();
+  #writes = 0;
+  #isStopped = false;
+  #open: { readonly input: RegisterInput; readonly called: number } | null = null;
+
+  constructor(options: ObjectClientOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#goOn().catch((error: unknown) => this.#options.world.end({ kind: "violation", error }));
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** The run is over: a write that is still under way may have happened. */
+  finish(): void {
+    if (this.#open !== null) this.#record(this.#open.input, this.#open.called, null);
+    this.#open = null;
+  }
+
+  async #goOn(): Promise<void> {
+    const { world, random, mix, nodes } = this.#options;
+    while (!this.#isStopped) {
+      await new Promise<void>((resolve) => world.at(mix.thinkMs * random.between(0.2, 1.8), NOBODY, resolve));
+      const name = `o${random.below(mix.names)}`;
+      const node = random.pick(nodes);
+      if (random.isTrue(0.4)) await this.#read(node, name);
+      else if (random.isTrue(COMPACT_RATE)) await this.#compact(node, name);
+      else await this.#write(node, name);
+    }
+  }
+
+  async #read({ process }: SimNode, name: string): Promise<void> {
+    const objects = process?.objects;
+    if (process == null || objects == null) return;
+    const called = this.#options.world.nowMs;
+    const options = { level: "linearizable", timeoutMs: this.#options.mix.timeoutMs } as const;
+    const found = await orNull(process.whileAlive(objects.get(keyOf(name), options)));
+    if (found === null || found === "unknown") return;
+    const { object } = found;
+    const body = object === null ? null : String(Buffer.from(object.body));
+    this.#seen.set(name, { revision: object?.revision ?? 0, body });
+    this.#record({ kind: "read", key: name }, called, { output: body });
+  }
+
+  async #write({ process }: SimNode, name: string): Promise<void> {
+    const { world, random, mix, name: client } = this.#options;
+    const objects = process?.objects;
+    if (process == null || objects == null) return;
+    const seen = random.isTrue(0.1) ? NOTHING : (this.#seen.get(name) ?? NOTHING);
+    const body = `${client}.${++this.#writes}`;
+    const isDelete = random.isTrue(0.2);
+    const revision = random.isTrue(0.7) ? seen.revision : null;
+    const key = keyOf(name);
+    const to = isDelete ? null : body;
+    const write: ObjectWrite = isDelete
+      ? { kind: "delete", key, revision }
+      : { kind: "put", key, body: Buffer.from(body), revision };
+    const input: RegisterInput =
+      revision === null
+        ? { kind: "write", key: name, value: to }
+        : { kind: "cas", key: name, from: seen.body, to };
+    const called = world.nowMs;
+    this.#open = { input, called };
+    const written = await orNull(
+      process.whileAlive(objects.write([write], { timeoutMs: mix.timeoutMs })).then(
+        ({ revision: at }) => ({ at }),
+        (error: unknown) => {
+          if (isTrivetError(error, "conflict")) return { at: null };
+          throw error;
+        },
+      ),
+    );
+    this.#open = null;
+    if (written === null) return;
+    if (written === "unknown") return this.#record(input, called, null);
+    const { at } = written;
+    if (at === null) this.#seen.delete(name);
+    else this.#seen.set(name, isDelete ? NOTHING : { revision: at, body });
+    this.#record(input, called, { output: input.kind === "cas" ? at !== null : null });
+  }
+
+  async #compact({ process }: SimNode, name: string): Promise<void> {
+    const revision = this.#seen.get(name)?.revision ?? 0;
+    if (process?.objects == null || revision === 0) return;
+    const { timeoutMs } = this.#options.mix;
+    await orNull(process.whileAlive(process.objects.write([{ kind: "compact", revision }], { timeoutMs })));
+  }
+
+  #record(input: RegisterInput, called: number, answer: { readonly output: RegisterOutput } | null): void {
+    const { name, world, history } = this.#options;
+    history.push({
+      client: name,
+      input,
+      called,
+      answer: answer === null ? null : { time: world.nowMs, output: answer.output },
+    });
+  }
+}
+
+function keyOf(name: string): { readonly kind: string; readonly namespace: string; readonly name: string } {
+  return { kind: OBJECT_KIND, namespace: "", name };
+}
+
+/** Null if nothing was done. */
+async function orNull<T>(answer: Promise<T>): Promise<T | "unknown" | null> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof ProcessDied) return "unknown";
+    if (!isTrivetError(error)) throw error;
+    return REFUSED.includes(error.code) ? null : "unknown";
+  }
+}

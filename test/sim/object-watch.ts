@@ -1,0 +1,56 @@
+import type { ObjectChange } from "../../agent/replica/objects-service.ts";
+import type { ObjectEvent, ObjectList, StoredObject } from "../../agent/store/objects.ts";
+import { check } from "./violation.ts";
+
+/** All changes of objects that ever happened, as the log has them: what watchers and lists are held to. */
+export class ObjectWatch {
+  /** In log order. */
+  readonly #events: ObjectEvent[] = [];
+
+  /** Up to here changes are known. */
+  get newest(): number {
+    return this.#events.at(-1)?.revision ?? 0;
+  }
+
+  /** A member has applied these, of one entry; another one may have before. */
+  happened(events: readonly ObjectEvent[]): void {
+    const revision = events[0]?.revision ?? 0;
+    if (revision > this.newest) this.#events.push(...events);
+  }
+
+  /** A watcher that has seen everything up to `place` is told of this. */
+  told(watcher: string, place: number, { revision, events }: ObjectChange): void {
+    check(
+      revision > place || (revision === place && events.length === 0),
+      () => `${watcher} was told of ${revision} after ${place}`,
+    );
+    const missed = this.#events.filter((event) => event.revision > place && event.revision <= revision);
+    check(
+      describe(missed) === describe(events),
+      () =>
+        `${watcher} was told ${describe(events)} between ${place} and ${revision}, it was ${describe(missed)}`,
+    );
+  }
+
+  listed(reader: string, { revision, objects }: ObjectList): void {
+    const wanted = new Map<string, StoredObject>();
+    for (const { revision: at, type, object } of this.#events) {
+      if (at > revision) break;
+      if (type === "put") wanted.set(object.name, object);
+      else wanted.delete(object.name);
+    }
+    const state = (all: Iterable<StoredObject>) => [...all].map(describeObject).sort().join(" ");
+    check(
+      state(wanted.values()) === state(objects),
+      () => `${reader} was given ${state(objects)} at ${revision}, it was ${state(wanted.values())}`,
+    );
+  }
+}
+
+function describe(events: readonly ObjectEvent[]): string {
+  return events.map(({ type, object }) => `${type} ${describeObject(object)}`).join(" ");
+}
+
+function describeObject({ name, uid, revision, createdRevision, body }: StoredObject): string {
+  return `${name} ${uid} ${createdRevision} ${revision} ${Buffer.from(body)}`;
+}

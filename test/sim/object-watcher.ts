@@ -1,0 +1,99 @@
+import { isTrivetError } from "../../agent/platform/trivet-error.ts";
+import type { ObjectsService } from "../../agent/replica/objects-service.ts";
+import { OBJECT_KIND } from "./object-client.ts";
+import type { ObjectMix } from "./object-mix.ts";
+import type { ObjectWatch } from "./object-watch.ts";
+import type { SimNode } from "./sim-node.ts";
+import { ProcessDied, type SimProcess } from "./sim-process.ts";
+import type { SimRandom } from "./sim-random.ts";
+import { NOBODY, type World } from "./world.ts";
+
+const RETRY_MS = 50;
+/** More than there are. */
+const LIST_MAX = 1_000;
+
+export interface ObjectWatcherOptions {
+  readonly name: string;
+  readonly world: World;
+  readonly random: SimRandom;
+  readonly mix: ObjectMix;
+  readonly nodes: readonly SimNode[];
+  readonly watch: ObjectWatch;
+}
+
+/** Follows all objects, through one node after the other: must be told of every change once, in order. */
+export class ObjectWatcher {
+  readonly #options: ObjectWatcherOptions;
+  /** It has seen everything up to this revision. */
+  #place = 0;
+  #nodes: () => readonly SimNode[];
+  #ending = new AbortController();
+
+  constructor(options: ObjectWatcherOptions) {
+    this.#options = options;
+    this.#nodes = () => options.nodes;
+  }
+
+  get place(): number {
+    return this.#place;
+  }
+
+  /** From now on it goes to these only: others may never hear of what happens. */
+  stayWith(nodes: () => readonly SimNode[]): void {
+    this.#nodes = nodes;
+    this.#ending.abort();
+  }
+
+  start(): void {
+    this.#goOn().catch((error: unknown) => this.#options.world.end({ kind: "violation", error }));
+  }
+
+  async #goOn(): Promise<never> {
+    const { world, random } = this.#options;
+    for (;;) {
+      const nodes = this.#nodes();
+      const process = nodes.length > 0 ? random.pick(nodes).process : null;
+      if (process?.objects != null) await this.#follow(process, process.objects);
+      await new Promise<void>((resolve) => world.at(RETRY_MS, NOBODY, resolve));
+    }
+  }
+
+  /** Until it has seen enough of this node, or the node has. */
+  async #follow(process: SimProcess, objects: ObjectsService): Promise<void> {
+    const { world, random, mix, name, watch } = this.#options;
+    const ending = new AbortController();
+    this.#ending = ending;
+    world.at(mix.patienceMs * random.between(0.1, 1), NOBODY, () => ending.abort());
+    const changes = objects.watch({
+      from: this.#place,
+      filter: { kind: OBJECT_KIND },
+      signal: ending.signal,
+    });
+    try {
+      const iterator = changes[Symbol.asyncIterator]();
+      for (;;) {
+        const next = await process.whileAlive(iterator.next());
+        if (next.done === true) return;
+        watch.told(name, this.#place, next.value);
+        this.#place = next.value.revision;
+      }
+    } catch (error) {
+      if (isTrivetError(error, "revision-compacted")) await this.#list(process, objects);
+      else if (!isTrivetError(error) && !(error instanceof ProcessDied)) throw error;
+    }
+  }
+
+  /** What it missed is not kept any more: begins anew from all that there is. */
+  async #list(process: SimProcess, objects: ObjectsService): Promise<void> {
+    const { name, watch, mix } = this.#options;
+    const options = { level: "none", kind: OBJECT_KIND, limit: LIST_MAX, timeoutMs: mix.timeoutMs } as const;
+    try {
+      const list = await process.whileAlive(objects.list(options));
+      if (list.revision < this.#place) return;
+      watch.listed(name, list);
+      this.#place = list.revision;
+    } catch (error) {
+      if (!isTrivetError(error) && !(error instanceof ProcessDied)) throw error;
+    }
+  }
+}
