@@ -17,6 +17,7 @@ export async function mendLog(
   readonly tornBytes: number;
 }> {
   for (const name of found.leftovers) {
+    // mark: log: a file that is no part of the log any more is removed
     logger.log("info", "raft log: removing a file that is no part of the log any more", { name });
     await directory.remove(name);
   }
@@ -30,6 +31,7 @@ async function wipe(directory: Directory, logger: Logger, torn: TornBatch): Prom
   const { segment, from, to } = torn;
   const name = segmentName(segment.number);
   const bytes = to - from;
+  // mark: log: the remains of an incomplete batch are wiped
   logger.log("warn", "raft log: cut a batch that was not complete, so never acknowledged", {
     name,
     offset: from,

@@ -142,6 +142,7 @@ class Reading {
     for (const { offset, header } of findFrames(image, segment.number, end)) {
       const isElsewhere = this.#torn !== undefined && this.#torn.segment !== segment;
       if (!this.#isNext(header.sequence) || isElsewhere) {
+        // mark: log: a batch is missing before one that was written later
         throw this.#outOfPlace(header.sequence, segment, offset, this.#ended);
       }
       const to = Math.min(segment.bytes, offset + frameBytes(header.payloadLength));
@@ -153,6 +154,7 @@ class Reading {
   #checkUnused(segment: Segment): void {
     const hole = this.#unused[0] ?? this.#torn?.segment;
     if (hole === undefined) return;
+    // mark: log: the end of a segment is missing, and the next one goes on
     const found = `it ends with an incomplete batch or is empty, and ${segmentName(segment.number)} goes on`;
     throw logCorrupt(segmentName(hole.number), found);
   }

@@ -82,6 +82,7 @@ export class LogWriter {
       if (this.#offset > segment.bytes / 2) this.#pool.prepare();
     } catch (error) {
       if (isTrivetError(error, "log-full")) throw error;
+      // mark: log: a write failed, the log is at its end
       const isOurs = error instanceof InvariantError || isTrivetError(error, "log-failed");
       this.#failure = isOurs ? error : logFailed("Writing the Raft log", error);
       throw this.#failure;

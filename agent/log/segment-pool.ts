@@ -140,6 +140,7 @@ export class SegmentPool {
     const name = segmentName(segment.number);
     const isUsable = segment.bytes === this.#segmentBytes && this.#prepared.length < PREPARED_MAX;
     if (!isUsable) return await this.#directory.remove(name);
+    // mark: log: a segment is used again
     await this.#give(name, segment.bytes);
   }
 
@@ -152,6 +153,7 @@ export class SegmentPool {
         await file.close();
       }
     } catch (error) {
+      // mark: log: a segment could not be made
       // Half a segment must not hold space that others lack.
       await this.#directory.remove(UNFINISHED_SEGMENT_NAME).catch((removal: unknown) => {
         this.#logger.log("warn", "raft log: could not remove an unfinished segment", { error: removal });

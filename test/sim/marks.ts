@@ -2,14 +2,16 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { marksIn } from "./rewrite-source.ts";
 
-/** The folders of the agent that the simulator runs as they are. */
+/** What the simulator runs of the agent as it is: whole folders, and of another one these files. */
 const FOLDERS = ["raft", "log", "replica"];
+const FILES = ["open-storage.js", "rejoin.js", "repairer.js"].map((name) => join("membership", name));
 
-/** All marks of these folders, by name. `root` holds the compiled agent. */
+/** All marks in these, by name. `root` holds the compiled agent. */
 export function listMarks(root: string): readonly string[] {
-  return FOLDERS.flatMap((folder) => {
-    const directory = join(root, "agent", folder);
-    const files = readdirSync(directory).filter((name) => name.endsWith(".js"));
-    return files.sort().flatMap((name) => marksIn(readFileSync(join(directory, name), "utf8")));
+  const agent = join(root, "agent");
+  const inFolders = FOLDERS.flatMap((folder) => {
+    const names = readdirSync(join(agent, folder)).filter((name) => name.endsWith(".js"));
+    return names.sort().map((name) => join(folder, name));
   });
+  return [...inFolders, ...FILES].flatMap((path) => marksIn(readFileSync(join(agent, path), "utf8")));
 }
