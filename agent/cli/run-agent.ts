@@ -12,6 +12,7 @@ import { messageOf, TrivetError } from "../platform/trivet-error.ts";
 import { DiskWatch } from "../replica/disk-watch.ts";
 import { NodeStorage } from "./node-storage.ts";
 import { VERSION } from "./version.ts";
+import { waitForRoom } from "./wait-for-room.ts";
 
 /**
  * One agent from start to stop: opens what it has, takes part in its cluster, serves the API.
@@ -28,6 +29,7 @@ export async function runAgent(options: {
   const failure = new Failure();
   const opened = new OpenedParts(logger);
   try {
+    await waitForRoom(settings.data, logger, signal);
     const data = opened.add("data directory", await DataDirectory.open(settings.data, random, clock));
     const storage = opened.add("storage", new NodeStorage({ data, logger, clock }));
     const { nodeId } = data.identity;
@@ -93,7 +95,8 @@ export async function runAgent(options: {
     logger.log("info", "Stopping.", { reason: signal.reason });
     await membership.handOver();
   } catch (error) {
-    failure.fail(error);
+    // A stop while there was nothing to be stopped yet.
+    if (!(signal.aborted && opened.isEmpty)) failure.fail(error);
   }
   failure.fail(await opened.closeAll());
   failure.throwIfAny();
@@ -139,6 +142,10 @@ class OpenedParts {
 
   constructor(logger: Logger) {
     this.#logger = logger;
+  }
+
+  get isEmpty(): boolean {
+    return this.#parts.length === 0;
   }
 
   add<Part extends { close(): Promise<void> }>(name: string, part: Part): Part {

@@ -86,6 +86,16 @@ t.test("one of three disks fills up", { timeout: 120_000, skip }, async (t) => {
   for (let count = 0; count < 30; count++) await write(second);
   t.ok(small.isRunning, "a full disk does not end the agent");
 
+  // Nor does it keep one from coming back after a power cut, once there is room.
+  await small.kill();
+  await volume.fill(0);
+  small.start();
+  await until("it says why it waits", DEADLINE_MS, async () =>
+    small.lines.some((line) => /disk is full: the agent starts once there is room/.test(line)) ? true : null,
+  );
+  t.ok(small.isRunning);
+  for (let count = 0; count < 3; count++) await write(second);
+
   await volume.empty();
   await small.untilStatus("has room again", hasNoTrouble);
   await cluster.untilEqual();
