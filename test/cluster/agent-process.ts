@@ -41,6 +41,8 @@ export interface AgentProcessOptions {
   readonly mqtt: number | null;
   readonly args: readonly string[];
   readonly place?: AgentPlace;
+  /** What runs, if it is not the bundle's `trivet agent`: a script that takes its flags. */
+  readonly program?: readonly string[];
 }
 
 /** One real agent: `trivet agent` as a process of its own, with its data and its ports. */
@@ -49,16 +51,18 @@ export class AgentProcess {
   readonly directory: string;
   readonly url: string;
   readonly #place: AgentPlace;
+  readonly #program: readonly string[];
   readonly #args: readonly string[];
   readonly #lines: string[] = [];
   #child: ChildProcess | null = null;
 
   constructor(options: AgentProcessOptions) {
-    const { name, directory, http, mqtt, args, place = HERE } = options;
+    const { name, directory, http, mqtt, args, place = HERE, program = [BUNDLE, "agent"] } = options;
     this.name = name;
     this.directory = directory;
     this.url = `http://127.0.0.1:${http}`;
     this.#place = place;
+    this.#program = program;
     this.#args = [
       ...["--name", name, "--data", directory],
       ...["--http", `127.0.0.1:${http}`, "--mqtt", mqtt === null ? "off" : `${place.address}:${mqtt}`],
@@ -83,7 +87,7 @@ export class AgentProcess {
   }
 
   start(): void {
-    const [program = "", ...args] = [...this.#place.enter, process.execPath, BUNDLE, "agent", ...this.#args];
+    const [program = "", ...args] = [...this.#place.enter, process.execPath, ...this.#program, ...this.#args];
     const child = spawn(program, args, {
       stdio: ["ignore", "ignore", "pipe"],
     });

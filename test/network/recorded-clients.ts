@@ -124,11 +124,22 @@ export class RecordedClients {
     const { agent, name, chance } = client;
     for (let nth = 0; !this.#isStopped; nth++) {
       const value = `${name}-${nth}`;
-      if (!agent.isRunning)
-        await until(`${agent.name} runs again`, DEADLINE_MS, async () => agent.isRunning || null);
+      if (!agent.isRunning) await this.#untilThere(agent);
       if (chance.float() < 0.3) await this.#useList(client, value);
       else await this.#useKeys(client, value);
     }
+  }
+
+  async #untilThere(agent: AgentProcess): Promise<void> {
+    await until(`${agent.name} answers`, DEADLINE_MS, async () => {
+      if (this.#isStopped) return true;
+      return agent.isRunning
+        ? agent.status().then(
+            () => true,
+            () => null,
+          )
+        : null;
+    });
   }
 
   async #useList(client: Client, value: string): Promise<void> {
@@ -192,6 +203,8 @@ export class RecordedClients {
     const isGuarded = session !== null && request.kind === "write";
     const sent = isGuarded ? await session.write(request) : { agent, outcome: await send(agent, request) };
     const { outcome } = sent;
+    // One that is not there refuses at once: whoever asks on would only keep the machine busy.
+    if (outcome.kind === "refused" && outcome.code === "ECONNREFUSED") await this.#untilThere(sent.agent);
     const what = outcome.kind === "done" ? "done" : `${outcome.kind}: ${outcome.code}`;
     this.outcomes.set(what, (this.outcomes.get(what) ?? 0) + 1);
     if (outcome.kind === "surprise") this.surprises.push(`${sent.agent.name}: ${outcome.code}`);
