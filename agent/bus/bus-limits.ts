@@ -32,6 +32,8 @@ export interface BusLimits {
    */
   readonly silenceMs: number;
   readonly silenceMsMax: number;
+  /** Larger datagrams are not copied while a detour is looked for: each goes one way, a proven one if there is one. */
+  readonly copyBytesMax: number;
   /** How often a silent way is tried again. */
   readonly probeMs: number;
   /**
@@ -109,6 +111,7 @@ export const DEFAULT_BUS_LIMITS: BusLimits = {
   connectTimeoutMs: 3_000,
   keepaliveS: 4,
   ...limitsForHeartbeats(150),
+  copyBytesMax: 4 * KIB,
   reconnectMinMs: 100,
   reconnectMaxMs: 3_000,
   deadBrokerRetryMs: 120_000,

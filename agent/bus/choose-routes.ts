@@ -2,7 +2,7 @@ import type { PathState } from "./path-health.ts";
 import type { Route } from "./route.ts";
 
 export interface Choice {
-  /** Where a copy of the datagram goes; empty if there is no way. */
+  /** Where a copy of the datagram goes; the last is a proven one if any is. Empty if there is no way. */
   readonly routes: readonly Route[];
   /** The shortest way is silent. */
   readonly isDetour: boolean;

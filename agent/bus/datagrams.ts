@@ -55,10 +55,7 @@ export class Datagrams {
     this.#options = options;
     this.#codec = new EnvelopeCodec(options);
     this.#replayGuard = new ReplayGuard(options.limits);
-    this.#heard = new HeardPaths({
-      ...options,
-      confirm: (to) => this.#sendOne(to, CONFIRM_KIND, NOTHING, null),
-    });
+    this.#heard = new HeardPaths({ ...options, confirm: (to) => this.#confirm(to) });
     this.#assembler = new FragmentAssembler(options.limits, options.clock);
     this.#sender = new FragmentSender({
       limits: options.limits,
@@ -125,8 +122,10 @@ export class Datagrams {
   }
 
   #sendOne(to: string, kind: string, body: Uint8Array, fragment: Fragment | null): SendResult {
-    const { counters, cluster, clock, health } = this.#options;
-    const { routes, isDetour } = this.#choose(to);
+    const { counters, cluster, clock, health, limits } = this.#options;
+    const { routes: all, isDetour } = this.#choose(to);
+    // Heartbeats prove a way soon enough: copies of large ones would only burden those who have a reason to be slow.
+    const routes = body.byteLength > limits.copyBytesMax ? all.slice(-1) : all;
     if (routes.length === 0) {
       counters.droppedNoRoute += 1;
       return "no-route";
@@ -147,6 +146,11 @@ export class Datagrams {
     return result;
   }
 
+  /** With no way to the node nothing is lost by that: nobody waits for it. */
+  #confirm(to: string): void {
+    if (this.#choose(to).routes.length > 0) this.#sendOne(to, CONFIRM_KIND, NOTHING, null);
+  }
+
   #choose(to: string): Choice {
     const { routesTo, health, clock } = this.#options;
     const nowMs = clock.nowMs();
@@ -156,11 +160,10 @@ export class Datagrams {
     });
   }
 
-  /** Of the way that is used with the least; null if there is no way. */
+  /** Where a fragment would go; null if there is no way. */
   #backlogBytes(to: string): number | null {
-    const inbox = inboxTopic(this.#options.cluster, to);
-    const backlogs = this.#choose(to).routes.map((route) => route.backlogBytes(inbox));
-    return backlogs.length === 0 ? null : Math.min(...backlogs);
+    const route = this.#choose(to).routes.at(-1);
+    return route?.backlogBytes(inboxTopic(this.#options.cluster, to)) ?? null;
   }
 
   #isForUs(envelope: Envelope): boolean {

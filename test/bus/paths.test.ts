@@ -1,12 +1,15 @@
 import t, { type Test } from "tap";
 import type { Bus } from "../../agent/bus/bus.ts";
+import { newBusCounters } from "../../agent/bus/bus-counters.ts";
 import { DEFAULT_BUS_LIMITS } from "../../agent/bus/bus-limits.ts";
 import { chooseRoutes } from "../../agent/bus/choose-routes.ts";
+import { Datagrams } from "../../agent/bus/datagrams.ts";
+import { EnvelopeCodec } from "../../agent/bus/envelope.ts";
 import { HeardPaths } from "../../agent/bus/heard-paths.ts";
 import { PathHealth, type PathState } from "../../agent/bus/path-health.ts";
 import type { Route } from "../../agent/bus/route.ts";
 import { ManualClock } from "../platform/manual-clock.ts";
-import { Cable, eventually, nodeIdOf, openBus, presenceOf, urlOf } from "./bus-fixture.ts";
+import { Cable, CLUSTER, eventually, nodeIdOf, openBus, presenceOf, urlOf } from "./bus-fixture.ts";
 
 const A = nodeIdOf("a");
 const B = nodeIdOf("b");
@@ -151,6 +154,53 @@ t.test("HeardPaths", async (t) => {
     clock.advance(10_000);
     t.strictSame(confirmed, ["200 a 0", "200 b 0"]);
   });
+});
+
+t.test("Datagrams on a detour copy small ones until a way is proven; a large one goes one way", async (t) => {
+  const clock = new ManualClock();
+  const taken: number[] = [];
+  const routes = [0, 1, 2].map((path): Route => {
+    return { path, send: () => taken.push(path) > 0, backlogBytes: () => 0 };
+  });
+  const datagrams = new Datagrams({
+    ...{ cluster: CLUSTER, nodeId: A, session: 1, limits: DEFAULT_BUS_LIMITS, clock },
+    counters: newBusCounters(),
+    routesTo: () => routes,
+    health: new PathHealth(DEFAULT_BUS_LIMITS),
+  });
+  t.teardown(() => datagrams.close());
+  const peer = new EnvelopeCodec({ cluster: CLUSTER, nodeId: B, session: 1 });
+  const routesOf = (bytes: number): readonly number[] => {
+    taken.length = 0;
+    datagrams.send(B, "x", Buffer.alloc(bytes));
+    return [...taken];
+  };
+  const { copyBytesMax, silenceMs } = DEFAULT_BUS_LIMITS;
+  t.strictSame(routesOf(1), [0]);
+  clock.advance(silenceMs + 1);
+  t.strictSame(routesOf(copyBytesMax), [1, 2]);
+  t.strictSame(routesOf(copyBytesMax + 1), [2]);
+  const common = { to: A, seq: 0, path: 0, kind: "y", body: Buffer.alloc(0), fragment: null };
+  datagrams.receive(peer.encode({ ...common, heard: [1] }));
+  t.strictSame(routesOf(copyBytesMax), [1], "proven");
+  t.strictSame(routesOf(copyBytesMax + 1), [1]);
+});
+
+t.test("Datagrams drop nothing that counts where there is no way to confirm on", async (t) => {
+  const clock = new ManualClock();
+  const counters = newBusCounters();
+  const datagrams = new Datagrams({
+    ...{ cluster: CLUSTER, nodeId: A, session: 1, limits: DEFAULT_BUS_LIMITS, clock, counters },
+    routesTo: () => [],
+    health: new PathHealth(DEFAULT_BUS_LIMITS),
+  });
+  t.teardown(() => datagrams.close());
+  datagrams.handle("y", () => undefined);
+  const peer = new EnvelopeCodec({ cluster: CLUSTER, nodeId: B, session: 1 });
+  const common = { to: A, seq: 0, path: 0, kind: "y", body: Buffer.alloc(0), fragment: null };
+  datagrams.receive(peer.encode({ ...common, heard: [] }));
+  clock.advance(DEFAULT_BUS_LIMITS.confirmDelayMs + 1);
+  t.strictSame(counters, { ...newBusCounters(), received: 1 });
 });
 
 /** a and b, linked to each other through cables of ours, and c, which both are linked to. */
