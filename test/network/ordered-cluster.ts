@@ -36,7 +36,23 @@ export class OrderedCluster {
       orders.set(agent, order);
     }
     const agents = [...orders.keys()];
-    const [cluster] = await Promise.all([TestCluster.startAll(directory, agents), found(agents, orders)]);
+    const started = TestCluster.startAll(directory, agents);
+    // Nobody leads them before they were told whom to found a cluster with.
+    const founded = found(agents, orders).catch((error: unknown) => {
+      const lines = agents.map(({ name, lines }) => [name, ...lines.slice(-10)].join("\n"));
+      throw new Error(`The cluster was not founded.\n${lines.join("\n\n")}`, { cause: error });
+    });
+    const [cluster, failure] = await Promise.all([
+      started,
+      founded.then(
+        () => null,
+        (error: unknown) => error,
+      ),
+    ]);
+    if (failure !== null) {
+      await cluster.end();
+      throw failure;
+    }
     return new OrderedCluster(cluster, orders);
   }
 
