@@ -11,6 +11,8 @@ export type WorkKind =
 export interface ModelWorkOptions {
   /** Does things one after the other, each after some time; never again once the process has died. */
   readonly later: (act: () => void) => void;
+  /** Resolves when a piece of a snapshot has come from the disk, or to it. Holds up nothing else. */
+  readonly transferred: () => Promise<void>;
   /** Asked before each piece of work. */
   readonly goesWrong: (kind: WorkKind) => boolean;
 }
@@ -35,6 +37,7 @@ export class ModelWork {
 
   /** Resolves with what `act` has given, behind all that was asked for before. */
   async do<T>(kind: WorkKind, act: () => T): Promise<T> {
+    if (kind === "transfer") await this.#options.transferred();
     while (this.#exclusive !== null) await this.#exclusive;
     return this.#do(kind, act);
   }

@@ -66,4 +66,11 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
     replace: "return recovered;",
     seeds: 50,
   },
+  {
+    name: "give damaged data up without asking",
+    file: "membership/open-storage.ts",
+    find: "await untilExpendable({ bus, nodeId, clusterId, clock, signal, onWait }, memberId);",
+    replace: "",
+    seeds: 200,
+  },
 ];

@@ -192,8 +192,13 @@ export class SimStorage implements DamagedData {
         freeMs = Math.max(freeMs, world.nowMs) + ms;
         clock.after(freeMs - world.nowMs, number, isAlive, act);
       },
+      transferred: async () => {
+        const ms = mix.storeFaults.transferMs * faults.between(0.5, 1.5);
+        if (ms > 0 && isBad())
+          await new Promise<void>((resolve) => clock.after(ms, number, isAlive, resolve));
+      },
       goesWrong: (kind) => {
-        const rate = mix.storeFaults[kind];
+        const rate = mix.storeFaults.rates[kind];
         const isWrong = rate > 0 && faults.isTrue(rate) && isBad();
         if (isWrong && kind === "change") this.#hadStoreFault = true;
         return isWrong;

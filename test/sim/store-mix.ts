@@ -1,15 +1,23 @@
 import type { WorkKind } from "./model-work.ts";
 import type { SimRandom } from "./sim-random.ts";
 
-/** How often a piece of work of the store goes wrong in one run. */
-export type StoreFaultMix = Readonly<Record<WorkKind, number>>;
+/** What the store is like in one run besides what `FaultMix` says. */
+export interface StoreFaultMix {
+  /** Of the pieces of work of each kind: go wrong. */
+  readonly rates: Readonly<Record<WorkKind, number>>;
+  /** What a piece of a snapshot takes longer than other work, so that much may happen while one is on its way. */
+  readonly transferMs: number;
+}
 
 export function drawStoreFaultMix(random: SimRandom): StoreFaultMix {
   const maybe = (probability: number, low: number, high: number) =>
     random.isTrue(probability) ? random.magnitude(low, high) : 0;
   return {
-    change: maybe(0.2, 0.0002, 0.005),
-    question: maybe(0.3, 0.005, 0.2),
-    transfer: maybe(0.3, 0.005, 0.2),
+    rates: {
+      change: maybe(0.2, 0.0002, 0.005),
+      question: maybe(0.3, 0.005, 0.2),
+      transfer: maybe(0.3, 0.005, 0.2),
+    },
+    transferMs: maybe(0.4, 5, 500),
   };
 }
