@@ -10,11 +10,11 @@ import {
   REPLACE_PATIENCE_MS,
   WORKER_RENEWALS_WINDOW_MS,
 } from "./limits.ts";
-import { heldUpWrites, ranTooLong, waitedTooLong } from "./question-error.ts";
+import { QuestionWatch } from "./question-watch.ts";
 import { RestartBudget } from "./restart-budget.ts";
 import { rejectBroken, rejectJob, settleQuestion } from "./settle-job.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
-import { type QuestionJob, type StoreJob, sendJob } from "./store-jobs.ts";
+import { type StoreJob, sendJob } from "./store-jobs.ts";
 import { StoreView } from "./store-view.ts";
 import type { CommandResult, LogPosition, StoreEntry } from "./types.ts";
 import { WorkerKeeper } from "./worker-keeper.ts";
@@ -57,6 +57,7 @@ export class StoreWorkerProxy {
   readonly #jobs = new JobQueue();
   readonly #legacy = new WorkerLegacy();
   readonly #keeper: WorkerKeeper;
+  readonly #questions: QuestionWatch;
   readonly #renewals = new RestartBudget({ countMax: 1, windowMs: WORKER_RENEWALS_WINDOW_MS });
   /** What the present worker takes, if that is too much; else 0. */
   #bloatBytes = 0;
@@ -77,6 +78,7 @@ export class StoreWorkerProxy {
         onStopped: () => this.#settleClosed(),
       },
     );
+    this.#questions = new QuestionWatch(clock, this.#jobs, this.#keeper);
   }
 
   /** What the store is, as of the last entry that was answered; known once the store is open. */
@@ -86,7 +88,7 @@ export class StoreWorkerProxy {
   }
 
   async apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]> {
-    const patience = this.#options.clock.setTimer(APPLY_PATIENCE_MS, () => this.#onApplyWaits());
+    const patience = this.#options.clock.setTimer(APPLY_PATIENCE_MS, () => this.#questions.writesWait());
     try {
       return await this.#enqueue<readonly CommandResult[]>((settling) => ({
         kind: "apply",
@@ -102,18 +104,7 @@ export class StoreWorkerProxy {
 
   /** Rejects as `question-error.ts` says. */
   ask(question: Question, timeoutMs: number): Promise<Answer> {
-    return this.#enqueue((settling) => {
-      const deadline = this.#options.clock.setTimer(timeoutMs, () => this.#onDeadline(job, timeoutMs));
-      const job: QuestionJob = {
-        kind: "question",
-        question,
-        deadline,
-        sentAs: 0,
-        isSettled: false,
-        ...settling,
-      };
-      return job;
-    });
+    return this.#enqueue((settling) => this.#questions.begin(question, timeoutMs, settling));
   }
 
   checkpoint(): Promise<LogPosition> {
@@ -304,31 +295,10 @@ export class StoreWorkerProxy {
     this.#keeper.stop();
   }
 
-  #onDeadline(job: QuestionJob, timeoutMs: number): void {
-    if (job.isSettled) return;
-    if (job.sentAs > 0) this.#keeper.cancel(job.sentAs);
-    const isRunning = job.sentAs > 0 && this.#keeper.runningJob === job.sentAs;
-    const error = isRunning ? ranTooLong(job.question, timeoutMs) : waitedTooLong(job.question, timeoutMs);
-    settleQuestion(job, () => job.reject(error));
-    this.#jobs.drop(job);
-    if (isRunning) this.#keeper.restart();
-  }
-
-  /** Entries have waited long enough. If a question holds them up, it is ended. */
-  #onApplyWaits(): void {
-    const job = this.#jobs.sent(this.#keeper.runningJob);
-    if (job?.kind !== "question") return;
-    settleQuestion(job, () => job.reject(heldUpWrites(job.question, APPLY_PATIENCE_MS)));
-    this.#keeper.restart();
-  }
-
-  /** The fault of the question it was busy with, or none if it was to be ended anyway. */
+  /** One that was to be ended anyway is nobody's fault. */
   #onCrash(id: number, reason: string): boolean {
     if (this.#replacement?.isDraining === true) return true;
-    const job = this.#jobs.sent(id);
-    if (job?.kind !== "question") return false;
-    rejectBroken(job, reason);
-    return true;
+    return this.#questions.blame(id, reason);
   }
 
   /** What it was told and did not answer goes to the next one. */

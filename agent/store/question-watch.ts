@@ -1,0 +1,68 @@
+import type { Clock } from "../platform/clock.ts";
+import type { JobQueue } from "./job-queue.ts";
+import { APPLY_PATIENCE_MS } from "./limits.ts";
+import { heldUpWrites, ranTooLong, waitedTooLong } from "./question-error.ts";
+import { rejectBroken, settleQuestion } from "./settle-job.ts";
+import type { QuestionJob } from "./store-jobs.ts";
+import type { WorkerKeeper } from "./worker-keeper.ts";
+import type { Question } from "./worker-protocol.ts";
+
+/**
+ * Cuts questions short: at their deadline, when writes have waited long enough for one, or when one took its thread along.
+ * The one that runs can only be ended with the thread.
+ */
+export class QuestionWatch {
+  readonly #clock: Clock;
+  readonly #jobs: JobQueue;
+  readonly #keeper: WorkerKeeper;
+
+  constructor(clock: Clock, jobs: JobQueue, keeper: WorkerKeeper) {
+    this.#clock = clock;
+    this.#jobs = jobs;
+    this.#keeper = keeper;
+  }
+
+  /** The job of a question that has `timeoutMs` from now on. */
+  begin(
+    question: Question,
+    timeoutMs: number,
+    settling: Pick<QuestionJob, "resolve" | "reject">,
+  ): QuestionJob {
+    const deadline = this.#clock.setTimer(timeoutMs, () => this.#onDeadline(job, timeoutMs));
+    const job: QuestionJob = {
+      kind: "question",
+      question,
+      deadline,
+      sentAs: 0,
+      isSettled: false,
+      ...settling,
+    };
+    return job;
+  }
+
+  /** Entries have waited for `APPLY_PATIENCE_MS`. If a question holds them up, it is ended. */
+  writesWait(): void {
+    const job = this.#jobs.sent(this.#keeper.runningJob);
+    if (job?.kind !== "question") return;
+    settleQuestion(job, () => job.reject(heldUpWrites(job.question, APPLY_PATIENCE_MS)));
+    this.#keeper.restart();
+  }
+
+  /** The thread ended by itself, busy with job `id`. True if that is the fault of a question. */
+  blame(id: number, reason: string): boolean {
+    const job = this.#jobs.sent(id);
+    if (job?.kind !== "question") return false;
+    rejectBroken(job, reason);
+    return true;
+  }
+
+  #onDeadline(job: QuestionJob, timeoutMs: number): void {
+    if (job.isSettled) return;
+    if (job.sentAs > 0) this.#keeper.cancel(job.sentAs);
+    const isRunning = job.sentAs > 0 && this.#keeper.runningJob === job.sentAs;
+    const error = isRunning ? ranTooLong(job.question, timeoutMs) : waitedTooLong(job.question, timeoutMs);
+    settleQuestion(job, () => job.reject(error));
+    this.#jobs.drop(job);
+    if (isRunning) this.#keeper.restart();
+  }
+}
