@@ -2,6 +2,7 @@ import type { Bus } from "../bus/bus.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import { ClusterObjects } from "../replica/cluster-objects.ts";
 import { ClusterSql } from "../replica/cluster-sql.ts";
+import { BARRIER } from "../replica/command-draft.ts";
 import { Deadline } from "../replica/deadline.ts";
 import { DiskKeeper } from "../replica/disk-keeper.ts";
 import type { DiskState } from "../replica/disk-state.ts";
@@ -21,9 +22,6 @@ const DISK_FULL = "The disk is full: entries wait until there is room. Free spac
 
 /** The bus, as a member uses it. */
 export type MemberBus = Transport & Pick<Bus, "onPeer">;
-
-/** A command without statements. */
-const BARRIER = { kind: "sql", session: null, transaction: false, statements: [] } as const;
 
 /** This node as part of a cluster: its replica, what others may ask it, and what it hears of the others' ends. */
 export class Member {
@@ -53,7 +51,10 @@ export class Member {
     const repairer = new Repairer(parts);
     /** See `RejoinTarget`: a new entry is committed, and so is everything before it. */
     const confirmQuorum = async (withoutNode: string, timeoutMs: number): Promise<void> => {
-      const { position } = await new Deadline(clock, timeoutMs).race(replica.propose(BARRIER), noQuorum);
+      const { position } = await new Deadline(clock, timeoutMs).race(
+        replica.proposer.propose(BARRIER),
+        noQuorum,
+      );
       if (!reports.isHeldWithout(withoutNode, position.index)) throw noQuorum();
     };
     this.#stopListening = [
@@ -62,15 +63,15 @@ export class Member {
       () => repairer.stop(),
       answerReturners(bus, {
         clusterId,
-        isLeader: () => replica.isLeader,
+        isLeader: () => replica.leadership.isLeader,
         members: () => replica.status(),
         confirmQuorum,
-        changeMembers: (members) => replica.changeMembers(members, CHANGE_TIMEOUT_MS),
+        changeMembers: (members) => replica.members.change(members, CHANGE_TIMEOUT_MS),
       }),
       answerNewcomers(bus, { id: clusterId, isMember: (memberId) => this.#isMember(memberId) }),
       bus.onPeer((event) => {
         // The first sign that the leader died is worth an election: pre-vote fails if the sign was wrong.
-        if (event.kind === "suspect" || event.kind === "down") this.replica.nodeLost(event.nodeId);
+        if (event.kind === "suspect" || event.kind === "down") replica.leadership.nodeLost(event.nodeId);
       }),
     ];
   }

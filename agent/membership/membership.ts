@@ -122,7 +122,7 @@ export class Membership {
 
   /** Before the API closes: gives leadership away, so that no write has to wait for an election. */
   async handOver(): Promise<void> {
-    await this.#member?.replica.handOver(HAND_OVER_MS);
+    await this.#member?.replica.leadership.handOver(HAND_OVER_MS);
   }
 
   stop(): void {

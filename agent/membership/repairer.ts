@@ -8,7 +8,7 @@ const LOOK_MS = 500;
 const CHANGE_TIMEOUT_MS = 10_000;
 
 export interface RepairerOptions {
-  readonly replica: Pick<Replica, "status" | "isLeader" | "changeMembers">;
+  readonly replica: Pick<Replica, "status" | "leadership" | "members">;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onFailed: (error: unknown) => void;
@@ -40,13 +40,13 @@ export class Repairer {
 
   async #repair(): Promise<void> {
     const { replica, logger } = this.#options;
-    if (!replica.isLeader) return;
+    if (!replica.leadership.isLeader) return;
     const step = nextRepair(replica.status());
     if (step === null) return;
     // mark: membership: a node's new member takes the place of the damaged one
     logger.log("info", "A node's new member has caught up: it takes the place of the old one.", { ...step });
     try {
-      await replica.changeMembers(step, CHANGE_TIMEOUT_MS);
+      await replica.members.change(step, CHANGE_TIMEOUT_MS);
     } catch (error) {
       // Whoever leads then looks again at what has become of it.
       if (!isTrivetError(error)) throw error;

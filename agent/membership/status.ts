@@ -1,6 +1,6 @@
 import type { Peer } from "../bus/peer-table.ts";
 import { nodeIdOf } from "../replica/member-id.ts";
-import type { ReplicaStatus } from "../replica/replica.ts";
+import type { ReplicaStatus } from "../replica/replica-status.ts";
 import type { AgentStatus, LinkStatus, MemberStatus } from "./agent-status.ts";
 import { type Health, healthOf } from "./health.ts";
 import { TROUBLES, type Trouble, troubleCodesOf } from "./trouble.ts";

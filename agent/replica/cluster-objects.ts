@@ -19,7 +19,7 @@ import { stopping, throwIfRefused } from "./sql-errors.ts";
 import { watchObjects } from "./watch-objects.ts";
 
 export interface ClusterObjectsOptions {
-  readonly replica: Pick<Replica, "assertServing" | "onInstalled">;
+  readonly replica: Pick<Replica, "copy" | "onInstalled">;
   readonly leader: LeaderAccess;
   readonly store: Store;
   readonly clock: Clock;
@@ -76,7 +76,7 @@ export class ClusterObjects implements ObjectsService {
       feed: this.#feed,
       objects: this.#store.objects,
       clock: this.#clock,
-      assertServing: () => this.#replica.assertServing(),
+      assertServing: () => this.#replica.copy.assertServing(),
     };
     return watchObjects(parts, { revision: from ?? this.#store.applied.index, filter, signal });
   }

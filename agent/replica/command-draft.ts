@@ -10,6 +10,13 @@ export type CommandDraft =
   | Omit<OpenSessionCommand, "timeMs">
   | Omit<ObjectsCommand, "timeMs">;
 
+/** A command without statements: what stands before it is applied once it is; it changes nothing. */
+export const BARRIER: CommandDraft = { kind: "sql", session: null, transaction: false, statements: [] };
+
+export function isBarrier(draft: CommandDraft): boolean {
+  return draft.kind === "sql" && draft.statements.length === 0;
+}
+
 const NO_SEED = new Uint8Array(16);
 
 export function completeDraft(draft: CommandDraft, timeMs: number, seed: Uint8Array): Command {

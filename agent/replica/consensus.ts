@@ -24,10 +24,6 @@ function datagramKindOf(clusterId: string): string {
   return `raft/${clusterId.slice(0, 16)}`;
 }
 
-/** Voters that lost the leader campaign one after the other, so that they do not split the vote. */
-const LEADER_LOST_RANK_MS = 40;
-const LEADER_LOST_JITTER_MS = 10;
-
 export interface ConsensusOptions {
   readonly clusterId: string;
   readonly memberId: MemberId;
@@ -155,20 +151,12 @@ export class Consensus {
     return this.#input(() => this.#raft.restore(snapshot));
   }
 
-  transferLeadership(to: MemberId | null = null): boolean {
+  transferLeadership(to: MemberId | null): boolean {
     return this.#input(() => this.#raft.transferLeadership(to));
   }
 
-  /** The connection to a node died. If it leads, this is the fastest sign of its death; see `Raft.leaderLost`. */
-  nodeLost(nodeId: string): void {
-    const { leader, configuration, id } = this.#raft;
-    if (leader === null || nodeIdOf(leader) !== nodeId) return;
-    const rank = [...votersOf(configuration)]
-      .filter((voter) => voter !== leader)
-      .sort()
-      .indexOf(id);
-    const delayMs =
-      Math.max(0, rank) * LEADER_LOST_RANK_MS + this.#options.random.float() * LEADER_LOST_JITTER_MS;
+  /** See `Raft.leaderLost`. */
+  leaderLost(leader: MemberId, delayMs: number): void {
     this.#input(() => this.#raft.leaderLost(leader, delayMs));
   }
 

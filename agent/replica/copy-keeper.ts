@@ -3,10 +3,10 @@ import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import type { RestoredSnapshot } from "../raft/core.ts";
-import { type Configuration, type MemberId, NO_CONFIGURATION } from "../raft/types.ts";
+import type { Configuration, MemberId } from "../raft/types.ts";
 import type { SnapshotManifest, SnapshotReceiver, SnapshotStore } from "../store/snapshot.ts";
-import type { LogPosition, StoredConfiguration } from "../store/types.ts";
-import { decodeRecord } from "./membership-record.ts";
+import type { LogPosition } from "../store/types.ts";
+import { placedConfiguration } from "./membership-record.ts";
 import type { Transport } from "./ports.ts";
 import { SnapshotFetcher, type SnapshotProgress } from "./snapshot-fetcher.ts";
 import { SnapshotServer } from "./snapshot-server.ts";
@@ -192,7 +192,10 @@ export class CopyKeeper {
         );
       }
       await receiver.install();
-      const waitsForLog = restore({ ...position, configuration: placed(manifest.configuration) });
+      const waitsForLog = restore({
+        ...position,
+        configuration: placedConfiguration(manifest.configuration),
+      });
       // mark: replica: a snapshot was installed
       logger.log("info", "A snapshot is installed.", { index: position.index, reason: want.reason });
       this.#state = { kind: "installed", index: position.index, waitsForLog };
@@ -209,9 +212,4 @@ export class CopyKeeper {
       if (!this.#isStopped) this.#options.onFailed(error);
     });
   }
-}
-
-function placed(configuration: StoredConfiguration | null): RestoredSnapshot["configuration"] {
-  if (configuration === null) return NO_CONFIGURATION;
-  return { index: configuration.index, configuration: decodeRecord(configuration.bytes).configuration };
 }

@@ -3,7 +3,10 @@ import { TrivetError } from "../platform/trivet-error.ts";
 import type { MemberId } from "../raft/types.ts";
 import { describeRoom } from "./disk-state.ts";
 import type { DiskWatch } from "./disk-watch.ts";
-import type { Replica, ReplicaStatus } from "./replica.ts";
+import type { Leadership } from "./leadership.ts";
+import type { Proposer } from "./proposer.ts";
+import type { Replica } from "./replica.ts";
+import type { ReplicaStatus } from "./replica-status.ts";
 import type { MemberReport } from "./report-wire.ts";
 import { notLeader } from "./sql-errors.ts";
 
@@ -12,10 +15,11 @@ const LOOK_MS = 500;
 const HAND_OVER_MS = 2_000;
 
 export interface DiskKeeperOptions {
-  readonly replica: Pick<
-    Replica,
-    "isLeader" | "handOver" | "refuseWrites" | "pauseStoring" | "resumeStoring"
-  > & { status(): Pick<ReplicaStatus, "voters" | "peers"> };
+  readonly replica: Pick<Replica, "pauseStoring" | "resumeStoring"> & {
+    readonly leadership: Pick<Leadership, "isLeader" | "handOver">;
+    readonly proposer: Pick<Proposer, "refuseWrites">;
+    status(): Pick<ReplicaStatus, "voters" | "peers">;
+  };
   readonly disk: DiskWatch;
   /** What the others told of their disks; see `MemberReports`. */
   readonly reports: () => ReadonlyMap<MemberId, MemberReport>;
@@ -34,7 +38,7 @@ export class DiskKeeper {
   constructor(options: DiskKeeperOptions) {
     const { replica, disk, clock } = options;
     this.#options = options;
-    replica.refuseWrites(() => this.#refusal());
+    replica.proposer.refuseWrites(() => this.#refusal());
     this.#stopListening = disk.onChange(() => this.#act());
     this.#timer = clock.setTimer(0, () => this.#tick());
   }
@@ -62,12 +66,12 @@ export class DiskKeeper {
 
   #maybeHandOver(): void {
     const { replica, onFailed } = this.#options;
-    if (!replica.isLeader || this.#isHandingOver) return;
+    if (!replica.leadership.isLeader || this.#isHandingOver) return;
     const successor = this.#successor();
     if (successor === null) return;
     // mark: disk: a leader that is short of space hands over
     this.#isHandingOver = true;
-    replica
+    replica.leadership
       .handOver(HAND_OVER_MS, successor)
       .catch((error: unknown) => onFailed(error))
       .finally(() => {

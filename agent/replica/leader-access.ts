@@ -2,7 +2,7 @@ import type { Clock } from "../platform/clock.ts";
 import { isTrivetError } from "../platform/trivet-error.ts";
 import type { MemberId } from "../raft/types.ts";
 import type { LogPosition } from "../store/types.ts";
-import { assertBounded, type CommandDraft, decodeDraft, encodeDraft } from "./command-draft.ts";
+import { assertBounded, BARRIER, type CommandDraft, decodeDraft, encodeDraft } from "./command-draft.ts";
 import type { Deadline } from "./deadline.ts";
 import { Forwards } from "./forwards.ts";
 import { decodeApplied, decodePosition, encodeApplied, encodePosition } from "./leader-wire.ts";
@@ -36,9 +36,6 @@ const RETRY_MS = 25;
  * time, so that a link or a command that needs longer gets it.
  */
 const ANSWER_MS_MIN = 1_000;
-
-/** A command without statements: what stands before it is applied once it is. */
-const BARRIER: CommandDraft = { kind: "sql", session: null, transaction: false, statements: [] };
 
 /** What may be done when an answer got lost, so that nobody knows whether the request had its effect. */
 type Repetition =
@@ -76,17 +73,17 @@ export class LeaderAccess {
     this.#transport = transport;
     this.#forwards = new Forwards(clock);
     this.#stopHandling = [
-      replica.onLeader((leader) => this.#forwards.leaderChanged(nodeIdOf(leader))),
+      replica.leadership.onChange((leader) => this.#forwards.leaderChanged(nodeIdOf(leader))),
       transport.handle(PROPOSE, async (_from, body) => {
         const draft = decodeDraft(body);
         // The sender has checked this; but what is too large to be sent on would stop every leader that tries.
         assertBounded(draft);
-        return encodeApplied(await replica.propose(draft));
+        return encodeApplied(await replica.proposer.propose(draft));
       }),
-      transport.handle(READ_INDEX, async () => encodePosition(await replica.readIndex())),
+      transport.handle(READ_INDEX, async () => encodePosition(await replica.reads.readIndex())),
       transport.handle(COMMIT_INDEX, async () => {
-        if (!replica.isLeader) throw notLeader();
-        return encodePosition(replica.committed);
+        if (!replica.leadership.isLeader) throw notLeader();
+        return encodePosition(replica.reads.committed);
       }),
     ];
   }
@@ -100,7 +97,7 @@ export class LeaderAccess {
   async catchUp(level: ReadLevel, deadline: Deadline): Promise<void> {
     await this.#catchUp(level, deadline);
     // Last, and whatever the level: what a copy that was put out of use meanwhile holds may never have been true.
-    this.#replica.assertServing();
+    this.#replica.copy.assertServing();
   }
 
   /** Answers the other nodes no more. */
@@ -113,12 +110,12 @@ export class LeaderAccess {
       case "none":
         return;
       case "weak":
-        return this.#catchUpWith(COMMIT_INDEX, async () => this.#replica.committed, deadline);
+        return this.#catchUpWith(COMMIT_INDEX, async () => this.#replica.reads.committed, deadline);
       case "linearizable":
-        return this.#catchUpWith(READ_INDEX, () => this.#replica.readIndex(), deadline);
+        return this.#catchUpWith(READ_INDEX, () => this.#replica.reads.readIndex(), deadline);
       case "strong": {
         const { position } = await this.#propose(BARRIER, deadline, "harmless");
-        return this.#replica.waitApplied(position, deadline.remainingMs);
+        return this.#replica.reads.waitApplied(position, deadline.remainingMs);
       }
     }
   }
@@ -126,7 +123,7 @@ export class LeaderAccess {
   #propose(draft: CommandDraft, deadline: Deadline, repetition: Repetition): Promise<Applied> {
     return this.#ask(deadline, {
       repetition,
-      here: () => this.#replica.propose(draft),
+      here: () => this.#replica.proposer.propose(draft),
       there: async (leader, timeoutMs) =>
         decodeApplied(await this.#request(leader, PROPOSE, encodeDraft(draft), timeoutMs)),
     });
@@ -139,7 +136,7 @@ export class LeaderAccess {
       there: async (leader, timeoutMs) =>
         decodePosition(await this.#request(leader, method, new Uint8Array(0), timeoutMs)),
     });
-    await this.#replica.waitApplied(position, deadline.remainingMs);
+    await this.#replica.reads.waitApplied(position, deadline.remainingMs);
   }
 
   /**
@@ -160,7 +157,7 @@ export class LeaderAccess {
         const timeoutMs = Math.min(answerMs, deadline.remainingMs);
         answerMs *= 2;
         try {
-          const answer = this.#replica.isLeader ? here() : there(nodeIdOf(leader), timeoutMs);
+          const answer = this.#replica.leadership.isLeader ? here() : there(nodeIdOf(leader), timeoutMs);
           return await deadline.race(answer, onTimeout);
         } catch (error) {
           const isLost = isAnswerLost(error);
@@ -183,8 +180,8 @@ export class LeaderAccess {
   async #nextLeader(refused: MemberId | null, deadline: Deadline): Promise<MemberId> {
     if (refused !== null) await this.#waitOtherLeader(refused, deadline);
     for (;;) {
-      await this.#replica.waitLeader((leader) => leader !== null, deadline.remainingMs);
-      const { leader } = this.#replica;
+      await this.#replica.leadership.wait((leader) => leader !== null, deadline.remainingMs);
+      const { leader } = this.#replica.leadership;
       if (leader !== null) return leader;
     }
   }
@@ -192,7 +189,7 @@ export class LeaderAccess {
   async #waitOtherLeader(refused: MemberId, deadline: Deadline): Promise<void> {
     try {
       const timeoutMs = Math.min(RETRY_MS, deadline.remainingMs);
-      await this.#replica.waitLeader((leader) => leader !== null && leader !== refused, timeoutMs);
+      await this.#replica.leadership.wait((leader) => leader !== null && leader !== refused, timeoutMs);
     } catch (error) {
       if (!isTrivetError(error, "no-leader")) throw error;
     }

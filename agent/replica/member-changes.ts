@@ -23,9 +23,14 @@ export class MemberChanges {
     this.#options = options;
   }
 
-  /** See `Replica.changeMembers`. */
+  /**
+   * Makes these the members, if this member leads; resolves once that is applied here. New voters should have caught up as
+   * learners. Rejects with `not-leader`, `change-pending`, `member-retired`, `invalid-configuration`, `overloaded` (nothing was
+   * done), `timeout` (unknown) or `stopping`.
+   */
   async change(target: ConfigurationTarget, timeoutMs: number): Promise<void> {
     const { waiters, membership } = this.#options;
+    waiters.throwIfFailed();
     const index = this.#propose(target);
     if (index === null) return;
     const isSettled = (): boolean => {

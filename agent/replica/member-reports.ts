@@ -4,8 +4,10 @@ import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import { hasQuorum, membersOf } from "../raft/quorum.ts";
 import type { MemberId } from "../raft/types.ts";
 import type { ResultDigest } from "../store/types.ts";
+import type { CopyKeeper } from "./copy-keeper.ts";
 import type { DiskState } from "./disk-state.ts";
 import { compareDigests, DigestRing, type Judgement, judge } from "./divergence.ts";
+import type { Leadership } from "./leadership.ts";
 import { nodeIdOf } from "./member-id.ts";
 import type { Transport } from "./ports.ts";
 import type { Replica } from "./replica.ts";
@@ -28,10 +30,10 @@ const REPORT_TIMEOUT_MS = 2_000;
 const REPORTED_DIGESTS = 16;
 
 export interface MemberReportsOptions {
-  readonly replica: Pick<
-    Replica,
-    "status" | "isLeader" | "leader" | "quarantine" | "onApplied" | "onInstalled"
-  >;
+  readonly replica: Pick<Replica, "status" | "onApplied" | "onInstalled"> & {
+    readonly leadership: Pick<Leadership, "leader" | "isLeader">;
+    readonly copy: Pick<CopyKeeper, "quarantine">;
+  };
   readonly digest: () => ResultDigest;
   readonly disk: () => DiskState;
   readonly transport: Transport;
@@ -112,8 +114,8 @@ export class MemberReports {
   #tick(): void {
     const { replica, clock } = this.#options;
     this.#timer = clock.setTimer(REPORT_MS, () => this.#tick());
-    const { leader } = replica;
-    if (leader === null || replica.isLeader || this.#isReporting) return;
+    const { leader } = replica.leadership;
+    if (leader === null || replica.leadership.isLeader || this.#isReporting) return;
     const report = this.#ownReport();
     const { term } = replica.status();
     const key = `${leader} ${term} ${report.disk} ${this.#copy} ${report.digests.at(-1)?.index}`;
@@ -155,7 +157,7 @@ export class MemberReports {
   #receive(fromNode: string, report: MemberReport): Verdict {
     const { replica } = this.#options;
     const { memberId, ...members } = replica.status();
-    if (!replica.isLeader) throw notLeader();
+    if (!replica.leadership.isLeader) throw notLeader();
     const { member, digests } = report;
     const isKnown = nodeIdOf(member) === fromNode && membersOf(members).has(member);
     if (!isKnown) throw new TrivetError("not-a-member", "The cluster has no such member on this node.");
@@ -170,7 +172,7 @@ export class MemberReports {
         this.#options.logger.log("error", "The results of this leader differ from those of a majority.", {
           member: memberId,
         });
-        replica.quarantine("diverged");
+        replica.copy.quarantine("diverged");
         return "unknown";
       case "odd-members":
         if (judgement.members.includes(member)) return "differs";
@@ -199,15 +201,15 @@ export class MemberReports {
     // mark: divergence: a follower is the odd one
     const { logger, replica } = this.#options;
     logger.log("error", "The results of this member differ from the leader's at the same entry.", {
-      leader: replica.leader,
+      leader: replica.leadership.leader,
     });
-    replica.quarantine("diverged");
+    replica.copy.quarantine("diverged");
   }
 
   /** What was told to this member in an earlier term of its leadership is old. */
   #followTerm(): void {
     const { term } = this.#options.replica.status();
-    if (term === this.#term && this.#options.replica.isLeader) return;
+    if (term === this.#term && this.#options.replica.leadership.isLeader) return;
     this.#term = term;
     this.#reports.clear();
   }

@@ -1,6 +1,12 @@
 import { decodeCbor, encodeCbor } from "../platform/cbor.ts";
 import { membersOf } from "../raft/quorum.ts";
-import type { Configuration, MemberId } from "../raft/types.ts";
+import {
+  type Configuration,
+  type MemberId,
+  NO_CONFIGURATION,
+  type PlacedConfiguration,
+} from "../raft/types.ts";
+import type { StoredConfiguration } from "../store/types.ts";
 import { asArray, asString } from "./wire-fields.ts";
 
 /** Ids that are remembered. The incarnation in an id is random, so that one who left so long ago does not come back by chance. */
@@ -42,4 +48,10 @@ export function decodeRecord(bytes: Uint8Array): MembershipRecord {
     configuration: { voters: voters ?? [], outgoing: outgoing ?? [], learners: learners ?? [] },
     retired: retired ?? [],
   };
+}
+
+/** Of the record that the store keeps, or that came with a snapshot; null if there is none. Throws as `decodeRecord` does. */
+export function placedConfiguration(stored: StoredConfiguration | null): PlacedConfiguration {
+  if (stored === null) return NO_CONFIGURATION;
+  return { index: stored.index, configuration: decodeRecord(stored.bytes).configuration };
 }

@@ -48,6 +48,11 @@ export class Waiters {
     }
   }
 
+  /** Throws what everyone was rejected with: the owner has stopped. */
+  throwIfFailed(): void {
+    if (this.#failure !== null) throw this.#failure;
+  }
+
   /** Rejects everyone, now and from now on: the owner stops. */
   fail(error: TrivetError): void {
     this.#failure ??= error;

@@ -40,17 +40,21 @@ class Kept {
     ].map((peer) => ({ ...peer, next: 1, state: "replicate" as const, rttMs: null }));
     const keeper = this;
     const replica: ReplicaPart = {
-      get isLeader() {
-        return keeper.isLeader;
+      leadership: {
+        get isLeader() {
+          return keeper.isLeader;
+        },
+        handOver: async (_timeoutMs, to) => {
+          keeper.asked.push(`hand over to ${to}`);
+          await keeper.handOver();
+        },
+      },
+      proposer: {
+        refuseWrites: (refusal) => {
+          this.refusal = refusal;
+        },
       },
       status: () => ({ voters: ["a", "b", "c", "d"], peers }),
-      handOver: async (_timeoutMs, to) => {
-        this.asked.push(`hand over to ${to}`);
-        await this.handOver();
-      },
-      refuseWrites: (refusal) => {
-        this.refusal = refusal;
-      },
       pauseStoring: () => this.asked.push("hold"),
       resumeStoring: () => this.asked.push("release"),
     };

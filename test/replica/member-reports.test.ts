@@ -28,15 +28,20 @@ class ReportingMember {
   constructor(letter: string, members: readonly string[], network: MemoryNetwork, clock: ManualClock) {
     this.memberId = idOf(letter);
     const member = this;
-    const replica: Pick<ReplicaPart, "leader" | "isLeader" | "quarantine" | "onApplied" | "onInstalled"> = {
-      get leader() {
-        return member.leader;
+    const replica: ReplicaPart = {
+      status: () => this.#status(members),
+      leadership: {
+        get leader() {
+          return member.leader;
+        },
+        get isLeader() {
+          return member.leader === member.memberId;
+        },
       },
-      get isLeader() {
-        return member.leader === member.memberId;
-      },
-      quarantine: (fault) => {
-        if (fault === "diverged") this.fault = fault;
+      copy: {
+        quarantine: (fault) => {
+          if (fault === "diverged") this.fault = fault;
+        },
       },
       onApplied: (listener) => {
         this.#listeners.add(listener);
@@ -47,9 +52,8 @@ class ReportingMember {
         return () => this.#installed.delete(listener);
       },
     };
-    const status = () => this.#status(members);
     this.reports = new MemberReports({
-      replica: Object.defineProperties({ status }, Object.getOwnPropertyDescriptors(replica)) as ReplicaPart,
+      replica,
       digest: () => this.#digest,
       disk: () => this.disk,
       transport: network.transportOf(letter.repeat(32)),

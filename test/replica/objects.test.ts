@@ -149,7 +149,7 @@ t.test("ClusterObjects.watch() of a consumer that stalls goes on from the histor
 });
 
 t.test("a watch has no gap where a snapshot takes the place of the node's copy", async (t) => {
-  const node = trio.nodes.find(({ replica }) => !replica.isLeader) ?? trio.get(0);
+  const node = trio.nodes.find(({ replica }) => !replica.leadership.isLeader) ?? trio.get(0);
   const from = await write(node, put("copy", "before"));
   let tell = (): void => undefined;
   const told = new Promise<void>((resolve) => {
@@ -160,7 +160,7 @@ t.test("a watch has no gap where a snapshot takes the place of the node's copy",
   // Now it waits for what comes next.
   await new Promise((resolve) => setImmediate(resolve));
   const installed = new Promise<void>((resolve) => node.replica.onInstalled(resolve));
-  node.replica.quarantine("diverged");
+  node.replica.copy.quarantine("diverged");
   const read = node.objects.get(key("copy"), { level: "none", timeoutMs });
   await t.rejects(read, { code: "not-serving" }, "not even what may be of any age");
   await t.rejects(watchUntil(node, "after", { from }), { code: "not-serving" });

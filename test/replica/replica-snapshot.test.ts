@@ -73,7 +73,7 @@ testMembers(
     let mayFetch = false;
     members.network.alterAnswer = (method, body) =>
       method === "snapshot/open" && !mayFetch ? new Uint8Array(0) : body;
-    replica.quarantine("diverged");
+    replica.copy.quarantine("diverged");
     await members.write("a", 1, rows);
     const boundBytes = 4 * RETAIN_BYTES + 1024 * 1024;
     const { logBytes, lastIndex } = replica.status();
@@ -100,8 +100,8 @@ testMembers(
     await members.write("a", 1, 20);
     const { replica } = members.get("a");
     t.equal(replica.status().role, "leader");
-    replica.quarantine("diverged");
-    t.equal(replica.leader, null, "nobody is sent there");
+    replica.copy.quarantine("diverged");
+    t.equal(replica.leadership.leader, null, "nobody is sent there");
     await members.until("a has a copy", () => replica.status().copyFault === null);
     t.not(replica.status().role, "leader");
     await members.write("a", 21, 5);
@@ -116,25 +116,25 @@ testMembers(
     const [a, b, c, d] = ["a", "b", "c", "d"].map(MemberSet.memberId) as [string, string, string, string];
     const { replica: leader } = members.get("a");
     await members.start("d");
-    await leader.changeMembers({ voters: [a, b, c], learners: [d] }, 10_000);
+    await leader.members.change({ voters: [a, b, c], learners: [d] }, 10_000);
     t.equal(leader.status().learners.includes(d), true);
     await members.until("d is level, by a snapshot", () => {
       const peer = leader.status().peers?.find(({ member }) => member === d);
       return peer?.match === leader.status().lastIndex;
     });
     t.equal(members.get("d").replica.status().role, "learner");
-    await leader.changeMembers({ voters: [a, b, d], learners: [] }, 10_000);
+    await leader.members.change({ voters: [a, b, d], learners: [] }, 10_000);
     t.strictSame([...leader.status().voters].sort(), [a, b, d]);
-    await t.rejects(leader.changeMembers({ voters: [a, b, c], learners: [] }, 10_000), {
+    await t.rejects(leader.members.change({ voters: [a, b, c], learners: [] }, 10_000), {
       code: "member-retired",
     });
-    await t.rejects(leader.changeMembers({ voters: [], learners: [] }, 10_000), {
+    await t.rejects(leader.members.change({ voters: [], learners: [] }, 10_000), {
       code: "invalid-configuration",
     });
-    await t.rejects(members.get("b").replica.changeMembers({ voters: [a], learners: [] }, 1_000), {
+    await t.rejects(members.get("b").replica.members.change({ voters: [a], learners: [] }, 1_000), {
       code: "not-leader",
     });
-    await leader.changeMembers({ voters: [a, b, d], learners: [] }, 10_000);
+    await leader.members.change({ voters: [a, b, d], learners: [] }, 10_000);
     await members.get("c").stop();
     await members.get("b").stop();
     await members.write("a", 121, 1);
@@ -145,9 +145,9 @@ testMembers(
 testMembers("who leads and is voted out finishes the change and leaves", async (t, members) => {
   const [a, b, c] = ["a", "b", "c"].map(MemberSet.memberId) as [string, string, string];
   const { replica: leader } = members.get("a");
-  await leader.changeMembers({ voters: [b, c], learners: [] }, 10_000);
+  await leader.members.change({ voters: [b, c], learners: [] }, 10_000);
   await members.until("another leads", () => {
-    const { leader: next } = members.get("b").replica;
+    const { leader: next } = members.get("b").replica.leadership;
     return next === b || next === c;
   });
   t.not(leader.status().role, "leader");
@@ -164,7 +164,7 @@ testMembers(
     await members.get("a").stop();
     const old = await members.database("a", "state.db");
     await members.start("a");
-    await members.until("somebody leads", () => members.get("a").replica.leader !== null);
+    await members.until("somebody leads", () => members.get("a").replica.leadership.leader !== null);
     await members.write("a", 11, 10);
     const { lastIndex } = members.get("a").replica.status();
     await members.until("a has applied", () => members.get("a").replica.status().appliedIndex >= lastIndex);

@@ -80,7 +80,9 @@ export class ServiceTrio {
 
   /** One that follows the leader of the moment. */
   follower(): ServiceNode {
-    const node = this.nodes.find(({ replica }) => replica.leader !== null && !replica.isLeader);
+    const node = this.nodes.find(
+      ({ replica }) => replica.leadership.leader !== null && !replica.leadership.isLeader,
+    );
     if (node === undefined) throw new Error("nobody follows a leader");
     return node;
   }

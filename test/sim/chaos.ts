@@ -107,7 +107,7 @@ export class Chaos {
   /** Somebody hears that a node is gone, and it is not. */
   #hint(): void {
     const { random, nodes } = this.#options;
-    random.pick(nodes).process?.replica?.nodeLost(random.pick(nodes).nodeId);
+    random.pick(nodes).process?.replica?.leadership.nodeLost(random.pick(nodes).nodeId);
   }
 
   #crash(): void {
@@ -141,7 +141,7 @@ export class Chaos {
   #handOver(): void {
     for (const { process } of this.#options.nodes) {
       const { replica } = process ?? {};
-      if (replica?.isLeader) void replica.handOver(1_000);
+      if (replica?.leadership.isLeader) void replica.leadership.handOver(1_000);
     }
   }
 

@@ -49,7 +49,9 @@ export class Operator {
   async #act(): Promise<void> {
     const { nodes, log } = this.#options;
     // A paused one answers nobody; what it is told would be known to it alone for as long.
-    const node = nodes.find(({ process, clock }) => process?.replica?.isLeader === true && !clock.isPaused);
+    const node = nodes.find(
+      ({ process, clock }) => process?.replica?.leadership.isLeader === true && !clock.isPaused,
+    );
     const leader = node?.process;
     if (node === undefined || leader?.replica == null) return;
     const { voters, learners } = leader.replica.status();
@@ -58,7 +60,7 @@ export class Operator {
     log(`members are to be ${JSON.stringify(target)}`);
     this.#maybeCutOff(node);
     try {
-      await leader.whileAlive(leader.replica.changeMembers(target, CHANGE_TIMEOUT_MS));
+      await leader.whileAlive(leader.replica.members.change(target, CHANGE_TIMEOUT_MS));
     } catch (error) {
       if (!isTrivetError(error) && !(error instanceof ProcessDied)) throw error;
     }

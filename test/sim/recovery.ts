@@ -103,7 +103,7 @@ export class Recovery {
   }
 
   #leader(): SimNode | undefined {
-    return this.#healed.find(({ process }) => process?.replica?.isLeader === true);
+    return this.#healed.find(({ process }) => process?.replica?.leadership.isLeader === true);
   }
 
   /** The healed ones that still, or already, belong to the cluster; all while nobody leads. */

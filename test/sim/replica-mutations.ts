@@ -4,8 +4,8 @@ import type { Mutation } from "./mutation.ts";
 export const REPLICA_MUTATIONS: readonly Mutation[] = [
   {
     name: "read before what was asked for is applied",
-    file: "replica/replica.ts",
-    find: "() => this.#applier.appliedIndex >= index",
+    file: "replica/index-reads.ts",
+    find: "() => appliedIndex() >= index",
     replace: "() => true",
     seeds: 50,
   },
@@ -39,10 +39,13 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "refuse what was proposed when leadership is lost",
-    file: "replica/replica.ts",
-    find: "this.#reported = report;",
-    replace: 'this.#reported = report; if (role !== "leader") this.#proposals.fail(notLeader());',
-    seeds: 30,
+    file: "replica/proposer.ts",
+    find: "this.#proposals.applied(index, term, result);",
+    replace: `
+      if (this.#options.consensus.raft.role !== "leader") this.#proposals.fail(notLeader());
+      this.#proposals.applied(index, term, result);
+    `,
+    seeds: 300,
   },
   {
     name: "forget the session of a write that is sent to the leader",

@@ -102,7 +102,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     const replica = node?.process?.replica;
     if (replica == null) return;
     watch.observe(replica.raft);
-    copies.observe(replica.raft.id, replica.copyFault);
+    copies.observe(replica.raft.id, replica.copy.fault);
   };
 
   const history: KvHistory = [];

@@ -122,7 +122,7 @@ export class SimProcess {
   async #stop(): Promise<void> {
     try {
       this.#stopping.abort(new ProcessDied(`process ${this.session} stops`));
-      await this.replica?.handOver(HAND_OVER_MS);
+      await this.replica?.leadership.handOver(HAND_OVER_MS);
       this.#member?.stop();
       this.#diskWatch?.stop();
       await this.#storage.close();

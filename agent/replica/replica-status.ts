@@ -1,0 +1,58 @@
+import type { Timing } from "../raft/pace.ts";
+import type { PeerStatus } from "../raft/peers.ts";
+import type { MemberId } from "../raft/types.ts";
+import type { Applier } from "./applier.ts";
+import type { Consensus } from "./consensus.ts";
+import type { CopyKeeper } from "./copy-keeper.ts";
+import type { SnapshotProgress } from "./snapshot-fetcher.ts";
+import type { CopyFault } from "./snapshot-want.ts";
+
+export interface ReplicaStatus {
+  readonly memberId: MemberId;
+  readonly role: "learner" | "follower" | "pre-candidate" | "candidate" | "leader";
+  readonly term: number;
+  readonly leader: MemberId | null;
+  /** Of the retained log; `lastIndex + 1` if it is empty. */
+  readonly firstIndex: number;
+  readonly lastIndex: number;
+  /** What the retained entries weigh. */
+  readonly logBytes: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  /** For how long the store has been at the entries behind it, milliseconds; 0 if there are none. */
+  readonly applyingMs: number;
+  readonly voters: readonly MemberId[];
+  /** The voters before, while the configuration is joint: then a majority of each set decides. Else empty. */
+  readonly outgoing: readonly MemberId[];
+  readonly learners: readonly MemberId[];
+  /** In force: as configured, or slower, as links and disks were measured. */
+  readonly timing: Timing;
+  /** What the leader knows of the others; null unless this member leads. */
+  readonly peers: readonly PeerStatus[] | null;
+  /** The snapshot that is on its way here. */
+  readonly snapshot: SnapshotProgress | null;
+  /** Why this member's copy is not served; null if it is. */
+  readonly copyFault: CopyFault | null;
+}
+
+/** Puts together what the parts of a replica know. */
+export function replicaStatusOf(parts: {
+  readonly raft: Consensus["raft"];
+  readonly applier: Applier;
+  readonly copy: CopyKeeper;
+}): ReplicaStatus {
+  const { raft, applier, copy } = parts;
+  const { id, role, term, leader, isVoter, configuration } = raft;
+  const { firstIndex, lastIndex, logBytes, commitIndex, timing, peers } = raft;
+  return {
+    memberId: id,
+    role: role === "follower" && !isVoter ? "learner" : role,
+    ...{ term, leader, firstIndex, lastIndex, logBytes, commitIndex },
+    appliedIndex: applier.appliedIndex,
+    applyingMs: applier.batchAgeMs,
+    ...configuration,
+    ...{ timing, peers },
+    snapshot: copy.progress,
+    copyFault: copy.fault,
+  };
+}

@@ -1,0 +1,56 @@
+import { InvariantError } from "../../agent/platform/invariant.ts";
+import { NODES, testTrio } from "./consensus-trio.ts";
+
+testTrio("nodeLost() of the leader brings a new one long before an election timeout", async (t, trio) => {
+  await trio.run(300);
+  trio.members[0]?.stop();
+  for (const leadership of trio.leaderships.slice(1)) leadership.nodeLost(NODES[0] ?? "");
+  await trio.run(60);
+  t.ok(trio.roles().slice(1).includes("leader"), `${trio.roles()}`);
+});
+
+testTrio("nodeLost() that was wrong deposes nobody", async (t, trio) => {
+  await trio.run(300);
+  const terms = trio.terms();
+  trio.leaderships[1]?.nodeLost(NODES[0] ?? "");
+  await trio.run(2_000);
+  t.strictSame(trio.roles(), ["leader", "follower", "follower"]);
+  t.strictSame(trio.terms(), terms);
+});
+
+testTrio("handOver() ends when another leads and what was proposed is answered", async (t, trio) => {
+  await trio.run(300);
+  trio.isAnswering = true;
+  let isOver = false;
+  const over = trio.leaderships[0]?.handOver(5_000).then(() => {
+    isOver = true;
+  });
+  await trio.run(600);
+  t.not(trio.leaderships[0]?.isLeader, true);
+  t.notOk(isOver, "its answer is still to come");
+  trio.isAnswering = false;
+  await trio.run(600);
+  await over;
+});
+
+testTrio("handOver() gives up after its time, when nobody takes over", async (t, trio) => {
+  await trio.run(300);
+  for (const other of NODES.slice(1)) trio.network.cut(NODES[0] ?? "", other);
+  const over = trio.leaderships[0]?.handOver(500);
+  await trio.run(1_500);
+  await t.resolves(over ?? Promise.reject(new Error("no hand-over")));
+});
+
+testTrio("handOver() takes a broken invariant for no matter of time", async (t, trio) => {
+  await trio.run(300);
+  const broken = new InvariantError("broken");
+  const [leadership] = trio.leaderships;
+  Object.defineProperty(trio, "isAnswering", {
+    get: () => {
+      throw broken;
+    },
+  });
+  const refused = t.rejects(leadership?.handOver(5_000) ?? Promise.resolve(), broken);
+  await trio.run(1_000);
+  await refused;
+});
