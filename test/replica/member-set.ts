@@ -19,7 +19,7 @@ import { MemoryNetwork } from "./memory-network.ts";
 const TIMING = { heartbeatMs: 50, electionMs: 300, electionMaxMs: 3_000 };
 const DEADLINE_MS = 20_000;
 const WRITES_AT_ONCE = 8;
-const ROW = new Uint8Array(2_000).fill(7);
+const ROW_BYTES = 2_000;
 const logger = { log: () => undefined };
 
 /** The log that is retained: small, so that little work drops some. */
@@ -127,17 +127,18 @@ export class MemberSet {
     return until(what, DEADLINE_MS, async () => (isMet() ? true : null));
   }
 
-  /** Rows of about 2 KB each through `letter`, some at a time. */
-  async write(letter: string, firstId: number, count: number): Promise<void> {
+  /** Rows through `letter`, some at a time. */
+  async write(letter: string, firstId: number, count: number, rowBytes = ROW_BYTES): Promise<void> {
+    const row = new Uint8Array(rowBytes).fill(7);
     const ids = Array.from({ length: count }, (_, nth) => firstId + nth);
     const next = async (): Promise<void> => {
-      for (let id = ids.shift(); id !== undefined; id = ids.shift()) await this.#writeRow(letter, id);
+      for (let id = ids.shift(); id !== undefined; id = ids.shift()) await this.#writeRow(letter, id, row);
     };
     await Promise.all(Array.from({ length: WRITES_AT_ONCE }, next));
   }
 
-  async #writeRow(letter: string, id: number): Promise<void> {
-    const statement = { sql: "INSERT INTO kept VALUES (?, ?)", parameters: [id, ROW] };
+  async #writeRow(letter: string, id: number, row: Uint8Array): Promise<void> {
+    const statement = { sql: "INSERT INTO kept VALUES (?, ?)", parameters: [id, row] };
     const options = { timeoutMs: DEADLINE_MS, transaction: false, session: null };
     const [result] = await this.get(letter).sql.execute([statement], options);
     if (result?.kind !== "changed") throw new Error(`row ${id}: ${JSON.stringify(result)}`);

@@ -68,13 +68,13 @@ testMembers(
   "a member without a copy takes no more entries than a bounded log holds, until it has one",
   async (t, members) => {
     const { replica, memberId } = members.get("c");
-    /** Written by the others, and more than is on its way to a member at once (1 MiB). */
-    const rows = 800;
+    // More than the bound, and what is on its way to a member at once (1 MiB).
+    const [rows, rowBytes] = [60, 30_000];
     let mayFetch = false;
     members.network.alterAnswer = (method, body) =>
       method === "snapshot/open" && !mayFetch ? new Uint8Array(0) : body;
     replica.copy.quarantine("diverged");
-    await members.write("a", 1, rows);
+    await members.write("a", 1, rows, rowBytes);
     const boundBytes = 4 * RETAIN_BYTES + 1024 * 1024;
     const { logBytes, lastIndex } = replica.status();
     t.ok(logBytes > 4 * RETAIN_BYTES, "as many as it may");
