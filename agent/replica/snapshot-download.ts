@@ -3,6 +3,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Random } from "../platform/random.ts";
 import { isTrivetError } from "../platform/trivet-error.ts";
 import type { SnapshotFileName, SnapshotManifest, SnapshotReceiver } from "../store/snapshot.ts";
+import { askSource } from "./ask-source.ts";
 import type { Gate } from "./gate.ts";
 import { pause } from "./pause.ts";
 import type { Transport } from "./ports.ts";
@@ -156,7 +157,7 @@ export class SnapshotDownload {
       signal.throwIfAborted();
       try {
         const options = { timeoutMs: READ_TIMEOUT_MS, signal };
-        return decodePiece(await transport.request(source, SNAPSHOT_READ, body, options), piece.length);
+        return decodePiece(await askSource(transport, source, SNAPSHOT_READ, body, options), piece.length);
       } catch (error) {
         const isPassing = isTrivetError(error) && PASSING.includes(error.code);
         if (!isPassing || signal.aborted || clock.nowMs() >= giveUpMs) throw error;

@@ -5,6 +5,7 @@ import type { Random } from "../platform/random.ts";
 import { isTrivetError, messageOf, TrivetError } from "../platform/trivet-error.ts";
 import type { SnapshotManifest, SnapshotReceiver, SnapshotStore } from "../store/snapshot.ts";
 import type { LogPosition } from "../store/types.ts";
+import { askSource, STORE_ENDED } from "./ask-source.ts";
 import { Gate } from "./gate.ts";
 import { pause } from "./pause.ts";
 import type { Transport } from "./ports.ts";
@@ -29,9 +30,6 @@ const SILENT_MS = 1_000;
 /** Waits between tries. */
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 3_000;
-
-/** Of the store: what is there cannot be trusted any more, and the agent must stop. */
-const FATAL = ["store-failed", "store-damaged", "store-closed"];
 
 /** Why a try ended: see `SILENT_MS`. */
 const OUTDONE = "snapshot-outdone";
@@ -179,7 +177,8 @@ export class SnapshotFetcher {
     try {
       return await this.#fetchFrom(source, want);
     } catch (error) {
-      if (this.#stopping.signal.aborted || !isTrivetError(error) || FATAL.includes(error.code)) throw error;
+      if (this.#stopping.signal.aborted || !isTrivetError(error) || STORE_ENDED.includes(error.code))
+        throw error;
       const newest = this.#want ?? want;
       if (!this.#isNeeded(newest)) {
         // mark: replica: the log overtakes a snapshot on its way
@@ -226,7 +225,9 @@ export class SnapshotFetcher {
     const body = encodeOpen({ clusterId, minIndex: minIndexOf(want, this.#options.member()) });
     let download = this.#download;
     const timeoutMs = download?.source === source ? REOPEN_TIMEOUT_MS : OPEN_TIMEOUT_MS;
-    const opened = decodeOpened(await transport.request(source, SNAPSHOT_OPEN, body, { timeoutMs, signal }));
+    const opened = decodeOpened(
+      await askSource(transport, source, SNAPSHOT_OPEN, body, { timeoutMs, signal }),
+    );
     const { manifest } = opened;
     if (download?.source === source && download.opened.id === opened.id) {
       // mark: replica: a snapshot is fetched on from where the link was lost

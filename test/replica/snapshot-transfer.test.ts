@@ -1,5 +1,6 @@
 import { type Test, t } from "tap";
 import { decodeCbor, encodeCbor } from "../../agent/platform/cbor.ts";
+import { TrivetError } from "../../agent/platform/trivet-error.ts";
 import { memberIdOf } from "../../agent/replica/member-id.ts";
 import { SnapshotFetcher } from "../../agent/replica/snapshot-fetcher.ts";
 import { SnapshotServer } from "../../agent/replica/snapshot-server.ts";
@@ -149,6 +150,20 @@ testScene("a snapshot that the log has overtaken is fetched no further", async (
   await scene.run(() => !scene.fetcher.isWanted);
   t.equal(scene.receiver.index, 50, "the next one is fetched whole");
 });
+
+for (const method of ["snapshot/open", "snapshot/read"]) {
+  testScene(`a source whose store has failed at ${method} ends nobody but itself`, async (t, scene) => {
+    const store = scene.stores.get(A);
+    if (store === undefined) throw new Error("A has a store");
+    const fail = () => Promise.reject(new TrivetError("store-failed", "its disk"));
+    const snapshot = await store.openSnapshot();
+    store.openSnapshot = method === "snapshot/open" ? fail : async () => ({ ...snapshot, read: fail });
+    scene.sources = [A, B];
+    scene.want();
+    await scene.run(() => !scene.fetcher.isWanted);
+    t.equal(scene.receiver.index, 60, "the other one's was fetched");
+  });
+}
 
 testScene("no more pieces are on their way than the window has", async (t, scene) => {
   scene.want();

@@ -31,12 +31,14 @@ export async function drillDivergence(options: DivergenceDrillOptions): Promise<
   await write();
   // A change that was under way when all was healed may vote it out.
   const isOut = () => !members().includes(odd);
-  await until("a wrong result is computed", () => isOut() || copies.taintOf(memberId) !== right);
+  const newOnes = () => copies.quarantined.slice(before);
+  // It may have been found out, and mended, between two looks.
+  const isComputed = () => copies.taintOf(memberId) !== right || newOnes().length > 0;
+  await until("a wrong result is computed", () => isOut() || isComputed());
   const others = members().filter((node) => node !== odd);
   if (isOut() || others.length === 0) return;
   const [voters, quorum] = votersOf(leader());
   const hasMajority = others.filter((other) => voters.includes(other.memberId)).length >= quorum;
-  const newOnes = () => copies.quarantined.slice(before);
   // Where no majority can speak against it, the leader is right: what it answered was acknowledged (`judge`).
   const isLeadersWord = leader() === odd && !hasMajority;
   await until("who is odd is put out of use", () => isOut() || newOnes().length > 0);
