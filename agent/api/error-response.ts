@@ -17,6 +17,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "method-not-allowed": 405,
   "slow-request": 408,
   "session-stale": 409,
+  "revision-unknown": 409,
   "revision-compacted": 410,
   "session-expired": 410,
   conflict: 412,

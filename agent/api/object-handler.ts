@@ -1,5 +1,4 @@
 import type { Clock } from "../platform/clock.ts";
-import type { Logger } from "../platform/logger.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import type { ObjectsService } from "../replica/objects-service.ts";
 import { READ_LEVELS } from "../replica/read-level.ts";
@@ -14,14 +13,10 @@ import type { ObjectWrite } from "./object-types.ts";
 import { QueryString } from "./query-string.ts";
 import { readBody } from "./read-body.ts";
 import type { RequestBudget } from "./request-budget.ts";
-import { watchStream } from "./watch-stream.ts";
+import type { WatchHandler } from "./watch-handler.ts";
 import { writeJson } from "./write-json.ts";
 
 const LIST_LIMIT = 500;
-/** A watch holds a connection for as long as its client likes; most of them must stay free for requests. */
-const WATCHES_MAX = 256;
-
-const NDJSON_HEADERS = { ...JSON_HEADERS, "content-type": "application/x-ndjson" } as const;
 const BYTES_HEADERS = { ...JSON_HEADERS, "content-type": "application/octet-stream" } as const;
 
 /** Cluster objects over HTTP: request in, answer out. */
@@ -30,21 +25,20 @@ export class ObjectHandler {
   readonly #limits: ApiLimits;
   readonly #budget: RequestBudget;
   readonly #clock: Clock;
-  readonly #logger: Logger;
-  readonly #watches = new Set<AbortController>();
+  readonly #watches: WatchHandler;
 
   constructor(parts: {
     readonly objects: ObjectsService;
     readonly limits: ApiLimits;
     readonly budget: RequestBudget;
     readonly clock: Clock;
-    readonly logger: Logger;
+    readonly watches: WatchHandler;
   }) {
     this.#objects = parts.objects;
     this.#limits = parts.limits;
     this.#budget = parts.budget;
     this.#clock = parts.clock;
-    this.#logger = parts.logger;
+    this.#watches = parts.watches;
   }
 
   /** Of one object, `/objects/KIND/NAMESPACE/NAME`. */
@@ -55,29 +49,28 @@ export class ObjectHandler {
       case "DELETE":
         return this.#write(request, parameters);
       default:
-        return parameters.flag("watch") ? this.#watch(request, parameters) : this.#get(request, parameters);
+        return parameters.flag("watch")
+          ? this.#watches.watch(request, parameters)
+          : this.#get(request, parameters);
     }
   }
 
   /** Of those of a kind, `/objects/KIND` or `/objects/KIND/NAMESPACE`. */
   async many(request: ApiRequest): Promise<Response> {
     const parameters = new QueryString(request.target.query);
-    return parameters.flag("watch") ? this.#watch(request, parameters) : this.#list(request, parameters);
+    return parameters.flag("watch")
+      ? this.#watches.watch(request, parameters)
+      : this.#list(request, parameters);
   }
 
   /** Of all, `/objects`: they can only be watched. */
   async all(request: ApiRequest): Promise<Response> {
     const parameters = new QueryString(request.target.query);
-    if (parameters.flag("watch")) return this.#watch(request, parameters);
+    if (parameters.flag("watch")) return this.#watches.watch(request, parameters);
     throw new TrivetError(
       "bad-parameter",
       "Objects are listed by kind: /objects/KIND. All of them can be watched: ?watch",
     );
-  }
-
-  /** Ends all watches: their clients go on elsewhere. */
-  stop(): void {
-    for (const watch of this.#watches) watch.abort();
   }
 
   async #get(request: ApiRequest, parameters: QueryString): Promise<Response> {
@@ -131,31 +124,6 @@ export class ObjectHandler {
       const text = `${writeJson({ revision: answer.revision, uid })}\n`;
       return new Response(text, { headers: { ...JSON_HEADERS, ...etag } });
     });
-  }
-
-  async #watch(request: ApiRequest, parameters: QueryString): Promise<Response> {
-    if (request.incoming.method === "HEAD") throw new TrivetError("bad-parameter", "A watch needs GET.");
-    const filter = parseObjectPath(request.target);
-    const from = parameters.integer("from", 0);
-    if (this.#watches.size >= WATCHES_MAX) {
-      throw new TrivetError("overloaded", `This node has ${WATCHES_MAX} watches already: ask another one.`);
-    }
-    const abort = new AbortController();
-    this.#watches.add(abort);
-    const onEnd = (): void => {
-      this.#watches.delete(abort);
-    };
-    try {
-      const options = { filter, signal: abort.signal, ...(from === undefined ? {} : { from }) };
-      const changes = this.#objects.watch(options)[Symbol.asyncIterator]();
-      const first = await changes.next();
-      if (first.done === true) throw new TrivetError("stopping", "This node is stopping: ask another one.");
-      const stream = watchStream(changes, first.value, { abort, onEnd, logger: this.#logger });
-      return new Response(stream, { headers: NDJSON_HEADERS });
-    } catch (error) {
-      onEnd();
-      throw error;
-    }
   }
 
   #read<T>(

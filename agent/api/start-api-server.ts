@@ -22,6 +22,7 @@ import { RequestBudget } from "./request-budget.ts";
 import { createRequestGuard } from "./request-guard.ts";
 import { parseRequestTarget } from "./request-target.ts";
 import { SqlHandler } from "./sql-handler.ts";
+import { WatchHandler } from "./watch-handler.ts";
 
 export interface ApiServer {
   /** Base URL, with the port that was really taken: `http://127.0.0.1:4001`. */
@@ -76,7 +77,8 @@ export async function startApiServer(options: {
   server.maxConnections = CONNECTIONS_MAX;
 
   const address = await bind(server, listen);
-  const objects = new ObjectHandler({ objects: options.objects, limits, budget, clock, logger });
+  const watches = new WatchHandler({ objects: options.objects, limits, clock, logger });
+  const objects = new ObjectHandler({ objects: options.objects, limits, budget, clock, watches });
   const app = createApiApp({
     objects,
     sql: new SqlHandler({ sql: options.sql, limits, budget, clock }),
@@ -110,7 +112,7 @@ export async function startApiServer(options: {
   return {
     url: `http://${host}:${address.port}`,
     close() {
-      objects.stop();
+      watches.stop();
       closed ??= close(server, running, clock);
       return closed;
     },

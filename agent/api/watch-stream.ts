@@ -1,40 +1,45 @@
 import type { Logger } from "../platform/logger.ts";
-import { encodeObjectChange } from "./encode-objects.ts";
 import { errorResponse } from "./error-response.ts";
-import type { ObjectChange } from "./object-types.ts";
+import type { ObjectWatch } from "./object-watch.ts";
 
 /**
- * A watch as newline-delimited JSON, pulled no faster than the client reads. A watch that fails ends with a line
- * `{"code", "error"}`; the client goes on from the last revision that it saw, on any node.
+ * A watch as a body, pulled no faster than the client reads. One that fails ends with a line `{"code", "error"}`, or where it is cut off
+ * in the middle of a line, without an end; the client goes on from the last revision that it saw, on any node.
  */
 export function watchStream(
-  changes: AsyncIterator<ObjectChange>,
-  first: ObjectChange,
-  parts: { readonly abort: AbortController; readonly onEnd: () => void; readonly logger: Logger },
+  watch: ObjectWatch,
+  first: Uint8Array,
+  parts: {
+    readonly abort: AbortController;
+    readonly onEnd: () => void;
+    /** Ends the connection. */
+    readonly cut: () => void;
+    readonly logger: Logger;
+  },
 ): ReadableStream<Uint8Array> {
-  const { abort, onEnd, logger } = parts;
-  const encoder = new TextEncoder();
-  const send = (controller: ReadableStreamDefaultController<Uint8Array>, line: string): void => {
-    // Nobody listens any more once it is aborted.
-    if (!abort.signal.aborted) controller.enqueue(encoder.encode(line));
-  };
-  const end = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
-    onEnd();
-    if (!isCancelled) controller.close();
-  };
+  const { abort, onEnd, cut, logger } = parts;
   let isCancelled = false;
+  const end = (controller: ReadableStreamDefaultController<Uint8Array>, lastLine: string): void => {
+    onEnd();
+    if (isCancelled) return;
+    if (watch.isWithinLine) {
+      cut();
+      return;
+    }
+    if (lastLine !== "") controller.enqueue(new TextEncoder().encode(lastLine));
+    controller.close();
+  };
   return new ReadableStream<Uint8Array>(
     {
-      start: (controller) => send(controller, encodeObjectChange(first)),
+      start: (controller) => controller.enqueue(first),
       pull: async (controller) => {
         try {
-          const next = await changes.next();
-          if (next.done === true) end(controller);
-          else send(controller, encodeObjectChange(next.value));
+          const piece = await watch.next();
+          if (piece === null) end(controller, "");
+          else if (!isCancelled) controller.enqueue(piece);
         } catch (error) {
           // mark: watch-stream: a watch that has begun fails
-          send(controller, errorResponse(error, logger).body);
-          end(controller);
+          end(controller, errorResponse(error, logger).body);
         }
       },
       cancel: () => {

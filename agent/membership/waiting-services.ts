@@ -7,9 +7,6 @@ import type { Member } from "./member.ts";
 /** Resolves once this node is a member, with what is left of the time. Rejects if that does not come in time. */
 export type WhenMember = (timeoutMs: number) => Promise<readonly [Member, number]>;
 
-/** Longest wait of a watch for a cluster to watch: it has no deadline of its own. */
-const WATCH_WAIT_MS = 10_000;
-
 export function sqlOf(whenMember: WhenMember): SqlService {
   return {
     execute: async (statements, options) => {
@@ -41,9 +38,13 @@ export function objectsOf(whenMember: WhenMember): ObjectsService {
       const [member, timeoutMs] = await whenMember(options.timeoutMs);
       return member.objects.write(writes, { ...options, timeoutMs });
     },
-    watch: async function* (options) {
-      const [member] = await whenMember(WATCH_WAIT_MS);
-      yield* member.objects.watch(options);
+    watchFrom: async (options) => {
+      const [member, timeoutMs] = await whenMember(options.timeoutMs);
+      return member.objects.watchFrom({ ...options, timeoutMs });
+    },
+    changes: async (options) => {
+      const [member, waitMs] = await whenMember(options.waitMs);
+      return member.objects.changes({ ...options, waitMs });
     },
   };
 }

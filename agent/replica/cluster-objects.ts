@@ -1,22 +1,23 @@
 import type { Clock } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
 import type { ObjectKey, ObjectList, ObjectWrite } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 import { assertBounded } from "./command-draft.ts";
 import { Deadline } from "./deadline.ts";
 import type { LeaderAccess } from "./leader-access.ts";
+import { ObjectChangesReader } from "./object-changes.ts";
 import { ObjectFeed } from "./object-feed.ts";
 import type {
-  ObjectChange,
+  ObjectChanges,
+  ObjectChangesOptions,
   ObjectListOptions,
   ObjectReadOptions,
   ObjectsService,
-  ObjectWatchOptions,
   ObjectWriteOptions,
 } from "./objects-service.ts";
 import type { Replica } from "./replica.ts";
 import { stopping, throwIfRefused } from "./sql-errors.ts";
-import { watchObjects } from "./watch-objects.ts";
 
 export interface ClusterObjectsOptions {
   readonly replica: Pick<Replica, "copy" | "onInstalled">;
@@ -30,20 +31,25 @@ export interface ClusterObjectsOptions {
  * with what the level asks for.
  */
 export class ClusterObjects implements ObjectsService {
-  readonly #replica: ClusterObjectsOptions["replica"];
   readonly #leader: LeaderAccess;
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #feed: ObjectFeed;
+  readonly #changes: ObjectChangesReader;
   readonly #stopListening: () => void;
 
   /** To be made while the store applies nothing. */
   constructor({ replica, leader, store, clock }: ClusterObjectsOptions) {
-    this.#replica = replica;
     this.#leader = leader;
     this.#store = store;
     this.#clock = clock;
     this.#feed = new ObjectFeed(store, clock);
+    this.#changes = new ObjectChangesReader({
+      feed: this.#feed,
+      objects: store.objects,
+      clock,
+      assertServing: () => replica.copy.assertServing(),
+    });
     this.#stopListening = replica.onInstalled(() => this.#feed.restart());
   }
 
@@ -71,17 +77,26 @@ export class ClusterObjects implements ObjectsService {
     return { revision: written.revision, uids: written.uids };
   }
 
-  watch({ from, filter, signal }: ObjectWatchOptions): AsyncIterable<ObjectChange> {
-    const parts = {
-      feed: this.#feed,
-      objects: this.#store.objects,
-      clock: this.#clock,
-      assertServing: () => this.#replica.copy.assertServing(),
-    };
-    return watchObjects(parts, { revision: from ?? this.#store.applied.index, filter, signal });
+  async watchFrom({
+    from,
+    timeoutMs,
+  }: {
+    readonly from?: number;
+    readonly timeoutMs: number;
+  }): Promise<number> {
+    const { applied } = this.#store;
+    if (from === undefined || from <= applied.index) return from ?? applied.index;
+    // Whatever was committed before is applied here after it; so nobody can have been told of what is still beyond.
+    await this.#catchUp({ level: "linearizable", timeoutMs });
+    if (from <= this.#store.applied.index) return from;
+    throw revisionUnknown(from, this.#store.applied.index);
   }
 
-  /** Ends every watch. */
+  changes(options: ObjectChangesOptions): Promise<ObjectChanges> {
+    return this.#changes.next(options);
+  }
+
+  /** Ends every wait for changes. */
   stop(): void {
     this.#stopListening();
     this.#feed.stop(stopping());
@@ -93,4 +108,11 @@ export class ClusterObjects implements ObjectsService {
     await this.#leader.catchUp(level, deadline);
     return deadline.remainingMs;
   }
+}
+
+function revisionUnknown(revision: number, newest: number): TrivetError {
+  return new TrivetError(
+    "revision-unknown",
+    `This cluster has come to revision ${newest} and has no ${revision}: it belongs to another cluster, or one that was founded anew. List the objects, then watch from the revision of the list.`,
+  );
 }

@@ -1,6 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
 import type { TrivetError } from "../platform/trivet-error.ts";
-import type { ObjectEvent } from "../store/objects.ts";
+import { EVENT_BYTES } from "../store/limits.ts";
+import type { ObjectEvent, PageLimits } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 import { Waiters } from "./waiters.ts";
 
@@ -41,11 +42,23 @@ export class ObjectFeed {
     return this.#recent.at(-1)?.revision ?? this.#since;
   }
 
-  /** What changed after `revision`, oldest first; null if the feed does not reach back so far. */
-  after(revision: number): readonly ObjectRevision[] | null {
+  /**
+   * What changed after `revision`, oldest first: the next entry, whatever it weighs, and as many more as fit. Null if the feed does
+   * not reach back so far.
+   */
+  after(revision: number, { limit, bytesMax }: PageLimits): readonly ObjectRevision[] | null {
     if (revision < this.#since) return null;
-    const first = this.#recent.findIndex((change) => change.revision > revision);
-    return first < 0 ? [] : this.#recent.slice(first);
+    // From the end: most who ask are nearly there.
+    const first = this.#recent.findLastIndex((change) => change.revision <= revision) + 1;
+    let end = first + 1;
+    let events = this.#recent[first]?.events.length ?? 0;
+    for (let bytes = 0; end < this.#recent.length && events < limit; end++) {
+      const next = this.#recent[end]?.events ?? [];
+      bytes += bytesOf(next) + next.length * EVENT_BYTES;
+      if (bytes > bytesMax) break;
+      events += next.length;
+    }
+    return this.#recent.slice(first, end);
   }
 
   /** Resolves once there is something after `revision`, or `signal` is aborted; rejects with what `onTimeout` makes, or when the feed ends. */

@@ -32,19 +32,26 @@ export interface ObjectFilter {
 
 /** All events that one log entry made and the filter lets pass. */
 export interface ObjectChange {
-  /**
-   * The watcher has seen everything up to this log index: it may resume from here, on any node. Without events, it only
-   * tells so.
-   */
+  /** Of the entry: who has seen this change may go on from here, on any node. */
   readonly revision: number;
   readonly events: readonly ObjectEvent[];
 }
 
-export interface ObjectWatchOptions {
-  /** Only what changed after this revision; as of now if left out. */
-  readonly from?: number;
+/** A page of what happened, in log order: none left out and none twice. */
+export interface ObjectChanges {
+  /** Each with all that the filter lets pass of one log entry; none of them is without events. */
+  readonly changes: readonly ObjectChange[];
+  /** Where to go on: everything up to this log index has been seen with them, and this node has applied it. */
+  readonly revision: number;
+}
+
+export interface ObjectChangesOptions {
+  /** Only what changed after this revision: one that `watchFrom` or the page before told. */
+  readonly after: number;
   readonly filter: ObjectFilter;
-  /** Ends the watch, without an error. */
+  /** If there is nothing yet, how long to wait for it; then there are no changes, and `revision` tells how far this node is. */
+  readonly waitMs: number;
+  /** Ends the wait: then there are no changes, either. */
   readonly signal: AbortSignal;
 }
 
@@ -69,9 +76,15 @@ export interface ObjectsService {
     options: ObjectWriteOptions,
   ): Promise<{ readonly revision: number; readonly uids: readonly string[] }>;
   /**
-   * Tells at once how far it is, then of every change after `from`, in log order, none left out and none twice, as this node applies them. Ends when `signal` is
-   * aborted or the node stops. Throws `revision-compacted` if the history after `from` is not kept any more: list, and watch from
-   * there. Throws `not-serving` if this node's copy is put out of use: go on through another one. A consumer may be as slow as it likes until then: it holds nothing but its place.
+   * Where a watch begins: at the newest that this node has applied, or at `from`. One that this node has not reached yet is waited for.
+   * Rejects with `revision-unknown` if the cluster has not reached it, either: then it is another cluster's; and as `get` does, since the
+   * leader must be asked then.
    */
-  watch(options: ObjectWatchOptions): AsyncIterable<ObjectChange>;
+  watchFrom(options: { readonly from?: number; readonly timeoutMs: number }): Promise<number>;
+  /**
+   * The changes that come next, as this node applies them. Nothing is kept between two calls, so whoever follows may be as slow as it
+   * likes. Rejects with `revision-compacted` if the history after `after` is not kept any more: list, and go on from there; with
+   * `not-serving` if this node's copy is put out of use, or `stopping`: go on through another one.
+   */
+  changes(options: ObjectChangesOptions): Promise<ObjectChanges>;
 }

@@ -26,7 +26,9 @@ export const HISTORY_EVENTS_MAX = 10_000;
 export const HISTORY_BYTES_MAX = 16 * 1024 * 1024;
 /** Objects or events in one answer. */
 export const OBJECTS_READ_MAX = 10_000;
-/** Bytes of bodies in one answer: more than one body may have. */
+/** What an event is taken to weigh besides its body, where its names are not looked at. */
+export const EVENT_BYTES = 256;
+/** Bytes of bodies in one list: more than one body may have. */
 export const OBJECTS_READ_BYTES_MAX = 4 * 1024 * 1024;
 
 /**

@@ -1,7 +1,7 @@
 import type { DatabaseFile } from "./database-file.ts";
-import { HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, OBJECTS_READ_BYTES_MAX, OBJECTS_READ_MAX } from "./limits.ts";
-import { AFTER_OBJECT_COLUMNS, OBJECT_COLUMNS, readObject } from "./object-row.ts";
-import type { ObjectEvent } from "./objects.ts";
+import { EVENT_BYTES, HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, OBJECTS_READ_MAX } from "./limits.ts";
+import { AFTER_OBJECT_COLUMNS, OBJECT_COLUMNS, REVISION_COLUMN, readObject } from "./object-row.ts";
+import type { ObjectEvent, PageLimits } from "./objects.ts";
 import type { PreparedStatement } from "./prepared-statement.ts";
 
 export const HISTORY_SCHEMA = [
@@ -67,25 +67,18 @@ export class ObjectHistory {
   }
 
   /**
-   * Those after `revision`, about `limit`: the last revision is not cut. `isComplete` is false if there may be more.
+   * Those after `revision`: all of the next one, whatever it weighs, then about `limit` in all, and no more than `bytesMax` beyond
+   * the first revision. No revision is cut. `isComplete` is false if there may be more.
    */
   readAfter(
     revision: number,
-    limit: number,
+    { limit, bytesMax }: PageLimits,
   ): { readonly events: readonly ObjectEvent[]; readonly isComplete: boolean } {
-    const events: ObjectEvent[] = [];
-    let bytes = 0;
-    let isComplete = true;
-    this.#file.read(`${SELECT} WHERE revision > ? ORDER BY revision, nth`, [revision], (row) => {
-      const event = readEvent(row);
-      const isFull = events.length >= Math.min(limit, OBJECTS_READ_MAX) || bytes >= OBJECTS_READ_BYTES_MAX;
-      isComplete = !isFull || events.at(-1)?.revision === event.revision;
-      if (!isComplete) return false;
-      events.push(event);
-      bytes += event.object.body.byteLength;
-      return true;
-    });
-    return { events, isComplete };
+    const page = new HistoryPage({ limit: Math.min(limit, OBJECTS_READ_MAX), bytesMax });
+    this.#file.read(`${SELECT} WHERE revision > ? ORDER BY revision, nth`, [revision], (row) =>
+      page.add(row),
+    );
+    return { events: page.events, isComplete: page.isComplete };
   }
 
   #dropOldest(): void {
@@ -107,10 +100,57 @@ export class ObjectHistory {
   }
 }
 
-const SELECT = `SELECT ${OBJECT_COLUMNS}, is_delete FROM _trivet_history`;
+const SELECT = `SELECT ${OBJECT_COLUMNS}, is_delete, length(body) FROM _trivet_history`;
+const IS_DELETE = AFTER_OBJECT_COLUMNS;
+const BODY_LENGTH = AFTER_OBJECT_COLUMNS + 1;
+
+/** Gathers rows until they are enough. */
+class HistoryPage {
+  readonly #limits: PageLimits;
+  readonly #events: ObjectEvent[] = [];
+  /** Where the events of the last revision begin. */
+  #lastStart = 0;
+  /** Beyond the first revision. */
+  #bytes = 0;
+  #isComplete = true;
+
+  constructor(limits: PageLimits) {
+    this.#limits = limits;
+  }
+
+  get events(): readonly ObjectEvent[] {
+    return this.#events;
+  }
+
+  get isComplete(): boolean {
+    return this.#isComplete;
+  }
+
+  /** False if the row has no place any more. A body that has none is not read. */
+  add(row: PreparedStatement): boolean {
+    const revision = Number(row.readColumn(REVISION_COLUMN));
+    if (this.#events.at(-1)?.revision !== revision) {
+      if (this.#events.length >= this.#limits.limit) return this.#end();
+      this.#lastStart = this.#events.length;
+    }
+    if (this.#lastStart > 0) {
+      this.#bytes += Number(row.readColumn(BODY_LENGTH)) + EVENT_BYTES;
+      if (this.#bytes > this.#limits.bytesMax) return this.#end();
+    }
+    this.#events.push(readEvent(row));
+    return true;
+  }
+
+  #end(): false {
+    // A revision that does not fit as a whole comes with the next page.
+    if (this.#lastStart > 0 && this.#bytes > this.#limits.bytesMax) this.#events.length = this.#lastStart;
+    this.#isComplete = false;
+    return false;
+  }
+}
 
 function readEvent(row: PreparedStatement): ObjectEvent {
   const object = readObject(row);
-  const type = row.readColumn(AFTER_OBJECT_COLUMNS) === 1 ? "delete" : "put";
+  const type = row.readColumn(IS_DELETE) === 1 ? "delete" : "put";
   return { revision: object.revision, type, object };
 }

@@ -1,10 +1,10 @@
-import type { ObjectHistoryPage, ObjectKey, ObjectList, StoredObject } from "./objects.ts";
+import type { ObjectHistoryPage, ObjectKey, ObjectList, PageLimits, StoredObject } from "./objects.ts";
 
 /** What can be asked of the objects, as plain data. */
 export type ObjectQuestion =
   | { readonly kind: "get-object"; readonly key: ObjectKey }
   | { readonly kind: "list-objects"; readonly range: ObjectRange; readonly limit: number }
-  | { readonly kind: "object-history"; readonly afterRevision: number; readonly limit: number };
+  | { readonly kind: "object-history"; readonly afterRevision: number; readonly limits: PageLimits };
 
 /** Objects of one kind: of a namespace, or of all; behind one, or all. */
 export interface ObjectRange {

@@ -18,8 +18,9 @@ export function createObjectReads(
       invariant(answer.kind === "list-objects", "answered as asked");
       return answer;
     },
-    async history(afterRevision, { limit, timeoutMs }) {
-      const answer = await ask({ kind: "object-history", afterRevision, limit }, timeoutMs);
+    async history(afterRevision, { limit, bytesMax, timeoutMs }) {
+      const limits = { limit, bytesMax };
+      const answer = await ask({ kind: "object-history", afterRevision, limits }, timeoutMs);
       invariant(answer.kind === "object-history", "answered as asked");
       return answer;
     },

@@ -4,6 +4,7 @@ import type { PreparedStatement } from "./prepared-statement.ts";
 
 /** What the tables of objects and of their history share, in the order in which `readObject` takes it. */
 export const OBJECT_COLUMNS = "kind, namespace, name, uid, revision, created, body";
+export const REVISION_COLUMN = 4;
 /** Where a query that asks for more finds it. */
 export const AFTER_OBJECT_COLUMNS = 7;
 
@@ -15,7 +16,7 @@ export function readObject(row: PreparedStatement): StoredObject {
     namespace: String(row.readColumn(1)),
     name: String(row.readColumn(2)),
     uid: String(row.readColumn(3)),
-    revision: Number(row.readColumn(4)),
+    revision: Number(row.readColumn(REVISION_COLUMN)),
     createdRevision: Number(row.readColumn(5)),
     body,
   };

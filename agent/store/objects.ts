@@ -61,6 +61,14 @@ export interface ObjectList {
   readonly isComplete: boolean;
 }
 
+/** How much of the history is read at once. */
+export interface PageLimits {
+  /** About so many events. */
+  readonly limit: number;
+  /** What all but the first revision may weigh together: bodies, and `EVENT_BYTES` for each event. */
+  readonly bytesMax: number;
+}
+
 export interface ObjectHistoryPage {
   readonly revision: number;
   /** Oldest first. Events of one revision stay together, so that the last one's revision is where to go on. */
@@ -87,9 +95,9 @@ export interface ObjectReads {
     readonly limit: number;
     readonly timeoutMs: number;
   }): Promise<ObjectList>;
-  /** `limit` as of `list`, but a revision is never cut. */
+  /** The next revision, whatever it weighs, and as many more as fit: none is cut. */
   history(
     afterRevision: number,
-    options: { readonly limit: number; readonly timeoutMs: number },
+    options: PageLimits & { readonly timeoutMs: number },
   ): Promise<ObjectHistoryPage>;
 }

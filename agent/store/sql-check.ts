@@ -1,5 +1,5 @@
+import { LruCache } from "../platform/lru-cache.ts";
 import { REQUEST_BYTES_MAX, STATEMENTS_MAX } from "./limits.ts";
-import { LruCache } from "./lru-cache.ts";
 import {
   ALLOWED_PRAGMAS,
   classifyPragma,

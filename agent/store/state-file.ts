@@ -52,12 +52,12 @@ export class StateFile extends GuardedFile {
         return { kind: question.kind, revision, ...this.#objects.list(question.range, question.limit) };
       case "object-history": {
         const { compactedRevision } = this.#history;
-        const { afterRevision, limit } = question;
+        const { afterRevision, limits } = question;
         return {
           kind: question.kind,
           revision,
           compactedRevision,
-          ...this.#history.readAfter(afterRevision, limit),
+          ...this.#history.readAfter(afterRevision, limits),
         };
       }
     }

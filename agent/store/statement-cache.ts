@@ -1,5 +1,5 @@
+import { LruCache } from "../platform/lru-cache.ts";
 import { STATEMENT_CACHE_BYTES_MAX, STATEMENT_CACHE_COUNT_MAX } from "./limits.ts";
-import { LruCache } from "./lru-cache.ts";
 import type { PreparedStatement } from "./prepared-statement.ts";
 import { readSqlShape } from "./sql-shape.ts";
 import type { SqliteConnection } from "./sqlite-connection.ts";

@@ -5,4 +5,10 @@ function none(): never {
 }
 
 /** For an API of which only the SQL is tested. */
-export const noObjects: ObjectsService = { get: none, list: none, write: none, watch: none };
+export const noObjects: ObjectsService = {
+  get: none,
+  list: none,
+  write: none,
+  watchFrom: none,
+  changes: none,
+};

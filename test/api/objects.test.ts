@@ -94,6 +94,7 @@ t.test("the API refuses requests for objects that make no sense", async (t) => {
     ["GET", "/objects", 400, "bad-parameter"],
     ["HEAD", "/objects?watch", 400, ""],
     ["GET", "/objects/role?watch&from=-1", 400, "bad-parameter"],
+    ["GET", "/objects?watch&from=99999999", 409, "revision-unknown"],
     ["GET", "/objects/role?after=a", 400, "bad-parameter"],
     ["GET", "/objects/role?limit=0", 400, "bad-parameter"],
     ["PUT", "/objects/role/-", 405, "method-not-allowed"],

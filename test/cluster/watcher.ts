@@ -67,7 +67,9 @@ export class Watcher {
     const response = await fetch(url, { signal });
     if (response.status !== 200 || response.body === null) {
       const text = await response.text();
-      if (response.status !== 503) this.failures.push(`${response.status} ${text}`);
+      // 504: that node is behind, and did not catch up with this place in time.
+      if (response.status !== 503 && response.status !== 504)
+        this.failures.push(`${response.status} ${text}`);
       return;
     }
     if (this.#revision > 0) this.resumed++;

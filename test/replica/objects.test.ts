@@ -1,5 +1,5 @@
 import { t } from "tap";
-import type { ObjectChange } from "../../agent/replica/objects-service.ts";
+import type { ObjectChange, ObjectFilter } from "../../agent/replica/objects-service.ts";
 import type { ObjectKey, ObjectWrite } from "../../agent/store/objects.ts";
 import { type ServiceNode, ServiceTrio } from "./service-trio.ts";
 
@@ -26,6 +26,24 @@ interface Watching {
   readonly onChange?: (change: ObjectChange) => Promise<void>;
 }
 
+/** What a watch tells of, and where it is when there is nothing, page after page, as a client sees it. */
+async function* follow(
+  { objects }: ServiceNode,
+  options: { readonly from?: number; readonly filter?: ObjectFilter; readonly signal: AbortSignal },
+): AsyncGenerator<ObjectChange, void, undefined> {
+  const { from, filter = {}, signal } = options;
+  let after = await objects.watchFrom({ timeoutMs, ...(from === undefined ? {} : { from }) });
+  for (let waitMs = 0; !signal.aborted; waitMs = timeoutMs) {
+    const { changes, revision } = await objects.changes({ after, filter, waitMs, signal });
+    if (changes.length === 0 && !signal.aborted) yield { revision, events: [] };
+    for (const change of changes) {
+      yield change;
+      if (signal.aborted) return;
+    }
+    after = revision;
+  }
+}
+
 /** Collects the bodies that a watch tells of, in order, up to the one that reads `last`. */
 async function watchUntil(
   node: ServiceNode,
@@ -37,7 +55,7 @@ async function watchUntil(
   const seen: string[] = [];
   const filter = kind === undefined ? {} : { kind };
   const watch = { filter, signal: abort.signal, ...(from === undefined ? {} : { from }) };
-  for await (const change of node.objects.watch(watch)) {
+  for await (const change of follow(node, watch)) {
     // Or else a watcher that resumes from here would miss or repeat some of them.
     if (change.events.some(({ revision }) => revision !== change.revision))
       throw new Error("entries are mixed");
@@ -88,28 +106,31 @@ t.test("ClusterObjects.write() of a session applies once, though its answer got 
   t.equal((await trio.get(0).objects.get(key("once"), READ)).object?.revision, revision);
 });
 
-t.test("ClusterObjects.watch() has no gap and no double between history and what happens now", async (t) => {
-  const written: { readonly text: string; readonly revision: number }[] = [];
-  const watches: { readonly from: number; readonly seen: Promise<readonly string[]> }[] = [];
-  const last = "29 2";
-  // Watches begin from every place, on every node, while more is written: three entries at once, that are applied together.
-  for (let nth = 0; nth < 30; nth++) {
-    const texts = ["0", "1"].concat(nth === 29 ? [] : ["2"]).map((part) => `${nth} ${part}`);
-    const revisions = await Promise.all(texts.map((text) => write(trio.get(0), put(`n${text}`, text))));
-    written.push(...texts.map((text, at) => ({ text, revision: revisions[at] ?? 0 })));
-    for (const from of nth < 10 ? [] : written.slice(-30, -27).map(({ revision }) => revision)) {
-      watches.push({ from, seen: watchUntil(trio.get(watches.length % 3), last, { from }) });
+t.test(
+  "ClusterObjects.changes() have no gap and no double between history and what happens now",
+  async (t) => {
+    const written: { readonly text: string; readonly revision: number }[] = [];
+    const watches: { readonly from: number; readonly seen: Promise<readonly string[]> }[] = [];
+    const last = "29 2";
+    // Watches begin from every place, on every node, while more is written: three entries at once, that are applied together.
+    for (let nth = 0; nth < 30; nth++) {
+      const texts = ["0", "1"].concat(nth === 29 ? [] : ["2"]).map((part) => `${nth} ${part}`);
+      const revisions = await Promise.all(texts.map((text) => write(trio.get(0), put(`n${text}`, text))));
+      written.push(...texts.map((text, at) => ({ text, revision: revisions[at] ?? 0 })));
+      for (const from of nth < 10 ? [] : written.slice(-30, -27).map(({ revision }) => revision)) {
+        watches.push({ from, seen: watchUntil(trio.get(watches.length % 3), last, { from }) });
+      }
     }
-  }
-  written.push({ text: last, revision: await write(trio.get(0), put("last", last)) });
-  written.sort((a, b) => a.revision - b.revision);
-  for (const { from, seen } of watches) {
-    const expected = written.filter(({ revision }) => revision > from).map(({ text }) => text);
-    t.strictSame(await seen, expected, `from ${from}`);
-  }
-});
+    written.push({ text: last, revision: await write(trio.get(0), put("last", last)) });
+    written.sort((a, b) => a.revision - b.revision);
+    for (const { from, seen } of watches) {
+      const expected = written.filter(({ revision }) => revision > from).map(({ text }) => text);
+      t.strictSame(await seen, expected, `from ${from}`);
+    }
+  },
+);
 
-t.test("ClusterObjects.watch() tells at once how far it is, and shows an entry as a whole", async (t) => {
+t.test("ClusterObjects.changes() tell at once how far they are, and show an entry as a whole", async (t) => {
   const memo = (name: string, text: string): ObjectWrite => put(name, text, null, "memo");
   const task = put("a", "other", null, "task");
   const revision = await write(trio.get(0), memo("a", "one"), memo("b", "two"), task);
@@ -127,10 +148,9 @@ t.test("ClusterObjects.watch() tells at once how far it is, and shows an entry a
   t.strictSame(first, ["one", "two"]);
 });
 
-t.test("ClusterObjects.watch() of a consumer that stalls goes on from the history", async (t) => {
-  const { objects } = trio.get(0);
+t.test("ClusterObjects.changes() of a consumer that stalls go on from the history", async (t) => {
   const abort = new AbortController();
-  const changes = objects.watch({ filter: {}, signal: abort.signal })[Symbol.asyncIterator]();
+  const changes = follow(trio.get(0), { signal: abort.signal });
   await changes.next();
   // More than the feed keeps: 128 writes in an entry is the most there may be.
   const names = Array.from({ length: 128 }, (_, nth) => `n${nth}`);
@@ -140,12 +160,59 @@ t.test("ClusterObjects.watch() of a consumer that stalls goes on from the histor
   const seen: string[] = [];
   while (seen.length < expected.length) {
     const { value } = await changes.next();
-    seen.push(...texts(value));
+    if (value) seen.push(...texts(value));
   }
   t.strictSame(seen, expected);
   const waiting = changes.next();
   abort.abort();
   t.equal((await waiting).done, true, "and its signal ends it");
+});
+
+t.test("a watch from a revision that the cluster has not reached is refused, by every node", async (t) => {
+  const revision = await write(trio.get(0), put("a", "now"));
+  for (const { objects } of trio.nodes) {
+    t.equal(await objects.watchFrom({ from: revision, timeoutMs }), revision);
+    await t.rejects(objects.watchFrom({ from: 99_999_999, timeoutMs }), { code: "revision-unknown" });
+  }
+});
+
+t.test("a watch from a revision that only its node has not reached waits for it", async (t) => {
+  const leader = trio.nodes.find(({ replica }) => replica.leadership.isLeader) ?? trio.get(0);
+  const behind = trio.follower();
+  const { nodeId, objects } = behind;
+  const before = await write(leader, put("a", "before"));
+  await objects.get(key("a"), READ);
+  for (const other of trio.nodes) trio.network.cut(other.nodeId, nodeId);
+  const revision = await write(leader, put("a", "after"));
+  t.ok(behind.replica.status().appliedIndex < revision);
+  // What it tells is what it has, whatever the client hopes for.
+  const { signal } = new AbortController();
+  const told = await objects.changes({ after: before, filter: {}, waitMs: 0, signal });
+  t.match(told, { changes: [], revision: before });
+  await t.rejects(objects.watchFrom({ from: revision, timeoutMs: 100 }), { code: /^(timeout|no-leader)$/ });
+  const waiting = objects.watchFrom({ from: revision, timeoutMs });
+  trio.network.heal();
+  t.equal(await waiting, revision);
+  t.ok(behind.replica.status().appliedIndex >= revision);
+});
+
+t.test("pages of changes are small, from the feed and from the history", async (t) => {
+  const body = "x".repeat(30 * 1024);
+  const first = await write(trio.get(0), put("p0", body));
+  for (let nth = 1; nth < 8; nth++) await write(trio.get(0), put(`p${nth}`, body));
+  const { objects } = trio.get(0);
+  const { signal } = new AbortController();
+  // With time to wait it is the feed that is asked, and without any the history.
+  for (const waitMs of [timeoutMs, 0]) {
+    const pages: number[] = [];
+    for (let after = first - 1, seen = 0; seen < 8; ) {
+      const { changes, revision } = await objects.changes({ after, filter: {}, waitMs, signal });
+      pages.push(changes.length);
+      seen += changes.length;
+      after = revision;
+    }
+    t.strictSame(pages, [3, 3, 2], "64 KiB beyond the first entry");
+  }
 });
 
 t.test("a watch has no gap where a snapshot takes the place of the node's copy", async (t) => {
@@ -172,7 +239,7 @@ t.test("a watch has no gap where a snapshot takes the place of the node's copy",
 });
 
 t.test(
-  "ClusterObjects.watch() from before the history says where to begin, and stop() ends all",
+  "ClusterObjects.changes() from before the history say where to begin, and stop() ends all",
   async (t) => {
     const first = await write(trio.get(0), put("a", "one"));
     const second = await write(trio.get(0), put("a", "two"));
@@ -184,7 +251,7 @@ t.test(
     t.strictSame(await watchUntil(trio.get(0), "two", { from: first }), ["two"]);
     const { objects } = trio.get(0);
     const { signal } = new AbortController();
-    const changes = objects.watch({ from: second, filter: {}, signal })[Symbol.asyncIterator]();
+    const changes = follow(trio.get(0), { from: second, signal });
     await changes.next();
     const waiting = changes.next();
     objects.stop();

@@ -1,14 +1,16 @@
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
-import type { ObjectsService } from "../../agent/replica/objects-service.ts";
+import type { ObjectChange, ObjectsService } from "../../agent/replica/objects-service.ts";
 import { OBJECT_KIND } from "./object-client.ts";
 import type { ObjectMix } from "./object-mix.ts";
 import type { ObjectWatch } from "./object-watch.ts";
 import type { SimNode } from "./sim-node.ts";
 import { ProcessDied, type SimProcess } from "./sim-process.ts";
 import type { SimRandom } from "./sim-random.ts";
+import { check } from "./violation.ts";
 import { NOBODY, type World } from "./world.ts";
 
 const RETRY_MS = 50;
+const PROGRESS_MS = 10_000;
 /** More than there are. */
 const LIST_MAX = 1_000;
 
@@ -64,20 +66,25 @@ export class ObjectWatcher {
     const ending = new AbortController();
     this.#ending = ending;
     world.at(mix.patienceMs * random.between(0.1, 1), NOBODY, () => ending.abort());
-    const changes = objects.watch({
-      from: this.#place,
-      filter: { kind: OBJECT_KIND },
-      signal: ending.signal,
-    });
+    const { signal } = ending;
+    const filter = { kind: OBJECT_KIND };
+    const tell = (change: ObjectChange): void => {
+      watch.told(name, this.#place, change);
+      this.#place = change.revision;
+    };
     try {
-      const iterator = changes[Symbol.asyncIterator]();
-      for (;;) {
-        const next = await process.whileAlive(iterator.next());
-        if (next.done === true) return;
-        watch.told(name, this.#place, next.value);
-        this.#place = next.value.revision;
+      const options = { from: this.#place, timeoutMs: mix.timeoutMs };
+      await process.whileAlive(objects.watchFrom(options));
+      // At once at first, so that also what is compacted is told of.
+      for (let waitMs = 0; !signal.aborted; waitMs = PROGRESS_MS) {
+        const wanted = { after: this.#place, filter, waitMs, signal };
+        const { changes, revision } = await process.whileAlive(objects.changes(wanted));
+        for (const change of changes) tell(change);
+        tell({ revision, events: [] });
       }
     } catch (error) {
+      // The place was told by the cluster itself.
+      check(!isTrivetError(error, "revision-unknown"), () => `${name} is at ${this.#place}: ${error}`);
       if (isTrivetError(error, "revision-compacted")) await this.#list(process, objects);
       else if (!isTrivetError(error) && !(error instanceof ProcessDied)) throw error;
     }

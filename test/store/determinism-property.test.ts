@@ -128,6 +128,6 @@ t.test("apply() of any commands is the same for any batches and restarts", async
 });
 
 async function objectsOf({ store }: StoreNode): Promise<unknown> {
-  const options = { limit: 100, timeoutMs: PATIENT_MS };
+  const options = { limit: 100, bytesMax: Number.MAX_SAFE_INTEGER, timeoutMs: PATIENT_MS };
   return [await store.objects.list({ kind: "kind", ...options }), await store.objects.history(0, options)];
 }

@@ -2,6 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import t from "tap";
 import {
+  EVENT_BYTES,
   HISTORY_BYTES_MAX,
   HISTORY_EVENTS_MAX,
   OBJECT_BODY_BYTES_MAX,
@@ -107,6 +108,7 @@ t.test("writes of objects", async (t) => {
     t.match(await write(node, remove(keyOf("nothing"), 0)), [{ kind: "objects", uids: [] }]);
     const { events } = await node.store.objects.history(node.store.applied.index - 2, {
       limit: 9,
+      bytesMax: OBJECTS_READ_BYTES_MAX,
       ...PATIENT,
     });
     t.same(events, []);
@@ -174,8 +176,8 @@ t.test("objects.history()", async (t) => {
   await write(node, put(keyOf("a"), "1"), put(keyOf("b"), "1"));
   await write(node, put(keyOf("a"), "2"));
   await write(node, remove(keyOf("b")), put(keyOf("c"), "3"));
-  const history = async (after: number, limit = 99) => {
-    const page = await node.store.objects.history(after, { limit, ...PATIENT });
+  const history = async (after: number, limit = 99, bytesMax = OBJECTS_READ_BYTES_MAX) => {
+    const page = await node.store.objects.history(after, { limit, bytesMax, ...PATIENT });
     return { ...page, events: page.events.map(inShort) };
   };
 
@@ -195,6 +197,22 @@ t.test("objects.history()", async (t) => {
     t.match(await history(1, 2), { events: ["2 put a=2", "3 delete b=1", "3 put c=3"], isComplete: true });
     t.match(await history(1, 1), { events: ["2 put a=2"], isComplete: false });
   });
+
+  t.test(
+    "reads the next revision whatever it weighs, and beyond it no more bytes than asked for",
+    async (t) => {
+      t.match(await history(0, 99, 0), { events: ["1 put a=1", "1 put b=1"], isComplete: false });
+      const one = EVENT_BYTES + 1;
+      t.match(await history(0, 99, one), {
+        events: ["1 put a=1", "1 put b=1", "2 put a=2"],
+        isComplete: false,
+      });
+      const cut = await history(0, 99, 2 * one);
+      t.same(cut.events.length, 3, "half of a revision is none");
+      t.match(await history(0, 99, 3 * one), { events: { length: 5 }, isComplete: true });
+      t.match(await history(3, 99, 0), { events: [], isComplete: true });
+    },
+  );
 
   t.test("forgets what a command compacts, never its own changes", async (t) => {
     await write(node, { kind: "compact", revision: 2 });
