@@ -13,6 +13,7 @@ import type { ObjectWrite } from "./object-types.ts";
 import { QueryString } from "./query-string.ts";
 import { readBody } from "./read-body.ts";
 import type { RequestBudget } from "./request-budget.ts";
+import type { UnsentAnswers } from "./unsent-answers.ts";
 import type { WatchHandler } from "./watch-handler.ts";
 import { writeJson } from "./write-json.ts";
 
@@ -24,6 +25,7 @@ export class ObjectHandler {
   readonly #objects: ObjectsService;
   readonly #limits: ApiLimits;
   readonly #budget: RequestBudget;
+  readonly #unsent: UnsentAnswers;
   readonly #clock: Clock;
   readonly #watches: WatchHandler;
 
@@ -31,12 +33,14 @@ export class ObjectHandler {
     readonly objects: ObjectsService;
     readonly limits: ApiLimits;
     readonly budget: RequestBudget;
+    readonly unsent: UnsentAnswers;
     readonly clock: Clock;
     readonly watches: WatchHandler;
   }) {
     this.#objects = parts.objects;
     this.#limits = parts.limits;
     this.#budget = parts.budget;
+    this.#unsent = parts.unsent;
     this.#clock = parts.clock;
     this.#watches = parts.watches;
   }
@@ -136,6 +140,11 @@ export class ObjectHandler {
     const level = parameters.choice("level", READ_LEVELS, "linearizable");
     const { queryTimeoutMs, requestTimeoutMsMax } = this.#limits;
     const timeoutMs = parameters.durationMs("timeout", queryTimeoutMs, requestTimeoutMsMax);
-    return this.#budget.run(() => withDeadline(this.#clock, timeoutMs, read({ level, timeoutMs })));
+    return this.#budget.run(async () => {
+      this.#unsent.assertRoomForRead();
+      const found = await withDeadline(this.#clock, timeoutMs, read({ level, timeoutMs }));
+      this.#unsent.assertRoomForRead();
+      return found;
+    });
   }
 }

@@ -11,6 +11,7 @@ import { QueryString } from "./query-string.ts";
 import { readBody } from "./read-body.ts";
 import type { RequestBudget } from "./request-budget.ts";
 import type { CommandResult, SqlStatement } from "./sql-types.ts";
+import type { UnsentAnswers } from "./unsent-answers.ts";
 import { writeJson } from "./write-json.ts";
 
 /** SQL over HTTP in rqlite's forms: request in, answer text out. */
@@ -18,31 +19,36 @@ export class SqlHandler {
   readonly #sql: SqlService;
   readonly #limits: ApiLimits;
   readonly #budget: RequestBudget;
+  readonly #unsent: UnsentAnswers;
   readonly #clock: Clock;
 
   constructor(parts: {
     readonly sql: SqlService;
     readonly limits: ApiLimits;
     readonly budget: RequestBudget;
+    readonly unsent: UnsentAnswers;
     readonly clock: Clock;
   }) {
     this.#sql = parts.sql;
     this.#limits = parts.limits;
     this.#budget = parts.budget;
+    this.#unsent = parts.unsent;
     this.#clock = parts.clock;
   }
 
   /** `POST /db/execute` */
-  execute({ incoming, target }: ApiRequest): Promise<string> {
+  async execute({ incoming, target }: ApiRequest): Promise<string> {
     const parameters = new QueryString(target.query);
     const transaction = parameters.flag("transaction");
     const session = parameters.session();
-    return this.#answer(parameters, this.#limits.requestTimeoutMs, async (timeoutMs, claim) => {
+    const text = await this.#answer(parameters, this.#limits.requestTimeoutMs, async (timeoutMs, claim) => {
       const body = await readBody(incoming, this.#limits.bodyBytesMax, claim);
       const statements = parseStatements(body);
       const answer = this.#sql.execute(statements, { transaction, session, timeoutMs });
       return withDeadline(this.#clock, timeoutMs, answer);
     });
+    this.#unsent.assertRoomForResult(text.length);
+    return text;
   }
 
   /** `POST /db/session` */
@@ -63,8 +69,12 @@ export class SqlHandler {
     const level = parameters.choice("level", READ_LEVELS, "linearizable");
     if (level === "none") parameters.refuse("freshness", "reads of level none may be of any age");
     return this.#answer(parameters, this.#limits.queryTimeoutMs, async (timeoutMs, claim) => {
+      this.#unsent.assertRoomForRead();
       const statements = await this.#queryStatements(incoming, parameters, claim);
-      return withDeadline(this.#clock, timeoutMs, this.#sql.query(statements, { level, timeoutMs }));
+      const answer = this.#sql.query(statements, { level, timeoutMs });
+      const results = await withDeadline(this.#clock, timeoutMs, answer);
+      this.#unsent.assertRoomForRead();
+      return results;
     });
   }
 

@@ -22,6 +22,7 @@ import { RequestBudget } from "./request-budget.ts";
 import { createRequestGuard } from "./request-guard.ts";
 import { parseRequestTarget } from "./request-target.ts";
 import { SqlHandler } from "./sql-handler.ts";
+import { UnsentAnswers } from "./unsent-answers.ts";
 import { WatchHandler } from "./watch-handler.ts";
 
 export interface ApiServer {
@@ -72,16 +73,17 @@ export async function startApiServer(options: {
 }): Promise<ApiServer> {
   const { listen, status, limits, logger, clock, timeouts = TIMEOUTS } = options;
   const budget = new RequestBudget({ requestsMax: REQUESTS_MAX, bytesMax: BODY_BYTES_TOTAL_MAX });
+  const unsent = new UnsentAnswers();
   const server = createServer({ ...timeouts, maxHeaderSize: HEADER_BYTES_MAX });
   server.setTimeout(limits.requestTimeoutMsMax + SILENCE_MS);
   server.maxConnections = CONNECTIONS_MAX;
 
   const address = await bind(server, listen);
   const watches = new WatchHandler({ objects: options.objects, limits, clock, logger });
-  const objects = new ObjectHandler({ objects: options.objects, limits, budget, clock, watches });
+  const objects = new ObjectHandler({ objects: options.objects, limits, budget, unsent, clock, watches });
   const app = createApiApp({
     objects,
-    sql: new SqlHandler({ sql: options.sql, limits, budget, clock }),
+    sql: new SqlHandler({ sql: options.sql, limits, budget, unsent, clock }),
     status,
     guard: createRequestGuard({ host: listen.host, isLoopback: /^(?:127\.|::1$)/.test(address.ip) }),
     logger,
@@ -93,10 +95,8 @@ export async function startApiServer(options: {
   };
   // HTTP/1.0 clients may leave Host out: the adapter needs some name to make a URL of.
   const listener = getRequestListener(fetch, { hostname: "localhost", errorHandler: refuseTarget });
-  const running = new Set<ServerResponse>();
   const handle = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
-    running.add(outgoing);
-    outgoing.once("close", () => running.delete(outgoing));
+    unsent.track(outgoing);
     void listener(incoming, outgoing);
   };
   server.on("request", handle);
@@ -113,7 +113,7 @@ export async function startApiServer(options: {
     url: `http://${host}:${address.port}`,
     close() {
       watches.stop();
-      closed ??= close(server, running, clock);
+      closed ??= close(server, unsent.running, clock);
       return closed;
     },
   };

@@ -10,6 +10,8 @@ import { systemClock } from "../../agent/platform/clock.ts";
 import { createLineLogger } from "../../agent/platform/logger.ts";
 import { TrivetError } from "../../agent/platform/trivet-error.ts";
 import type { SqlService } from "../../agent/replica/sql-service.ts";
+import type { CommandResult } from "../../agent/store/types.ts";
+import { until } from "../cluster/until.ts";
 import { MemorySqlService } from "./memory-sql-service.ts";
 import { noObjects } from "./no-objects.ts";
 import { sampleStatus } from "./sample-status.ts";
@@ -279,6 +281,38 @@ t.test("the API refuses a body over its limit, early and without keeping it", as
   t.equal(fitting.length, LIMITS.bodyBytesMax);
   t.equal((await post(`${url}/db/query`, fitting)).status, 200);
   t.equal((await post(`${url}/db/query`, `${fitting} `)).status, 413);
+});
+
+t.test("the API bounds what clients do not read, and goes on taking writes", async (t) => {
+  const { rows, text } = { rows: 64, text: "x".repeat(128 * 1024) };
+  const values = Array.from({ length: rows }, () => [text]);
+  const large = async (): Promise<CommandResult> => [{ kind: "rows", columns: ["a"], types: [""], values }];
+  const sql = { execute: large, query: large, openSession: async () => 1 };
+  const { url, port } = await start(t, { sql });
+  // Node reads the head of the answer ahead, and no more.
+  const ask = async (path: string): Promise<{ readonly socket: Socket; readonly status: number }> => {
+    const socket = connect(port, "127.0.0.1");
+    socket.write(`POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n["SELECT 1"]`);
+    await once(socket, "readable");
+    return { socket, status: statusOf(String(socket.read())) };
+  };
+  const clients = [];
+  for (let nth = 0; nth < 8; nth++) clients.push(await ask("/db/query"));
+  const taken = clients.filter(({ status }) => status === 200);
+  t.ok(taken.length >= 4 && taken.length <= 5, `${taken.length} answers of 8 MiB wait, and no more`);
+  const refused = await post(`${url}/db/query`, '["SELECT 1"]');
+  t.match([refused.status, refused.text], [503, /"overloaded"/]);
+  t.equal((await fetch(`${url}/livez`)).status, 200);
+  for (let nth = 0; nth < 6; nth++) clients.push(await ask("/db/execute"));
+  const writers = clients.slice(8).map(({ status }) => status);
+  t.equal(writers[0], 200, "a write has room where a read has none");
+  t.equal(writers.at(-1), 422, "until there is none at all, and that is told");
+
+  for (const { socket } of clients) socket.destroy();
+  await until("room again", 10_000, async () => {
+    const { status } = await post(`${url}/db/query`, '["SELECT 1"]');
+    return status === 200 ? true : null;
+  });
 });
 
 t.test("the API keeps a connection in use after a refused body", async (t) => {
