@@ -32,7 +32,7 @@ export async function hunt(mutation: Mutation, options: HuntOptions): Promise<Hu
       });
       if (failed.length === 0) return { caught: null, dismissed };
       for (const result of failed.sort((one, other) => one.seed - other.seed)) {
-        const reason = dismiss(result, await runOne(control, result.seed));
+        const reason = dismiss(mutation, result, await runOne(control, result.seed));
         if (reason === null) return { caught: result, dismissed };
         dismissed.push(`seed ${result.seed} does not count, ${reason}: ${headOf(result)}`);
       }
@@ -44,10 +44,12 @@ export async function hunt(mutation: Mutation, options: HuntOptions): Promise<Hu
 
 /** Why a seed that failed with the bug, and did or did not without it, proves nothing; null if it does. */
 export function dismiss(
-  planted: Pick<SeedResult, "isProgramError">,
+  { stops = false }: Pick<Mutation, "stops">,
+  planted: Pick<SeedResult, "isProgramError" | "isStuck">,
   control: Pick<SeedResult, "violation">,
 ): string | null {
   if (planted.isProgramError) return "what was planted does not run";
+  if (planted.isStuck && !stops) return "this bug is to do wrong, not to stop the cluster";
   return control.violation === null ? null : "it fails without the bug as well";
 }
 

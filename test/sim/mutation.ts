@@ -7,6 +7,8 @@ export interface Mutation {
   readonly find: string;
   /** Never empty: what takes nothing as the place of a statement may take the next one. */
   readonly replace: string;
+  /** It keeps the cluster from going on. Any other bug counts as caught only where it does something wrong. */
+  readonly stops?: boolean;
   /** It must be caught by one of so many seeds that follow each other, wherever they begin. */
   readonly seeds: number;
 }

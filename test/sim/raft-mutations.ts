@@ -25,7 +25,7 @@ export const RAFT_MUTATIONS: readonly Mutation[] = [
     file: "raft/answers.ts",
     find: 'core.outbox.sendAfterHardState({ kind: "vote-response",',
     replace: 'core.outbox.send({ kind: "vote-response",',
-    seeds: 500,
+    seeds: 1000,
   },
   {
     name: "answer a read without the round",
@@ -86,6 +86,7 @@ export const RAFT_MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "never send a lost append again",
+    stops: true,
     file: "raft/progress.ts",
     find: "this.#isProbeOut = false; return true; } /** Contexts",
     replace: "return false; } /** Contexts",
@@ -103,7 +104,7 @@ export const RAFT_MUTATIONS: readonly Mutation[] = [
     file: "raft/entry-log.ts",
     find: "return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex);",
     replace: "return lastIndex >= this.lastIndex;",
-    seeds: 300,
+    seeds: 1500,
   },
   {
     name: "ask for votes before the own one is durable",

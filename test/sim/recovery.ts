@@ -7,7 +7,7 @@ import type { ObjectWatcher } from "./object-watcher.ts";
 import type { SimNetwork } from "./sim-network.ts";
 import type { SimNode } from "./sim-node.ts";
 import type { SimRandom } from "./sim-random.ts";
-import { Violation } from "./violation.ts";
+import { Stuck } from "./violation.ts";
 import { NOBODY, type World } from "./world.ts";
 
 /** Elections, catching up and what was still on its way take less than this, once a quorum is well. */
@@ -129,7 +129,7 @@ export class Recovery {
   async #until(endMs: number, what: string, isMet: () => Promise<boolean>): Promise<void> {
     const { world } = this.#options;
     while (!(await isMet())) {
-      if (world.nowMs > endMs) throw new Violation(`not within ${RECOVERY_MS_MAX} ms after healing: ${what}`);
+      if (world.nowMs > endMs) throw new Stuck(`not within ${RECOVERY_MS_MAX} ms after healing: ${what}`);
       await new Promise<void>((resolve) => world.at(LOOK_MS, NOBODY, resolve));
     }
   }

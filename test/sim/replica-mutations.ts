@@ -56,13 +56,6 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
     seeds: 30,
   },
   {
-    name: "a snapshot goes back behind what was applied",
-    file: "replica/copy-keeper.ts",
-    find: "if (position.index < minIndexOf(want, this.#member())) {",
-    replace: "if (false) {",
-    seeds: 1000,
-  },
-  {
     name: "a crash finds a snapshot installed, and the log is left as it was",
     file: "replica/align-log.ts",
     find: "if (installed === null) return recovered;",

@@ -18,13 +18,15 @@ import { SimNode } from "./sim-node.ts";
 import { peersSeenFrom } from "./sim-presence.ts";
 import { SimRandom } from "./sim-random.ts";
 import { SpaceChaos } from "./space-chaos.ts";
-import { isProgramError, Violation } from "./violation.ts";
+import { isProgramError, Stuck, Violation } from "./violation.ts";
 import { NOBODY, World } from "./world.ts";
 
 export interface SeedResult {
   readonly seed: number;
   /** What was broken; null if nothing was. */
   readonly violation: string | null;
+  /** All that is wrong is that the cluster did not go on in time. */
+  readonly isStuck: boolean;
   /** It was an error of the language, such as a `TypeError`: code that does not run, not code that does wrong. */
   readonly isProgramError: boolean;
   readonly steps: number;
@@ -178,6 +180,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   return {
     seed,
     violation,
+    isStuck: end.kind === "violation" && end.error instanceof Stuck,
     isProgramError: end.kind === "violation" && isProgramError(end.error),
     steps: world.steps,
     virtualMs: world.nowMs,

@@ -72,12 +72,16 @@ t.test("--mutations exits with 1 and names the bug that no seed has found", asyn
   t.match(lines.at(-1), new RegExp(`^1 mutations, 0 caught, 1 survived in \\d+ s: ${rare}$`));
 });
 
-t.test("dismiss() counts no seed that fails without the bug, nor one whose code does not run", (t) => {
-  t.equal(dismiss({ isProgramError: false }, { violation: null }), null);
-  t.match(dismiss({ isProgramError: false }, { violation: "x" }), "fails without the bug");
+t.test("dismiss() counts no seed that fails without the bug, nor one that fails for another reason", (t) => {
+  const wrong = { isProgramError: false, isStuck: false };
+  const sound = { violation: null };
+  t.equal(dismiss({}, wrong, sound), null);
+  t.match(dismiss({}, wrong, { violation: "x" }), "fails without the bug");
+  t.match(dismiss({}, { ...wrong, isStuck: true }, sound), "not to stop the cluster");
+  t.equal(dismiss({ stops: true }, { ...wrong, isStuck: true }, sound), null);
   const broken = new Error("the log failed", { cause: new TypeError("x is not a function") });
   t.ok(isProgramError(broken) && !isProgramError(new Violation("two leaders", { cause: new Error() })));
-  t.match(dismiss({ isProgramError: true }, { violation: null }), "does not run");
+  t.match(dismiss({}, { ...wrong, isProgramError: true }, sound), "does not run");
   t.end();
 });
 

@@ -3,6 +3,9 @@ export class Violation extends Error {
   override readonly name = "Violation";
 }
 
+/** Nothing wrong was done, but too little: the cluster did not go on in time. */
+export class Stuck extends Violation {}
+
 export function check(condition: boolean, violation: () => string): asserts condition {
   if (!condition) throw new Violation(violation());
 }
