@@ -66,7 +66,7 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
     name: "give damaged data up without asking",
     file: "membership/open-storage.ts",
     find: "await untilExpendable({ bus, nodeId, clusterId, clock, signal, onWait }, memberId);",
-    replace: "",
+    replace: ";",
     seeds: 200,
   },
 ];
