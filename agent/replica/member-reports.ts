@@ -91,12 +91,15 @@ export class MemberReports {
   isHeldWithout(node: string, index: number): boolean {
     this.#followTerm();
     const { memberId, peers, ...configuration } = this.#options.replica.status();
-    const holders = (peers ?? []).filter(({ member, match }) => {
-      const hasCopy = (this.#reports.get(member)?.digests.length ?? 0) > 0;
-      return nodeIdOf(member) !== node && match >= index && hasCopy;
-    });
-    const all = [memberId, ...holders.map(({ member }) => member)];
+    const holders = (peers ?? []).filter(({ member, match }) => nodeIdOf(member) !== node && match >= index);
+    const all = [memberId, ...holders.map(({ member }) => member)].filter((member) => this.#hasCopy(member));
     return hasQuorum(configuration, (member) => all.includes(member));
+  }
+
+  /** True if a majority of `voters` is known to have a copy that it trusts. To be asked of the leader only. */
+  isCopiedBy(voters: readonly MemberId[]): boolean {
+    this.#followTerm();
+    return hasQuorum({ voters, outgoing: [], learners: [] }, (voter) => this.#hasCopy(voter));
   }
 
   stop(): void {
@@ -152,6 +155,11 @@ export class MemberReports {
 
   get #isTrusted(): boolean {
     return this.#options.replica.status().copyFault === null;
+  }
+
+  #hasCopy(member: MemberId): boolean {
+    if (member === this.#options.replica.status().memberId) return this.#isTrusted;
+    return (this.#reports.get(member)?.digests.length ?? 0) > 0;
   }
 
   #receive(fromNode: string, report: MemberReport): Verdict {

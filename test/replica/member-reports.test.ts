@@ -246,6 +246,26 @@ t.test("a leader vouches for a quorum that has the log and a copy that it trusts
   t.notOk(isHeld(), "b does not trust its copy, and c is the one that asks");
 });
 
+t.test("a leader knows whether a majority of voters has a copy that it trusts", async (t) => {
+  const group = new Group();
+  const [a, b, c] = group.members;
+  const isCopied = (...voters: readonly { readonly memberId: string }[]): boolean =>
+    a.reports.isCopiedBy(voters.map(({ memberId }) => memberId));
+  for (const member of group.members) member.apply(7, "x");
+  t.ok(isCopied(a));
+  t.notOk(isCopied(a, b), "b has not told yet");
+  await group.pass(2);
+  t.ok(isCopied(a, b));
+  t.ok(isCopied(b), "without the leader");
+  t.ok(isCopied(a, b, { memberId: "a newcomer" }));
+  t.notOk(isCopied(b, { memberId: "a newcomer" }));
+  c.fault = "diverged";
+  await group.pass(2);
+  t.notOk(isCopied(c));
+  a.fault = "diverged";
+  t.notOk(isCopied(a, b), "nor is a leader's that is out of use");
+});
+
 t.test("a report is for oneself", async (t) => {
   const group = new Group();
   const [a, b] = group.members;
