@@ -55,7 +55,7 @@ export class Member {
     /** See `RejoinTarget`: a new entry is committed, and so is everything before it. */
     const confirmQuorum = async (withoutNode: string, timeoutMs: number): Promise<void> => {
       const { position } = await new Deadline(clock, timeoutMs).race(
-        replica.proposer.propose(BARRIER),
+        replica.proposer.propose(BARRIER, timeoutMs),
         noQuorum,
       );
       if (!reports.isHeldWithout(withoutNode, position.index)) throw noQuorum();

@@ -15,6 +15,7 @@ import {
   isAnswerLost,
   isNothingDone,
   notLeader,
+  ofThisTry,
   outcomeUnknown,
   readTimeout,
   toSqlError,
@@ -30,6 +31,9 @@ const COMMIT_INDEX = "command/commit-index";
 
 /** How long to wait before the same leader is asked again after it refused or could not be reached. */
 const RETRY_MS = 25;
+
+/** How long what came over the bus may wait to enter the log: for how long its sender waits, it does not say. */
+const FORWARDED_MS = 10_000;
 
 /**
  * How long an answer is waited for before a request that may be repeated is sent again: datagrams get lost. Twice as long each
@@ -78,7 +82,7 @@ export class LeaderAccess {
         const draft = decodeDraft(body);
         // The sender has checked this; but what is too large to be sent on would stop every leader that tries.
         assertBounded(draft);
-        return encodeApplied(await replica.proposer.propose(draft));
+        return encodeApplied(await replica.proposer.propose(draft, FORWARDED_MS));
       }),
       transport.handle(READ_INDEX, async () => encodePosition(await replica.reads.readIndex())),
       transport.handle(COMMIT_INDEX, async () => {
@@ -123,7 +127,7 @@ export class LeaderAccess {
   #propose(draft: CommandDraft, deadline: Deadline, repetition: Repetition): Promise<Applied> {
     return this.#ask(deadline, {
       repetition,
-      here: () => this.#replica.proposer.propose(draft),
+      here: () => this.#replica.proposer.propose(draft, deadline.remainingMs),
       there: async (leader, timeoutMs) =>
         decodeApplied(await this.#request(leader, PROPOSE, encodeDraft(draft), timeoutMs)),
     });
@@ -171,7 +175,9 @@ export class LeaderAccess {
         }
       }
     } catch (error) {
-      if (!isInDoubt || !isTrivetError(error)) throw toSqlError(error);
+      if (!isInDoubt || !isTrivetError(error)) {
+        throw repetition === "guarded" ? ofThisTry(toSqlError(error)) : toSqlError(error);
+      }
       throw deadline.hasPassed ? onTimeout() : outcomeUnknown(error);
     }
   }

@@ -1,42 +1,73 @@
+import type { Clock } from "../platform/clock.ts";
 import type { Random } from "../platform/random.ts";
-import type { TrivetError } from "../platform/trivet-error.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
 import { encodeCommand } from "../store/command.ts";
+import { APPLY_PATIENCE_MS } from "../store/limits.ts";
 import { checkStatements } from "../store/sql-check.ts";
 import type { Store } from "../store/store.ts";
 import type { CommandResult, LogPosition, SqlStatement } from "../store/types.ts";
 import { type CommandDraft, completeDraft, isBarrier } from "./command-draft.ts";
 import type { Consensus } from "./consensus.ts";
 import type { CopyKeeper } from "./copy-keeper.ts";
+import { Deadline } from "./deadline.ts";
 import type { LogTime } from "./log-time.ts";
 import { type Applied, Proposals } from "./proposals.ts";
-import { notLeader, outcomeUnknown, overloaded } from "./sql-errors.ts";
+import { notLeader, outcomeUnknown, overloaded, stopping } from "./sql-errors.ts";
 import type { Waiters } from "./waiters.ts";
+import { WriteGate } from "./write-gate.ts";
 
 const SEED_BYTES = 16;
 
 /** What a write may take on the leader when it is tried out; on a slower node it takes longer, but it ends. */
 const REHEARSAL_MS = 5_000;
 
-/** Commands that wait for their result at once. */
+/** Commands that wait for their turn or their result at once. */
 const WAITING_MAX = 4096;
 
 export interface ProposerOptions {
   readonly consensus: Pick<Consensus, "raft" | "propose">;
   readonly copy: Pick<CopyKeeper, "fault">;
   readonly store: Pick<Store, "hasHiddenWork" | "lastTimeMs" | "rehearse">;
+  readonly appliedIndex: () => number;
   readonly logTime: LogTime;
   readonly waiters: Waiters;
+  readonly clock: Clock;
   readonly random: Random;
 }
 
-/** Takes commands, if this member leads, from the request to the applied result. */
+type SqlDraft = Extract<CommandDraft, { kind: "sql" }>;
+
+/** What the leader adds to a command. */
+interface Stamp {
+  readonly timeMs: number;
+  readonly seed: Uint8Array;
+}
+
+/** A command that is in the log. */
+interface Proposed {
+  readonly answer: Promise<Applied>;
+}
+
+/**
+ * Takes commands, if this member leads, from the request to the applied result.
+ *
+ * What may take for ever is tried out before, since an entry that never ends would stop every node, for good: on exactly the data, and
+ * with the time and chance, that it will be applied with (see `WriteGate`).
+ */
 export class Proposer {
   readonly #options: ProposerOptions;
   readonly #proposals = new Proposals();
+  readonly #gate: WriteGate;
+  /** Commands of sessions on their way into the log, by their guard: a repetition waits for the same answer, and nobody for it. */
+  readonly #entering = new Map<string, Promise<Proposed>>();
+  /** Until this one is applied, the store cannot say what a plain write may run besides. */
+  #lastOfSchema: LogPosition = { index: 0, term: 0 };
   #refusal: () => TrivetError | null = () => null;
 
   constructor(options: ProposerOptions) {
     this.#options = options;
+    const settled = (): Promise<void> => this.#settled();
+    this.#gate = new WriteGate({ clock: options.clock, settled, patienceMs: APPLY_PATIENCE_MS });
   }
 
   /** True while commands wait for their result. */
@@ -50,25 +81,20 @@ export class Proposer {
   }
 
   /**
-   * Replicates and applies a command, if this member leads. What may take for ever is tried out before: an entry that never ends would
-   * stop every node, for good. Rejects with `not-leader` (it did not and will not happen), what `Store.rehearse` rejects with,
-   * `overloaded`, `stopping` (likewise) or `outcome-unknown`. The caller keeps the deadline.
+   * Replicates and applies a command, if this member leads. Rejects with `not-leader` (it did not and will not happen), what
+   * `Store.rehearse` rejects with, `overloaded`, `store-busy`, `stopping` (likewise) or `outcome-unknown`. After `timeoutMs` it does
+   * not enter the log any more; once it has, the caller keeps the deadline.
    */
-  async propose(draft: CommandDraft): Promise<Applied> {
-    const { consensus, copy, store, logTime, waiters, random } = this.#options;
-    waiters.throwIfFailed();
-    if (this.#proposals.size >= WAITING_MAX) throw overloaded();
-    const { raft } = consensus;
-    if (raft.role !== "leader" || copy.fault !== null) throw notLeader();
-    const refusal = isBarrier(draft) ? null : this.#refusal();
-    if (refusal !== null) throw refusal;
-    const seed = random.bytes(SEED_BYTES);
-    if (draft.kind === "sql") await this.#rehearse(draft, seed);
-    // Not before: while it was tried out others were proposed, and the time in the log never goes back.
-    const command = completeDraft(draft, logTime.next(raft, store.lastTimeMs), seed);
-    const proposed = consensus.propose(encodeCommand(command));
-    if (proposed.kind === "refused") throw proposed.reason === "overloaded" ? overloaded() : notLeader();
-    return this.#proposals.wait(proposed.index, proposed.term);
+  async propose(draft: CommandDraft, timeoutMs: number): Promise<Applied> {
+    if (this.#proposals.size + this.#gate.waiting >= WAITING_MAX) throw overloaded();
+    this.#assertLeads();
+    const { answer } = await this.#enterOnce(draft, new Deadline(this.#options.clock, timeoutMs));
+    return answer;
+  }
+
+  /** To be called when consensus has moved. */
+  progressed(): void {
+    if (this.#gate.isShut && !this.#leads()) this.#gate.turnAway(notLeader());
   }
 
   /** To be called for every entry, in order. */
@@ -83,21 +109,117 @@ export class Proposer {
 
   /** Nobody will learn what becomes of the commands that wait. */
   stop(): void {
+    this.#gate.turnAway(stopping());
     this.#proposals.fail(outcomeUnknown());
   }
 
-  /** Tries out what may take for ever. */
-  async #rehearse(draft: Extract<CommandDraft, { kind: "sql" }>, seed: Uint8Array): Promise<void> {
-    const { consensus, store, logTime, waiters } = this.#options;
-    const { statements, transaction } = draft;
-    if (isBounded(statements) && !store.hasHiddenWork) return;
-    const timeMs = logTime.next(consensus.raft, store.lastTimeMs);
-    await store.rehearse(statements, { transaction, timeoutMs: REHEARSAL_MS, timeMs, seed });
-    waiters.throwIfFailed();
+  #enterOnce(draft: CommandDraft, deadline: Deadline): Promise<Proposed> {
+    if (draft.kind === "open-session" || draft.session === null) return this.#enter(draft, deadline);
+    const { id, sequence } = draft.session;
+    const key = `${draft.kind} ${id} ${sequence}`;
+    const entering = this.#entering.get(key) ?? this.#enter(draft, deadline);
+    this.#entering.set(key, entering);
+    return entering.finally(() => this.#entering.delete(key));
   }
+
+  #enter(draft: CommandDraft, deadline: Deadline): Promise<Proposed> {
+    return this.#gate.enter(
+      {
+        mustBeAlone: () => draft.kind === "sql" && this.#mustBeTried(draft),
+        pass: () => this.#put(draft, this.#stamp()),
+        passAlone: (othersWait) => this.#tryAndPut(draft, deadline, othersWait),
+      },
+      deadline.remainingMs,
+    );
+  }
+
+  /** While it is tried out, nothing is put into the log but what consensus puts there itself, which is not for the user's data. */
+  async #tryAndPut(draft: CommandDraft, deadline: Deadline, othersWait: AbortSignal): Promise<Proposed> {
+    const { consensus, store } = this.#options;
+    const stamp = this.#stamp();
+    // Once all is applied, it may be plain after all.
+    if (draft.kind !== "sql" || !this.#mustBeTried(draft)) return this.#put(draft, stamp);
+    const { term } = consensus.raft;
+    const { session, transaction, statements } = draft;
+    const refusal = this.#refusal();
+    // Where nothing can be taken, only the session is asked.
+    const tried = refusal === null ? statements : [];
+    const timeoutMs = Math.min(REHEARSAL_MS, deadline.remainingMs);
+    const options = { ...stamp, session, transaction, timeoutMs, othersWait };
+    const rehearsed = await store.rehearse(tried, options).catch((error: unknown) => {
+      this.#assertLeads(term);
+      throw error;
+    });
+    this.#assertLeads(term);
+    // mark: replica: a write of a session that was done before is answered without being tried out
+    if (rehearsed === "answered") return this.#put({ ...draft, statements: [] }, stamp);
+    if (refusal !== null) throw refusal;
+    return this.#put(draft, stamp);
+  }
+
+  #put(draft: CommandDraft, { timeMs, seed }: Stamp): Proposed {
+    this.#assertLeads();
+    const refusal = isBarrier(draft) ? null : this.#refusal();
+    if (refusal !== null) throw refusal;
+    const proposed = this.#options.consensus.propose(encodeCommand(completeDraft(draft, timeMs, seed)));
+    if (proposed.kind === "refused") throw proposed.reason === "overloaded" ? overloaded() : notLeader();
+    if (draft.kind === "sql" && mayChangeSchema(draft.statements)) this.#lastOfSchema = proposed;
+    return { answer: this.#proposals.wait(proposed.index, proposed.term) };
+  }
+
+  #stamp(): Stamp {
+    const { consensus, store, logTime, random } = this.#options;
+    return { timeMs: logTime.next(consensus.raft, store.lastTimeMs), seed: random.bytes(SEED_BYTES) };
+  }
+
+  #mustBeTried(draft: SqlDraft): boolean {
+    if (isBarrier(draft)) return false;
+    // It may have been done before: then it is answered, although nothing is taken now.
+    if (draft.session !== null && this.#refusal() !== null) return true;
+    return this.#mayHaveHiddenWork() || !isBounded(draft.statements);
+  }
+
+  #mayHaveHiddenWork(): boolean {
+    const { consensus, store, appliedIndex } = this.#options;
+    const { term, lastIndex } = consensus.raft;
+    // What the leaders before this one have put into the log may change the schema, too.
+    if (this.#lastOfSchema.term !== term) this.#lastOfSchema = { index: lastIndex, term };
+    return store.hasHiddenWork || appliedIndex() < this.#lastOfSchema.index;
+  }
+
+  /** Rejects with `not-leader` if this member ceases to lead, with `store-busy` after `REHEARSAL_MS`. */
+  async #settled(): Promise<void> {
+    const { consensus, waiters, appliedIndex } = this.#options;
+    const { term, lastIndex } = consensus.raft;
+    const isOver = (): boolean => appliedIndex() >= lastIndex || !this.#leads(term);
+    await waiters.until(isOver, REHEARSAL_MS, notSettled);
+    this.#assertLeads(term);
+  }
+
+  #leads(term = this.#options.consensus.raft.term): boolean {
+    const { consensus, copy } = this.#options;
+    return consensus.raft.role === "leader" && consensus.raft.term === term && copy.fault === null;
+  }
+
+  #assertLeads(term?: number): void {
+    this.#options.waiters.throwIfFailed();
+    if (!this.#leads(term)) throw notLeader();
+  }
+}
+
+function notSettled(): TrivetError {
+  return new TrivetError(
+    "store-busy",
+    `The writes before this one were not applied within ${REHEARSAL_MS} ms, so it could not be tried out, and was not carried out. Try again later.`,
+  );
 }
 
 function isBounded(statements: readonly SqlStatement[]): boolean {
   const check = checkStatements(statements);
   return check.ok && check.isBounded;
+}
+
+function mayChangeSchema(statements: readonly SqlStatement[]): boolean {
+  const check = checkStatements(statements);
+  return check.ok && check.mayChangeSchema;
 }

@@ -117,8 +117,9 @@ export class Replica {
       onFailed,
     });
     const parts = { ...options, consensus, copy, waiters };
-    this.proposer = new Proposer({ ...parts, logTime: new LogTime(clock) });
-    this.reads = new IndexReads({ ...parts, appliedIndex: () => applier.appliedIndex });
+    const appliedIndex = (): number => applier.appliedIndex;
+    this.proposer = new Proposer({ ...parts, appliedIndex, logTime: new LogTime(clock) });
+    this.reads = new IndexReads({ ...parts, appliedIndex });
     this.leadership = new Leadership({ ...parts, isAnswering: () => this.proposer.isAnswering });
     this.members = new MemberChanges({
       waiters,
@@ -193,6 +194,7 @@ export class Replica {
 
   #onProgress(): void {
     this.leadership.progressed();
+    this.proposer.progressed();
     this.#applier.advance(this.#consensus.raft.applicableIndex);
     this.copy.progressed();
     // Before the membership is in the store, the log is all that knows it; without a copy, of everything.

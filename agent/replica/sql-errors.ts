@@ -15,6 +15,9 @@ const ANSWER_LOST = ["peer-down", "request-timeout", "request-aborted", "bus-clo
 /** Results that refuse a whole command of a session, or of objects. */
 const REFUSALS = ["session-expired", "session-stale", "answer-too-large", "conflict"];
 
+/** Refusals that may come before anyone has looked whether the session has done the write already. */
+const REFUSED_UNASKED = ["disk-full", "no-leader", "overloaded", "store-busy"];
+
 /** True if the request may be sent again without doing anything twice. */
 export function isNothingDone(error: unknown): boolean {
   return isTrivetError(error) && NOTHING_DONE.includes(error.code);
@@ -40,6 +43,20 @@ export function toSqlError(error: unknown): unknown {
   // Until the deadline everyone who was asked refused.
   if (isNothingDone(error)) return noLeader(error);
   return error;
+}
+
+/**
+ * A refusal, in what it tells the client of a session: that nothing was done says nothing of earlier tries of the same write, unless
+ * the session was asked.
+ */
+export function ofThisTry(error: unknown): unknown {
+  if (!isTrivetError(error) || !REFUSED_UNASKED.includes(error.code)) return error;
+  const { code, message } = error;
+  return new TrivetError(
+    code,
+    `${message} This is said of this try: an earlier one with the same session and sequence may have been carried out.`,
+    { cause: error },
+  );
 }
 
 export function notLeader(): TrivetError {

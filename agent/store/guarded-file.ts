@@ -35,6 +35,14 @@ export class GuardedFile {
     return this.#fold(index, { results: [{ kind: "session", id: index }] }).ran;
   }
 
+  /**
+   * True if the next entry, with this guard and time, would not be carried out. In the file's open transaction, to be rolled back by
+   * the caller.
+   */
+  hasAnswer(session: SessionGuard, timeMs: number): boolean {
+    return this.#sessions.answerOf(session, this.file.committed.index + 1, timeMs) !== null;
+  }
+
   /** Throws what `run` throws. */
   carryOut(
     index: number,

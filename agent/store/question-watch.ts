@@ -1,4 +1,5 @@
 import type { Clock } from "../platform/clock.ts";
+import type { TrivetError } from "../platform/trivet-error.ts";
 import type { JobQueue } from "./job-queue.ts";
 import { APPLY_PATIENCE_MS } from "./limits.ts";
 import { heldUpWrites, ranTooLong, waitedTooLong } from "./question-error.ts";
@@ -22,11 +23,15 @@ export class QuestionWatch {
     this.#keeper = keeper;
   }
 
-  /** The job of a question that has `timeoutMs` from now on. */
+  /**
+   * The job of a question that has `timeoutMs` from now on, and less if `othersWait` is aborted, because they have waited for it for
+   * `APPLY_PATIENCE_MS`.
+   */
   begin(
     question: Question,
     timeoutMs: number,
     settling: Pick<QuestionJob, "resolve" | "reject">,
+    othersWait?: AbortSignal,
   ): QuestionJob {
     const deadline = this.#clock.setTimer(timeoutMs, () => this.#onDeadline(job, timeoutMs));
     const job: QuestionJob = {
@@ -37,6 +42,7 @@ export class QuestionWatch {
       isSettled: false,
       ...settling,
     };
+    othersWait?.addEventListener("abort", () => this.#onOthersWait(job), { once: true });
     return job;
   }
 
@@ -57,11 +63,24 @@ export class QuestionWatch {
   }
 
   #onDeadline(job: QuestionJob, timeoutMs: number): void {
+    const { question } = job;
+    this.#giveUp(job, {
+      ifRunning: ranTooLong(question, timeoutMs),
+      else: waitedTooLong(question, timeoutMs),
+    });
+  }
+
+  #onOthersWait(job: QuestionJob): void {
+    const { question } = job;
+    const ifRunning = heldUpWrites(question, APPLY_PATIENCE_MS);
+    this.#giveUp(job, { ifRunning, else: waitedTooLong(question, APPLY_PATIENCE_MS) });
+  }
+
+  #giveUp(job: QuestionJob, errors: { readonly ifRunning: TrivetError; readonly else: TrivetError }): void {
     if (job.isSettled) return;
     if (job.sentAs > 0) this.#keeper.cancel(job.sentAs);
     const isRunning = job.sentAs > 0 && this.#keeper.runningJob === job.sentAs;
-    const error = isRunning ? ranTooLong(job.question, timeoutMs) : waitedTooLong(job.question, timeoutMs);
-    settleQuestion(job, () => job.reject(error));
+    settleQuestion(job, () => job.reject(isRunning ? errors.ifRunning : errors.else));
     this.#jobs.drop(job);
     if (isRunning) this.#keeper.restart();
   }

@@ -1,6 +1,6 @@
 import { invariant } from "../platform/invariant.ts";
 import { type CommandRunner, TransactionLostError } from "./command-runner.ts";
-import type { DatabaseFile } from "./database-file.ts";
+import type { GuardedFile } from "./guarded-file.ts";
 import { QUERY_MEMORY_MAX, QUERY_RESULT_LIMITS } from "./limits.ts";
 import type { ObjectAnswer, ObjectQuestion } from "./object-question.ts";
 import { ResultBudget } from "./result-budget.ts";
@@ -8,6 +8,7 @@ import { runStatement } from "./run-statement.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
 import type { StateFile } from "./state-file.ts";
 import { toErrorResult } from "./statement-error.ts";
+import type { Rehearsed } from "./store.ts";
 import type { CommandResult, SqlCommand, SqlStatement, StatementResult } from "./types.ts";
 
 /**
@@ -16,13 +17,13 @@ import type { CommandResult, SqlCommand, SqlStatement, StatementResult } from ".
  */
 export class Questions {
   readonly #wasm: SqliteWasm;
-  readonly #app: DatabaseFile;
+  readonly #app: GuardedFile;
   readonly #state: StateFile;
   readonly #runner: CommandRunner;
 
   constructor(parts: {
     readonly wasm: SqliteWasm;
-    readonly app: DatabaseFile;
+    readonly app: GuardedFile;
     readonly state: StateFile;
     readonly runner: CommandRunner;
   }) {
@@ -48,18 +49,21 @@ export class Questions {
    * full-text tables keep in memory. Throws if the environment failed, or the memory of a query is not enough: then
    * the databases must be opened anew.
    */
-  rehearse(command: SqlCommand): void {
-    invariant(!this.#app.connection.inTransaction, "a rehearsal has a transaction of its own");
+  rehearse(command: SqlCommand): Rehearsed {
+    const { file } = this.#app;
+    invariant(!file.connection.inTransaction, "a rehearsal has a transaction of its own");
+    if (this.#isAnswered(command)) return "answered";
     this.#withinMemory(() => this.#rehearse(command));
+    return "tried-out";
   }
 
   #query(statements: readonly SqlStatement[]): CommandResult {
-    const { connection } = this.#app;
+    const { connection } = this.#app.file;
     const isInTransaction = connection.inTransaction;
     const budget = new ResultBudget(QUERY_RESULT_LIMITS);
     const results = statements.map((statement) => {
       try {
-        return runStatement(this.#app, statement, budget).result;
+        return runStatement(this.#app.file, statement, budget).result;
       } catch (error) {
         if (budget.isExceeded) throw error;
         return toErrorResult(error);
@@ -72,11 +76,21 @@ export class Questions {
     return results;
   }
 
+  /** True if the command's session lets it do nothing any more. To be asked what it would answer marks it as used: that is undone. */
+  #isAnswered({ session, timeMs }: SqlCommand): boolean {
+    if (session === null) return false;
+    this.#app.file.begin();
+    const isAnswered = this.#app.hasAnswer(session, timeMs);
+    this.#app.file.run("ROLLBACK");
+    return isAnswered;
+  }
+
   /** Again, after a statement that lost the transaction: the ones behind it must be tried too. */
   #rehearse(command: SqlCommand): void {
+    const { file } = this.#app;
     const foregone = new Map<number, StatementResult>();
     for (let isDone = false; !isDone; ) {
-      this.#app.begin();
+      file.begin();
       try {
         this.#runner.run(command, foregone);
         isDone = true;
@@ -84,7 +98,7 @@ export class Questions {
         if (!(error instanceof TransactionLostError)) throw error;
         foregone.set(error.statement, error.result);
       }
-      if (this.#app.connection.inTransaction) this.#app.run("ROLLBACK");
+      if (file.connection.inTransaction) file.run("ROLLBACK");
       if (this.#runner.hasChangedSchema) this.#runner.reloadSchema();
     }
   }

@@ -27,6 +27,8 @@ export type SqlCheck =
       readonly isOfOneNode: boolean;
       /** False if its work is not plainly bounded: then `Store.rehearse` should have tried it before it is proposed. */
       readonly isBounded: boolean;
+      /** True if it may bring what makes others do more than their text shows: see `Store.hasHiddenWork`. */
+      readonly mayChangeSchema: boolean;
     }
   | { readonly ok: false; readonly code: string; readonly message: string };
 
@@ -70,6 +72,7 @@ export function checkStatements(statements: readonly SqlStatement[]): SqlCheck {
     isReadOnly: checks.every((check) => check.ok && check.isReadOnly),
     isOfOneNode: checks.some((check) => check.ok && check.isOfOneNode),
     isBounded: checks.every((check) => !check.ok || check.isBounded),
+    mayChangeSchema: checks.some((check) => check.ok && check.mayChangeSchema),
   };
 }
 
@@ -100,7 +103,8 @@ function checkText(sql: string): SqlCheck {
     shape.isExplain ||
     (shape.verb === "PRAGMA" && isPragmaOfOneNode(shape.tokens)) ||
     (reads && isSuspect && checkTokens(shape, false) !== null);
-  return { ok: true, isReadOnly: reads, isOfOneNode, isBounded: isBounded(shape) };
+  const mayChangeSchema = shape.verb === "CREATE" || shape.verb === "ALTER";
+  return { ok: true, isReadOnly: reads, isOfOneNode, isBounded: isBounded(shape), mayChangeSchema };
 }
 
 function readsOnly({ verb, tokens }: SqlShape): boolean {

@@ -17,7 +17,7 @@ import type { SnapshotManifest, SnapshotReceiver, StoreSnapshot } from "./snapsh
 import { SnapshotInstaller } from "./snapshot-installer.ts";
 import { SnapshotSource } from "./snapshot-source.ts";
 import { checkStatement, checkStatements } from "./sql-check.ts";
-import type { RehearsalOptions, Store } from "./store.ts";
+import type { RehearsalOptions, Rehearsed, Store } from "./store.ts";
 import { storeFailed } from "./store-failure.ts";
 import type { ObjectEventListener } from "./store-view.ts";
 import { openStoreWorker, type StoreWorkerProxy } from "./store-worker-proxy.ts";
@@ -182,15 +182,17 @@ class SqliteStore implements Store {
     return plan.complete(answer.results);
   }
 
-  async rehearse(statements: readonly SqlStatement[], options: RehearsalOptions): Promise<void> {
+  async rehearse(statements: readonly SqlStatement[], options: RehearsalOptions): Promise<Rehearsed> {
     this.#requireOpen();
     for (const check of [checkStatements(statements), ...statements.map(({ sql }) => checkStatement(sql))]) {
       if (!check.ok) throw new TrivetError(check.code, check.message);
     }
-    if (statements.length === 0) return;
-    const { transaction, timeoutMs, timeMs, seed = SOME_SEED } = options;
-    const command = { kind: "sql", timeMs, session: null, seed, transaction, statements } as const;
-    await this.#ask({ kind: "rehearse", command }, timeoutMs);
+    const { session = null, transaction, timeoutMs, timeMs, seed = SOME_SEED, othersWait } = options;
+    if (statements.length === 0 && session === null) return "tried-out";
+    const command = { kind: "sql", timeMs, session, seed, transaction, statements } as const;
+    const answer = await this.#ask({ kind: "rehearse", command }, timeoutMs, othersWait);
+    invariant(answer.kind === "rehearse", "a rehearsal is answered as one");
+    return answer.rehearsed;
   }
 
   async checkpoint(): Promise<LogPosition> {
@@ -237,14 +239,14 @@ class SqliteStore implements Store {
     this.#lastTaken = await this.#worker.replaceFiles(swap);
   }
 
-  async #ask(question: Question, timeoutMs: number): Promise<Answer> {
+  async #ask(question: Question, timeoutMs: number, othersWait?: AbortSignal): Promise<Answer> {
     this.#requireOpen();
     if (this.#queries >= QUERIES_MAX) {
       throw new TrivetError("store-busy", `${QUERIES_MAX} queries wait already. Try again later.`);
     }
     this.#queries += 1;
     try {
-      return await this.#worker.ask(question, timeoutMs);
+      return await this.#worker.ask(question, timeoutMs, othersWait);
     } finally {
       this.#queries -= 1;
     }

@@ -65,7 +65,7 @@ export class StateMachine {
     this.#state = new StateFile(open("state.db", STATE_CACHE_KIB, STATE_SCHEMA));
     if (options.pinnedAt !== null) this.#setPin(options.pinnedAt);
     this.#runner = new CommandRunner(this.#app.file, internals);
-    this.questions = new Questions({ wasm, app: this.#app.file, state: this.#state, runner: this.#runner });
+    this.questions = new Questions({ wasm, app: this.#app, state: this.#state, runner: this.#runner });
     this.#applied = earlier(this.#app.file.committed, this.#state.file.committed);
     this.#lastTimeMs = Math.max(this.#app.file.committedTimeMs, this.#state.file.committedTimeMs);
     this.#schema = readSchemaTraits(this.#app.file);

@@ -102,9 +102,9 @@ export class StoreWorkerProxy {
     }
   }
 
-  /** Rejects as `question-error.ts` says. */
-  ask(question: Question, timeoutMs: number): Promise<Answer> {
-    return this.#enqueue((settling) => this.#questions.begin(question, timeoutMs, settling));
+  /** Rejects as `question-error.ts` says; `othersWait` is aborted once others have waited for it for `APPLY_PATIENCE_MS`. */
+  ask(question: Question, timeoutMs: number, othersWait?: AbortSignal): Promise<Answer> {
+    return this.#enqueue((settling) => this.#questions.begin(question, timeoutMs, settling, othersWait));
   }
 
   checkpoint(): Promise<LogPosition> {

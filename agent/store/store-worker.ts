@@ -90,10 +90,10 @@ class StoreWorker {
       case "rehearse":
         // First, so that what is rolled back is the rehearsal's and nothing else.
         this.#commit();
-        this.#answer(request.job, () => {
-          this.#machine.questions.rehearse(request.command);
-          return { kind: "rehearse" };
-        });
+        this.#answer(request.job, () => ({
+          kind: "rehearse",
+          rehearsed: this.#machine.questions.rehearse(request.command),
+        }));
         break;
       case "get-object":
       case "list-objects":

@@ -4,12 +4,15 @@ import type {
   CommandResult,
   LogPosition,
   ResultDigest,
+  SessionGuard,
   SqlStatement,
   StoredConfiguration,
   StoreEntry,
 } from "./types.ts";
 
 export interface RehearsalOptions {
+  /** As of the command; null if there is none. */
+  readonly session?: SessionGuard | null;
   /** As of the command. */
   readonly transaction: boolean;
   /** From the call to the end, waiting behind other work included. */
@@ -18,7 +21,12 @@ export interface RehearsalOptions {
   readonly timeMs: number;
   /** As of the command; some 16 bytes if there is none yet. */
   readonly seed?: Uint8Array;
+  /** Aborted: other writes have waited for it for `APPLY_PATIENCE_MS`, or nobody waits for it any more. It ends. */
+  readonly othersWait?: AbortSignal;
 }
+
+/** `answered`: its session has the answer to the command already, and will give it; nothing was tried out. */
+export type Rehearsed = "tried-out" | "answered";
 
 /**
  * The replicated state machine. Entries come in log order without a gap, each once. A rejected promise with
@@ -50,14 +58,13 @@ export interface Store extends ReplicatedState, ObjectStore, SnapshotStore {
   /**
    * Tries a command out on everything applied so far: runs it as `apply` would, with its time and chance, and undoes
    * it. Resolves whatever its results are. An entry in the log is applied by every node and cannot be stopped, so a
-   * command whose work is not bounded should have been rehearsed before it is proposed; entries that come between may
-   * still make it dearer.
+   * command whose work is not bounded should have been rehearsed before it is proposed, and no entry should come between.
    *
-   * Rejects with `too-expensive` if it does not end within `timeoutMs`, with `query-failed` if it takes more memory
+   * Rejects with `too-expensive` if it does not end within `timeoutMs` or `othersWait`, with `query-failed` if it takes more memory
    * than a query may have, with `store-busy` if it could not begin in time or too many queries wait, and with the code
    * of `checkStatement` for a statement that may not become part of the log.
    */
-  rehearse(statements: readonly SqlStatement[], options: RehearsalOptions): Promise<void>;
+  rehearse(statements: readonly SqlStatement[], options: RehearsalOptions): Promise<Rehearsed>;
   /**
    * Commits what is applied and makes it durable in both files; resolves with the durable position. While a snapshot is
    * open the files wait, and that position is the snapshot's.

@@ -3,6 +3,7 @@ import type { ObjectAnswer, ObjectQuestion } from "./object-question.ts";
 import type { ObjectEvent } from "./objects.ts";
 import type { PackedEntries } from "./packed-entries.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
+import type { Rehearsed } from "./store.ts";
 import type {
   CommandResult,
   LogPosition,
@@ -24,7 +25,7 @@ export type Question =
 export type Answer =
   | ObjectAnswer
   | { readonly kind: "query"; readonly results: CommandResult }
-  | { readonly kind: "rehearse" };
+  | { readonly kind: "rehearse"; readonly rehearsed: Rehearsed };
 
 /** What the store says of itself, as of the last entry of the report that brings it. */
 export interface StoreState {

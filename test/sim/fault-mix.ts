@@ -77,6 +77,8 @@ export interface FaultMix {
     readonly applyMs: number;
     readonly checkpointEveryMs: number;
     readonly snapshotBytesMin: number;
+    /** Every write is tried out before it goes into the log. */
+    readonly hasHiddenWork: boolean;
   };
   readonly logRetainBytes: number;
   readonly segmentBytes: number;
@@ -155,6 +157,7 @@ export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => S
       writeBytesMax,
     },
     store: {
+      hasHiddenWork: streamOf("hidden work").isTrue(0.2),
       applyMs: random.magnitude(0.05, 20),
       checkpointEveryMs: random.magnitude(500, 10_000),
       snapshotBytesMin: random.pick([0, 0, 300_000]),

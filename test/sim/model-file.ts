@@ -6,6 +6,7 @@ import type {
   CommandResult,
   LogPosition,
   ObjectsCommand,
+  SessionGuard,
   SqlCommand,
   StoredConfiguration,
   StoreEntry,
@@ -111,6 +112,11 @@ export class ModelFile {
 
   get objects(): ModelObjects {
     return this.#current.objects;
+  }
+
+  /** See `ModelSessions.hasAnswer`. */
+  hasAnswer(session: SessionGuard, timeMs: number): boolean {
+    return this.#current.sessions.hasAnswer(session, timeMs);
   }
 
   read(key: string): string | null {

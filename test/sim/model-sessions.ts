@@ -31,6 +31,12 @@ export class ModelSessions {
     this.#sessions.set(id, { sequence: 0, usedMs: timeMs, answer: [] });
   }
 
+  /** True if `guard` would not carry the command out. */
+  hasAnswer({ id, sequence }: SessionGuard, timeMs: number): boolean {
+    const session = this.#sessions.get(id);
+    return session === undefined || session.usedMs < timeMs - SESSION_TTL_MS || sequence <= session.sequence;
+  }
+
   /** What is answered to a command; `run` carries it out, if it is the first of its sequence. */
   guard({ id, sequence }: SessionGuard, timeMs: number, run: () => CommandResult): CommandResult {
     const session = this.#sessions.get(id);

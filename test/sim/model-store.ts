@@ -6,7 +6,7 @@ import type {
   SnapshotReceiver,
   StoreSnapshot,
 } from "../../agent/store/snapshot.ts";
-import type { Store } from "../../agent/store/store.ts";
+import type { RehearsalOptions, Rehearsed, Store } from "../../agent/store/store.ts";
 import type {
   CommandResult,
   LogPosition,
@@ -22,12 +22,15 @@ import type { ModelObjects } from "./model-objects.ts";
 import { ModelReceiver } from "./model-receiver.ts";
 import { imagesOf } from "./model-snapshot.ts";
 import type { ModelWork } from "./model-work.ts";
+import { RehearsalWatch } from "./rehearsal-watch.ts";
 import type { WrongResults } from "./wrong-results.ts";
 
 export interface ModelStoreOptions {
   readonly files: ModelFiles;
   /** At least so large are the files of a snapshot. */
   readonly snapshotBytesMin: number;
+  /** Every write is tried out first. */
+  readonly hasHiddenWork: boolean;
   readonly work: ModelWork;
   readonly results: WrongResults;
   readonly onInstalled: (position: LogPosition) => void;
@@ -42,6 +45,7 @@ export class ModelStore implements Store {
   #applied: LogPosition;
   readonly #work: ModelWork;
   readonly #listeners = new Set<(events: readonly ObjectEvent[]) => void>();
+  readonly #rehearsals = new RehearsalWatch();
   #openSnapshots = 0;
 
   constructor(options: ModelStoreOptions) {
@@ -60,7 +64,7 @@ export class ModelStore implements Store {
   }
 
   get hasHiddenWork(): boolean {
-    return false;
+    return this.#options.hasHiddenWork;
   }
 
   apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]> {
@@ -78,8 +82,15 @@ export class ModelStore implements Store {
     );
   }
 
-  rehearse(): Promise<void> {
-    return this.#work.do("question", () => undefined);
+  rehearse(
+    _statements: readonly SqlStatement[],
+    { session = null, timeMs, seed }: RehearsalOptions,
+  ): Promise<Rehearsed> {
+    return this.#work.do("question", () => {
+      if (seed !== undefined) this.#rehearsals.rehearsed(seed);
+      const isAnswered = session !== null && this.#files.app.hasAnswer(session, timeMs);
+      return isAnswered ? "answered" : "tried-out";
+    });
   }
 
   async checkpoint(): Promise<LogPosition> {
@@ -171,6 +182,7 @@ export class ModelStore implements Store {
   #install(position: LogPosition, images: ReadonlyMap<SnapshotFileName, Buffer>): Promise<void> {
     const installed = () => {
       this.#applied = position;
+      this.#rehearsals.installed();
       this.#options.onInstalled(position);
     };
     return this.#work.doExclusively([...this.#files.installSteps(position, images), installed]);
@@ -190,6 +202,7 @@ export class ModelStore implements Store {
       throw new Error(`entry ${index} applied after ${this.#applied.index}`);
     }
     this.#applied = { index, term };
+    this.#rehearsals.applied(entry);
     let result: CommandResult = [];
     // A crash may have left one file ahead of the other: what it has it does not take again.
     if (state.position.index < index) {

@@ -169,6 +169,7 @@ export class SimStorage implements DamagedData {
     return new ModelStore({
       files,
       snapshotBytesMin: mix.store.snapshotBytesMin,
+      hasHiddenWork: mix.store.hasHiddenWork,
       results: machine.results,
       work: this.#openWork(),
       onInstalled: installed,

@@ -1,0 +1,96 @@
+import { t } from "tap";
+import { TrivetError } from "../../agent/platform/trivet-error.ts";
+import type { CommandResult, SqlStatement } from "../../agent/store/types.ts";
+import { ServiceTrio } from "./service-trio.ts";
+
+/** Writes that may take for ever, on the leader of a real trio: what is tried out must be what is applied. */
+
+const OPTIONS = { transaction: false, timeoutMs: 20_000 } as const;
+
+const sql = (...texts: readonly string[]): readonly SqlStatement[] =>
+  texts.map((text) => ({ sql: text, parameters: [] }));
+
+const changed = (rowsAffected: number): object => ({ kind: "changed", rowsAffected });
+
+const trio = await ServiceTrio.start(t);
+const leader = trio.get(0);
+const execute = (...texts: readonly string[]): Promise<CommandResult> =>
+  leader.sql.execute(sql(...texts), OPTIONS);
+
+await execute("CREATE TABLE todo (a)", "CREATE TABLE done (steps)", "CREATE TABLE other (a)");
+
+/** Ends soon while `todo` is empty, and never once it is not. */
+const WALK =
+  "INSERT INTO done WITH RECURSIVE w (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM w WHERE i < (SELECT CASE WHEN (SELECT count(*) FROM todo) = 0 THEN 100 ELSE 1000000000000000 END)) SELECT max(i) FROM w";
+
+async function countOf(table: string): Promise<unknown> {
+  const options = { level: "linearizable", timeoutMs: 20_000 } as const;
+  const [result] = await trio.get(2).sql.query(sql(`SELECT count(*) FROM ${table}`), options);
+  return result?.kind === "rows" ? result.values[0]?.[0] : result;
+}
+
+t.test(
+  "a write that comes while another one is tried out does not change what that is applied to",
+  async (t) => {
+    const answers = await Promise.all([execute(WALK), execute("INSERT INTO todo VALUES (1)")]);
+    t.match(answers, [[changed(1)], [changed(1)]]);
+    t.strictSame([await countOf("done"), await countOf("todo")], [1, 1]);
+  },
+);
+
+t.test(
+  "a write is tried out on what was proposed before it, and for a second while others wait",
+  async (t) => {
+    await execute("DELETE FROM todo");
+    const before = execute("INSERT INTO todo VALUES (2)");
+    const walk = t.rejects(execute(WALK), {
+      code: "too-expensive",
+      message: /other writes had waited 1000 ms.*was not carried out/,
+    });
+    const after = execute("INSERT INTO other VALUES (1)");
+    t.match(await Promise.all([before, after]), [[changed(1)], [changed(1)]]);
+    await walk;
+    t.strictSame([await countOf("done"), await countOf("other")], [1, 1]);
+  },
+);
+
+t.test("a plain write behind a trigger that is not applied yet is tried out with it", async (t) => {
+  // Each row makes ten in the next table, without a SELECT anywhere.
+  const levels = Array.from({ length: 15 }, (_, nth) => nth);
+  await execute(...levels.map((nth) => `CREATE TABLE level${nth} (a)`));
+  const body = (next: number): string => `INSERT INTO level${next} VALUES ${Array(10).fill("(1)").join()}`;
+  const triggers = levels
+    .slice(1)
+    .map((next) => `CREATE TRIGGER t${next} AFTER INSERT ON level${next - 1} BEGIN ${body(next)}; END`);
+  const made = execute(...triggers);
+  const cascade = t.rejects(execute("INSERT INTO level0 VALUES (1)"), { code: "too-expensive" });
+  // It waits in the same line, and so gives the write a second.
+  const after = leader.sql.query(sql("SELECT 1"), { level: "strong", timeoutMs: 20_000 });
+  await Promise.all([made, cascade, after]);
+  t.equal(await countOf("level1"), 0);
+  await execute(...triggers.map((_, nth) => `DROP TRIGGER t${nth + 1}`));
+});
+
+t.test("a write of a session that was done is answered, whatever it would cost now", async (t) => {
+  await execute("DELETE FROM todo", "DELETE FROM done");
+  const session = { id: await leader.sql.openSession(OPTIONS), sequence: 1 };
+  const walk = (): Promise<CommandResult> => leader.sql.execute(sql(WALK), { ...OPTIONS, session });
+  const { lastIndex } = leader.replica.raft;
+  t.match(await Promise.all([walk(), walk()]), [[changed(1)], [changed(1)]]);
+  t.equal(leader.replica.raft.lastIndex, lastIndex + 1, "a repetition waits for the same entry");
+  await execute("INSERT INTO todo VALUES (3)");
+  t.match(await walk(), [changed(1)]);
+  t.equal(await countOf("done"), 1);
+
+  leader.replica.proposer.refuseWrites(
+    () => new TrivetError("disk-full", "Nothing was done: the disk is full."),
+  );
+  t.teardown(() => leader.replica.proposer.refuseWrites(() => null));
+  t.match(await walk(), [changed(1)], "also while nothing is taken");
+  const next = { ...OPTIONS, session: { ...session, sequence: 2 } };
+  await t.rejects(leader.sql.execute(sql("INSERT INTO other VALUES (3)"), next), {
+    code: "disk-full",
+    message: /an earlier one with the same session and sequence may have been carried out/,
+  });
+  t.equal(await countOf("other"), 1);
+});
