@@ -40,6 +40,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "not-serving": 503,
   "store-busy": 503,
   "store-closed": 503,
+  "store-damaged": 503,
   overloaded: 503,
   stopping: 503,
   "too-many-requests": 503,

@@ -1,6 +1,6 @@
 import { DurableLog } from "../log/durable-log.ts";
 import { type DataDirectory, logLost } from "../membership/data-directory.ts";
-import type { OpenStorage } from "../membership/open-storage.ts";
+import type { MemberStorage, Storage, StoreFailureListener } from "../membership/open-storage.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { isTrivetError } from "../platform/trivet-error.ts";
@@ -8,8 +8,8 @@ import { isBlank } from "../replica/found-cluster.ts";
 import { openSqliteStore } from "../store/sqlite-store.ts";
 import type { Store } from "../store/store.ts";
 
-/** The log and the databases of the node: opened when membership asks for them, maybe twice, and closed together. */
-export class NodeStorage {
+/** The log and the databases of the node: opened when membership asks for them, and closed together, maybe several times. */
+export class NodeStorage implements MemberStorage {
   readonly #options: { readonly data: DataDirectory; readonly logger: Logger; readonly clock: Clock };
   #log: DurableLog | null = null;
   #store: Store | null = null;
@@ -22,10 +22,10 @@ export class NodeStorage {
   /**
    * Rejects with `log-lost` or `log-corrupt` if this member must not speak any more, with `store-damaged` if the databases are
    * damaged and the log does not reach back to make them anew, and with what else opening the log or the store may reject with.
-   * Then nothing is open, and nothing was moved.
+   * Then nothing is open, and nothing was moved. `onStoreFailed` hears of it if the store fails after that.
    */
-  open(): ReturnType<OpenStorage> {
-    const opening = this.#open();
+  open(onStoreFailed?: StoreFailureListener): Promise<Storage> {
+    const opening = this.#open(onStoreFailed);
     this.#lastOpening = opening.catch(() => undefined);
     return opening;
   }
@@ -43,13 +43,13 @@ export class NodeStorage {
     }
   }
 
-  async #open(): ReturnType<OpenStorage> {
+  async #open(onStoreFailed: StoreFailureListener | undefined): Promise<Storage> {
     const { data, logger } = this.#options;
     if (data.lostLog !== null) throw data.lostLog;
     const { log, recovered } = await DurableLog.open({ directory: data.raft, logger });
     try {
       if (isBlank(recovered) && !data.mayBeBlank) throw logLost(data.path, "the log in raft/ is blank");
-      const store = await this.#openStore(recovered.base.index === 0);
+      const store = await this.#openStore(recovered.base.index === 0, onStoreFailed);
       this.#log = log;
       this.#store = store;
       return { log, recovered, store };
@@ -60,10 +60,12 @@ export class NodeStorage {
   }
 
   /** `isLogWhole`: from its first entry on, it makes the databases anew. Then nobody need be asked for what they held. */
-  async #openStore(isLogWhole: boolean): Promise<Store> {
+  async #openStore(isLogWhole: boolean, onFailed: StoreFailureListener | undefined): Promise<Store> {
     const { data, logger, clock } = this.#options;
+    const options = { directory: data.path, logger, clock, onFailed };
     try {
-      return await openSqliteStore({ directory: data.path, logger, clock });
+      if (data.damagedDatabases !== null) throw data.damagedDatabases;
+      return await openSqliteStore(options);
     } catch (error) {
       if (!isTrivetError(error, "store-damaged") || !isLogWhole) throw error;
       // mark: agent: damaged databases are made anew from the log
@@ -72,7 +74,7 @@ export class NodeStorage {
         reason: error.message,
         quarantine,
       });
-      return openSqliteStore({ directory: data.path, logger, clock });
+      return openSqliteStore(options);
     }
   }
 }

@@ -67,8 +67,7 @@ export async function runAgent(options: {
         electionMaxMs: settings.electionTimeoutMsMax,
       },
       logRetainBytes: settings.logRetainBytes,
-      openStorage: () => storage.open(),
-      ...{ data, diskWatch, bus, clock, random, logger, onFailed },
+      ...{ storage, data, diskWatch, bus, clock, random, logger, onFailed },
     });
     opened.add("membership", { close: async () => membership.stop() });
     api = await startApiServer({

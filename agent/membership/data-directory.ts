@@ -6,10 +6,11 @@ import { NodeDirectory } from "../platform/node-directory.ts";
 import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import { memberIdOf } from "../replica/member-id.ts";
+import { readDamageNote, writeDamageNote } from "./damage-note.ts";
 import { type Identity, openIdentity } from "./identity.ts";
 import { InstanceLock } from "./instance-lock.ts";
 import { type NodeRecord, readNodeRecord, writeNodeRecord } from "./node-record.ts";
-import { DATABASE_DATA, LOG_DATA, moveToQuarantine, thinOutQuarantine } from "./quarantine.ts";
+import { DATABASE_DATA, freeSlot, LOG_DATA, moveToQuarantine, thinOutQuarantine } from "./quarantine.ts";
 
 /**
  * Everything that a node keeps, under one lock:
@@ -33,12 +34,17 @@ export class DataDirectory {
     return this.#lostLog;
   }
   #lostLog: TrivetError | null;
+  /** Set if the databases were found to be damaged while they were at work: then nobody need look at them to know. */
+  get damagedDatabases(): TrivetError | null {
+    return this.#damagedDatabases;
+  }
+  #damagedDatabases: TrivetError | null;
   #raft: Directory;
   readonly #directory: Directory;
   readonly #lock: InstanceLock;
   #record: NodeRecord;
   #lastWrite: Promise<void> = Promise.resolve();
-  /** Damage is found while the storage opens, before the node can have a whole copy: no slot is added after that. */
+  /** Since a slot was added to it. */
   #isQuarantineThin = false;
 
   private constructor(parts: {
@@ -48,9 +54,11 @@ export class DataDirectory {
     readonly lock: InstanceLock;
     readonly record: NodeRecord;
     readonly lostLog: TrivetError | null;
+    readonly damagedDatabases: TrivetError | null;
   }) {
     this.path = parts.directory.path;
     this.#lostLog = parts.lostLog;
+    this.#damagedDatabases = parts.damagedDatabases;
     this.#raft = parts.raft;
     this.identity = parts.identity;
     this.#directory = parts.directory;
@@ -74,8 +82,9 @@ export class DataDirectory {
       const { nodeId } = identity;
       const wallMs = clock.wallMs();
       const lostLog = await judgeLog(directory, raft, known);
+      const damagedDatabases = await readDamageNote(directory);
       const record = await beginSession({ directory, known, nodeId, random, wallMs });
-      return new DataDirectory({ directory, raft, identity, lock, record, lostLog });
+      return new DataDirectory({ directory, raft, identity, lock, record, lostLog, damagedDatabases });
     } catch (error) {
       await lock.release();
       throw toReadable(error, directory.path);
@@ -137,6 +146,7 @@ export class DataDirectory {
     const path = await emptyInto(this.path, slot);
     this.#raft = await openReadable(join(this.path, "raft"));
     this.#lostLog = null;
+    this.#damagedDatabases = null;
     await this.#write({ rejoin: { slot, stage: "empty" } });
     return path;
   }
@@ -156,11 +166,21 @@ export class DataDirectory {
    * The log stays, and so does the member. To be called only where the log makes the databases anew, or a quorum of others has
    * confirmed that it holds the data. Resolves with where the databases are.
    */
-  quarantineDatabases(): Promise<string> {
-    return moveToQuarantine(this.path, this.#record.session, DATABASE_DATA);
+  async quarantineDatabases(): Promise<string> {
+    this.#isQuarantineThin = false;
+    // An agent may do this more than once in its life.
+    const slot = await freeSlot(this.path, this.#record.session);
+    const path = await moveToQuarantine(this.path, slot, DATABASE_DATA);
+    this.#damagedDatabases = null;
+    return path;
   }
 
-  /** The node has a whole copy that it trusts: removes what is not needed of the quarantine. Looks there once only. */
+  /** The databases were found to be damaged while they were at work: also the next start must know. */
+  async noteDamage(reason: string): Promise<void> {
+    this.#damagedDatabases = await writeDamageNote(this.#directory, reason);
+  }
+
+  /** The node has a whole copy that it trusts: removes what is not needed of the quarantine. Looks there once after each damage. */
   async becameWhole(): Promise<void> {
     if (this.#isQuarantineThin) return;
     await thinOutQuarantine(this.path);

@@ -3,7 +3,7 @@ import type { Clock } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
-import { TrivetError } from "../platform/trivet-error.ts";
+import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import { alignLog } from "../replica/align-log.ts";
 import { Deadline } from "../replica/deadline.ts";
 import type { DiskWatch } from "../replica/disk-watch.ts";
@@ -17,7 +17,7 @@ import type { AgentStatus } from "./agent-status.ts";
 import { type DataDirectory, logLost } from "./data-directory.ts";
 import { foundOrJoin } from "./founding.ts";
 import { Member } from "./member.ts";
-import { type Damage, type OpenStorage, openSoundStorage, type Storage } from "./open-storage.ts";
+import { type Damage, type MemberStorage, openSoundStorage, type Storage } from "./open-storage.ts";
 import { presenceOf } from "./presence-body.ts";
 import { everyoneOf, incarnationsOf, untilMember } from "./rejoin.ts";
 import { statusOf } from "./status.ts";
@@ -51,7 +51,7 @@ export interface MembershipOptions {
   readonly timing: ReplicaOptions["timing"];
   readonly logRetainBytes: ReplicaOptions["logRetainBytes"];
   readonly data: DataDirectory;
-  readonly openStorage: OpenStorage;
+  readonly storage: MemberStorage;
   /** Of the file system that the data is on. */
   readonly diskWatch: DiskWatch;
   readonly bus: Bus;
@@ -83,14 +83,7 @@ export class Membership {
   async start(): Promise<void> {
     this.#options.bus.onPeer(({ peer }) => this.#strangers.meet(peer, this.#options.data.clusterId));
     this.#keepAnnouncing();
-    const { openStorage: open, data, bus, clock, random, logger } = this.#options;
-    const { signal } = this.#stopping;
-    const onDamage = (damage: Damage | null): void => {
-      this.#damage = damage;
-    };
-    const storage = await openSoundStorage({ open, data, bus, clock, random, logger, signal, onDamage });
-    if (data.clusterId === null) await this.#findCluster(storage);
-    else await this.#resume(storage, data.clusterId);
+    await this.#begin();
   }
 
   /** SQL; while the node has no cluster, requests wait for it until their deadline. */
@@ -101,6 +94,11 @@ export class Membership {
   /** The cluster's objects; as `sql`, and a watch waits, too. */
   get objects(): ObjectsService {
     return objectsOf((timeoutMs) => this.#whenMember(timeoutMs));
+  }
+
+  /** Null while this node takes no part, or is about to take none any more. */
+  get #present(): Member | null {
+    return this.#damage === null ? this.#member : null;
   }
 
   /** From what is known here and now: never waits. */
@@ -114,7 +112,7 @@ export class Membership {
       clusterId: data.clusterId,
       expect,
       troubles: this.#troubles(),
-      replica: this.#member?.replica.status() ?? null,
+      replica: this.#present?.replica.status() ?? null,
       peers: bus.peers(),
       links: bus.links(),
     });
@@ -129,6 +127,54 @@ export class Membership {
     this.#stopping.abort();
     this.#waiters.fail(stopping());
     this.#member?.stop();
+  }
+
+  /** With what the node has, or finds. */
+  async #begin(): Promise<void> {
+    const { storage, data, bus, clock, random, logger } = this.#options;
+    const { signal } = this.#stopping;
+    const open = (): Promise<Storage> => storage.open((error) => this.#failed(error));
+    const onDamage = (damage: Damage | null): void => {
+      this.#damage = damage;
+    };
+    const opened = await openSoundStorage({ open, data, bus, clock, random, logger, signal, onDamage });
+    if (data.clusterId === null) await this.#findCluster(opened);
+    else await this.#resume(opened, data.clusterId);
+  }
+
+  /** While the node takes part. The same failure may be told by several of its parts. */
+  #failed(error: unknown): void {
+    const { data, onFailed } = this.#options;
+    if (!isTrivetError(error, "store-damaged") || this.#member === null) {
+      onFailed(error);
+      return;
+    }
+    if (this.#damage !== null) return;
+    const isLogWhole = this.#member.replica.status().firstIndex === 1;
+    // Nothing takes their place: the next start serves what can be read of them.
+    if (!data.hasCompanions && !isLogWhole) {
+      onFailed(error);
+      return;
+    }
+    this.#damage = { error, waitsFor: "this node stops using it" };
+    this.#replaceDatabases(this.#member, error).catch((reason: unknown) => {
+      if (!this.#stopping.signal.aborted) onFailed(reason);
+    });
+  }
+
+  /** The databases were found to be damaged while they were at work: as a start does that finds them so. */
+  async #replaceDatabases(member: Member, { message }: TrivetError): Promise<void> {
+    const { storage, data } = this.#options;
+    // mark: membership: damaged databases are replaced while the agent runs
+    this.#announce();
+    member.replica.leaveStore();
+    await data.noteDamage(message);
+    await member.replica.leadership.handOver(HAND_OVER_MS);
+    member.stop();
+    this.#member = null;
+    await storage.close();
+    if (this.#stopping.signal.aborted) return;
+    await this.#begin();
   }
 
   async #resume(storage: Storage, clusterId: string): Promise<void> {
@@ -184,7 +230,7 @@ export class Membership {
 
   #takePart(clusterId: string, storage: Storage, isFounder: boolean): void {
     if (this.#stopping.signal.aborted) return;
-    const { data, timing, logRetainBytes, diskWatch, bus, clock, random, logger, onFailed } = this.#options;
+    const { data, timing, logRetainBytes, diskWatch, bus, clock, random, logger } = this.#options;
     const { memberId } = data;
     this.#member = new Member({
       clusterId,
@@ -198,8 +244,9 @@ export class Membership {
       clock,
       random,
       logger,
-      onFailed,
+      onFailed: (error) => this.#failed(error),
     });
+    this.#damage = null;
     this.#waiters.changed();
     this.#announce();
   }

@@ -10,6 +10,15 @@ import { type Asker, untilExpendable } from "./rejoin.ts";
 export type Storage = Pick<ReplicaOptions, "log" | "recovered" | "store">;
 /** Opens the log and the databases of the node. May be called again after a rejection. */
 export type OpenStorage = () => Promise<Storage>;
+/** Told once why the databases will do nothing any more. */
+export type StoreFailureListener = (error: TrivetError) => void;
+
+/** Where the log and the databases of the node are opened. */
+export interface MemberStorage {
+  open(onStoreFailed: StoreFailureListener): ReturnType<OpenStorage>;
+  /** May be opened again then. */
+  close(): Promise<void>;
+}
 
 /** What is wrong with the storage, and why nothing was done about it yet. */
 export interface Damage {

@@ -1,5 +1,6 @@
 import { access, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { DAMAGE_NOTE } from "./damage-note.ts";
 
 /**
  * Where damaged data goes instead of being deleted: `<data>/quarantine/<slot>/`, as it was. A person may still get
@@ -22,7 +23,15 @@ export const DATABASE_DATA = [
   "snapshot-install.json",
   "snapshot-app.db",
   "snapshot-state.db",
+  // Last: until all of them are put by, they are the damaged ones.
+  DAMAGE_NOTE,
 ] as const;
+
+/** `slot` if there is none of that number yet; else one that is later than all. */
+export async function freeSlot(dataPath: string, slot: number): Promise<number> {
+  const slots = await slotsOf(dataPath);
+  return slots.includes(slot) ? Math.max(...slots) + 1 : slot;
+}
 
 /**
  * Moves those of `names` that are in the data directory to the quarantine, durably. Slots are numbers, later ones larger; a
@@ -53,11 +62,14 @@ export async function moveToQuarantine(
  * hold the only one that is left of something, also where a later one was damaged, too.
  */
 export async function thinOutQuarantine(dataPath: string): Promise<void> {
+  const old = (await slotsOf(dataPath)).toSorted((a, b) => b - a).slice(KEPT_MAX);
+  for (const each of old) await rm(join(dataPath, QUARANTINE, String(each)), { recursive: true });
+}
+
+async function slotsOf(dataPath: string): Promise<readonly number[]> {
   const parent = join(dataPath, QUARANTINE);
-  if (!(await isThere(parent))) return;
-  const slots = (await readdir(parent)).filter((name) => /^\d+$/.test(name)).map(Number);
-  const old = slots.sort((a, b) => b - a).slice(KEPT_MAX);
-  for (const each of old) await rm(join(parent, String(each)), { recursive: true });
+  if (!(await isThere(parent))) return [];
+  return (await readdir(parent)).filter((name) => /^\d+$/.test(name)).map(Number);
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -174,6 +174,14 @@ export class Replica {
     this.copy.resumeFetching();
   }
 
+  /** The store has failed: has nothing to do with it any more, and answers no command. Leadership can still be handed over before `stop`. */
+  leaveStore(): void {
+    this.#applier.stop();
+    this.proposer.stop();
+    this.#retention.stop();
+    this.copy.stop();
+  }
+
   /** Takes and does nothing any more. Reads that wait get `stopping`, writes `outcome-unknown`. */
   stop(): void {
     if (this.#isStopped) return;

@@ -16,7 +16,7 @@ const ANSWER_LOST = ["peer-down", "request-timeout", "request-aborted", "bus-clo
 const REFUSALS = ["session-expired", "session-stale", "answer-too-large", "conflict"];
 
 /** Refusals that may come before anyone has looked whether the session has done the write already. */
-const REFUSED_UNASKED = ["disk-full", "no-leader", "overloaded", "store-busy"];
+const REFUSED_UNASKED = ["disk-full", "no-leader", "overloaded", "store-busy", "store-damaged"];
 
 /** True if the request may be sent again without doing anything twice. */
 export function isNothingDone(error: unknown): boolean {

@@ -44,6 +44,8 @@ export interface SqliteStoreOptions {
   readonly workerUrl?: URL;
   /** The same directory as snapshots go through it; by default as it is. */
   readonly files?: Directory;
+  /** Called when the open store fails, which is for good: whoever asks it then is told so, too. */
+  readonly onFailed?: ((error: TrivetError) => void) | undefined;
 }
 
 /**
@@ -51,11 +53,11 @@ export interface SqliteStoreOptions {
  * to its end. Rejects with `store-failed`, or with `store-damaged` if the files are not sound databases.
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
-  const { directory, logger, clock, workerUrl = defaultWorkerUrl() } = options;
+  const { directory, logger, clock, workerUrl = defaultWorkerUrl(), onFailed = ignore } = options;
   const { files, pendingInstall } = await prepare(options);
   let source: SnapshotSource | undefined;
   const onPinOutgrown = () => source?.end("too much was written while it was open");
-  const worker = await openStoreWorker({ directory, logger, clock, workerUrl, onPinOutgrown });
+  const worker = await openStoreWorker({ directory, logger, clock, workerUrl, onPinOutgrown, onFailed });
   source = new SnapshotSource(files, worker);
   return new SqliteStore({
     worker,
@@ -82,6 +84,9 @@ async function prepare({ directory, files }: SqliteStoreOptions): Promise<{
     throw storeFailed("store-failed", `unable to open ${directory}: ${messageOf(error)}`);
   }
 }
+
+/** Nobody is to hear of it. */
+const ignore = (): void => undefined;
 
 function defaultWorkerUrl(): URL {
   return new URL(`./store-worker${extname(fileURLToPath(import.meta.url))}`, import.meta.url);

@@ -28,6 +28,8 @@ export interface StoreWorkerProxyOptions {
   readonly clock: Clock;
   /** So much was written while the files were pinned that `unpin` should come soon. */
   readonly onPinOutgrown: () => void;
+  /** The databases were open, and nothing is done any more. */
+  readonly onFailed: (error: TrivetError) => void;
 }
 
 type Report<Kind extends WorkerReport["kind"]> = Extract<WorkerReport, { readonly kind: Kind }>;
@@ -327,6 +329,7 @@ export class StoreWorkerProxy {
     this.#onFirst.onFailed(error);
     this.#replacement?.fail(error);
     if (this.#keeper.isStopped) return;
+    if (this.#view !== undefined) this.#options.onFailed(error);
     for (const job of this.#jobs.takeAll()) rejectJob(job, error);
   }
 

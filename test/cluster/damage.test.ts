@@ -96,6 +96,36 @@ t.test("damaged data comes back without a person", { timeout: 280_000 }, async (
     t.not((await quarantineOf(victim))[0], before[0], "what was damaged is kept");
   });
 
+  await t.test("a query meets a damaged page that no start had looked for", async (t) => {
+    const victim = other(cluster, [await cluster.untilLed()]);
+    const { memberId } = (await victim.status()).node;
+    const before = await quarantineOf(victim);
+    // A clean end leaves nothing that a start would be wary of.
+    t.equal(await victim.stop(), 0);
+    await spoilTable(join(victim.directory, "app.db"), "kept");
+    victim.start();
+    const { pid } = victim;
+    await victim.untilStatus(
+      "serves as if nothing were wrong",
+      ({ raft, node }) => raft.leader !== null && raft.role === "follower" && node.troubles.length === 0,
+    );
+    t.match(await victim.query("SELECT count(*) FROM kept"), { status: 503, code: "store-damaged" });
+    await untilWhole();
+    await write(victim, 3);
+    await untilWhole();
+    t.equal((await victim.status()).node.memberId, memberId, "it is the same member");
+    t.equal(victim.pid, pid, "in the same process");
+    t.ok(victim.isRunning);
+    const [slot = ""] = await quarantineOf(victim);
+    t.not(slot, before[0], "what was damaged is kept");
+    const kept = await readdir(join(victim.directory, "quarantine", slot));
+    t.strictSame(
+      ["app.db", "state.db", "databases-damaged.txt"].filter((name) => !kept.includes(name)),
+      [],
+      "with the reason",
+    );
+  });
+
   await t.test("a row is gone from one copy: the results tell, and it gets another copy", async (t) => {
     const victim = other(cluster, [await cluster.untilLed()]);
     const witness = other(cluster, [victim]);
@@ -211,6 +241,22 @@ async function spoil(path: string): Promise<void> {
   const pageBytes = bytes.readUInt16BE(16);
   for (let at = pageBytes; at < bytes.length; at += pageBytes) bytes.fill(0, at, at + 16);
   await writeFile(path, bytes);
+}
+
+/** The first page of one table only: what else there is can be read, so that nobody notices before that table is. */
+async function spoilTable(path: string, table: string): Promise<void> {
+  const database = new sqlite.Database(path);
+  let rootPage: unknown;
+  try {
+    database.exec("PRAGMA locking_mode = EXCLUSIVE");
+    rootPage = database.get("SELECT rootpage FROM sqlite_schema WHERE name = ?", [table])?.["rootpage"];
+  } finally {
+    database.close();
+  }
+  const bytes = await readFile(path);
+  const pageBytes = bytes.readUInt16BE(16);
+  const at = (Number(rootPage) - 1) * pageBytes;
+  await writeFile(path, bytes.fill(0xaa, at, at + pageBytes));
 }
 
 /** Behind the back of the agent, which does not run. */
