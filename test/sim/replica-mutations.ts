@@ -69,4 +69,18 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
     replace: ";",
     seeds: 200,
   },
+  {
+    name: "propose while another write is tried out",
+    file: "replica/write-gate.ts",
+    find: "if (this.#alone === null) enter();",
+    replace: "if (this.#alone !== undefined) enter();",
+    seeds: 150,
+  },
+  {
+    name: "try a write out before all that stands before it is applied",
+    file: "replica/write-gate.ts",
+    find: "await this.#options.settled();",
+    replace: ";",
+    seeds: 60,
+  },
 ];
