@@ -96,7 +96,9 @@ export class SegmentPool {
       invariant(next !== undefined, "A segment was made, and is not there");
       const file = await this.#directory.open(segmentName(next.number));
       try {
-        const size = await fillWithZeros(file, next.bytes, Math.max(bytes, this.#segmentBytes));
+        // What another process has made longer may be there in memory only, after a sync that failed.
+        const whole = Math.min(next.bytes, this.#segmentBytes);
+        const size = await fillWithZeros(file, whole, Math.max(bytes, next.bytes, this.#segmentBytes));
         this.#prepared.shift();
         return { number: next.number, bytes: size, file };
       } catch (error) {

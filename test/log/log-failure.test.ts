@@ -1,6 +1,6 @@
 import t from "tap";
 import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
-import { command, hardState, openLog, reopen } from "./log-fixture.ts";
+import { command, hardState, openLog, reopen, seededRandom } from "./log-fixture.ts";
 
 for (const operation of ["write", "sync"] as const) {
   t.test(
@@ -43,6 +43,37 @@ t.test("open() makes durable again what a failed sync has left in memory only", 
   const { recovered } = await openLog(next);
   t.same(recovered.entries, [command(1, 1)], "the next process can read it");
   t.same((await reopen(next)).recovered.entries, [command(1, 1)], "and so has made it durable");
+});
+
+t.test("the length that a segment says it has is durable before it says so", async (t) => {
+  const SECOND = "0000000002.log";
+  const directory = new MemoryDirectory();
+  const { log } = await openLog(directory);
+  /** Resolves when a sync of the second segment is under way, which then never ends. */
+  const untilSyncHangs = (disk: MemoryDirectory): Promise<void> =>
+    new Promise((resolve) => {
+      disk.onCall = ({ operation, name }) => {
+        if (operation !== "sync" || name !== SECOND) return undefined;
+        resolve();
+        return "halt";
+      };
+    });
+  const made = untilSyncHangs(directory);
+  void log.append({ entries: [command(1, 1, 20_000)] });
+  await made;
+  // The process is killed: the next one finds the segment longer than the disk has it.
+  const next = directory.kill();
+  const again = await openLog(next);
+  const used = untilSyncHangs(next);
+  void (async () => {
+    for (let index = 1; index <= 6; index += 1)
+      await again.log.append({ entries: [command(index, 1, 1_000)] });
+  })();
+  await used;
+  for (let seed = 1; seed <= 100; seed += 1) {
+    const { recovered } = await openLog(next.copy().crash(seededRandom(seed)));
+    t.ok(recovered.entries.length >= 2, `seed ${seed}: ${recovered.entries.length} entries`);
+  }
 });
 
 t.test(
