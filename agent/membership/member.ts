@@ -13,7 +13,7 @@ import type { Transport } from "../replica/ports.ts";
 import { Replica, type ReplicaOptions } from "../replica/replica.ts";
 import { RoomyLog } from "../replica/roomy-log.ts";
 import { answerNewcomers } from "./founding.ts";
-import { answerReturners, everyoneOf, type Members } from "./rejoin.ts";
+import { answerReturners, everyoneOf } from "./rejoin.ts";
 import { Repairer } from "./repairer.ts";
 
 const CHANGE_TIMEOUT_MS = 8_000;
@@ -29,7 +29,6 @@ export class Member {
   readonly sql: ClusterSql;
   readonly objects: ClusterObjects;
   readonly #leader: LeaderAccess;
-  readonly #reports: MemberReports;
   readonly #stopListening: readonly (() => void)[];
 
   constructor(
@@ -48,10 +47,9 @@ export class Member {
     this.objects = new ClusterObjects({ replica, leader: this.#leader, store, clock });
     const parts = { ...options, replica, transport: bus };
     const reports = new MemberReports({ ...parts, disk, digest: () => store.digest });
-    this.#reports = reports;
+    replica.members.requireCopies((voters) => reports.isCopiedBy(voters));
     const keeper = new DiskKeeper({ ...parts, disk: diskWatch, reports: () => reports.reports });
-    const changeMembers = (target: Members): Promise<void> => this.changeMembers(target, CHANGE_TIMEOUT_MS);
-    const repairer = new Repairer({ ...parts, changeMembers });
+    const repairer = new Repairer(parts);
     /** See `RejoinTarget`: a new entry is committed, and so is everything before it. */
     const confirmQuorum = async (withoutNode: string, timeoutMs: number): Promise<void> => {
       const { position } = await new Deadline(clock, timeoutMs).race(
@@ -69,7 +67,7 @@ export class Member {
         isLeader: () => replica.leadership.isLeader,
         members: () => replica.status(),
         confirmQuorum,
-        changeMembers,
+        changeMembers: (members) => replica.members.change(members, CHANGE_TIMEOUT_MS),
       }),
       answerNewcomers(bus, { id: clusterId, isMember: (memberId) => this.#isMember(memberId) }),
       bus.onPeer((event) => {
@@ -84,22 +82,6 @@ export class Member {
     this.#leader.stop();
     this.objects.stop();
     this.replica.stop();
-  }
-
-  /**
-   * See `MemberChanges.change`. Rejects besides with `no-copy`, and nothing was done: without a majority that has a copy, whoever
-   * leads the new members may have nobody to get one from, once the others have left.
-   */
-  async changeMembers(target: Members, timeoutMs: number): Promise<void> {
-    const { leadership, members } = this.replica;
-    if (leadership.isLeader && !this.#reports.isCopiedBy(target.voters)) {
-      // mark: membership: voters without a copy were refused
-      throw new TrivetError(
-        "no-copy",
-        "No majority of these voters is known to have a copy of the data: nothing was done. Make them learners first, and try again once they have one.",
-      );
-    }
-    await members.change(target, timeoutMs);
   }
 
   #isMember(memberId: string): boolean {

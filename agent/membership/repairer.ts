@@ -2,14 +2,12 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { isTrivetError } from "../platform/trivet-error.ts";
 import type { Replica } from "../replica/replica.ts";
-import type { Members } from "./rejoin.ts";
 import { nextRepair } from "./repair.ts";
 
 const LOOK_MS = 500;
+const CHANGE_TIMEOUT_MS = 10_000;
 
 export interface RepairerOptions {
-  /** See `Member.changeMembers`. */
-  readonly changeMembers: (members: Members) => Promise<void>;
   readonly replica: Pick<Replica, "status" | "leadership" | "members">;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -41,14 +39,14 @@ export class Repairer {
   }
 
   async #repair(): Promise<void> {
-    const { replica, changeMembers, logger } = this.#options;
+    const { replica, logger } = this.#options;
     if (!replica.leadership.isLeader) return;
     const step = nextRepair(replica.status());
     if (step === null) return;
     // mark: membership: a node's new member takes the place of the damaged one
     logger.log("info", "A node's new member has caught up: it takes the place of the old one.", { ...step });
     try {
-      await changeMembers(step);
+      await replica.members.change(step, CHANGE_TIMEOUT_MS);
     } catch (error) {
       // Whoever leads then looks again at what has become of it.
       if (!isTrivetError(error)) throw error;

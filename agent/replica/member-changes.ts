@@ -1,6 +1,7 @@
 import { TrivetError } from "../platform/trivet-error.ts";
 import type { ConfigurationTarget } from "../raft/configuration-change.ts";
 import type { ChangeRefusal, ProposeResult } from "../raft/leader.ts";
+import type { MemberId } from "../raft/types.ts";
 import type { AppliedMembership } from "./applier.ts";
 import { notLeader, overloaded } from "./sql-errors.ts";
 import type { Waiters } from "./waiters.ts";
@@ -18,15 +19,21 @@ export interface MemberChangesOptions {
 /** Changes who belongs to the cluster, from request to the applied result. */
 export class MemberChanges {
   readonly #options: MemberChangesOptions;
+  #isCopied: (voters: readonly MemberId[]) => boolean = () => true;
 
   constructor(options: MemberChangesOptions) {
     this.#options = options;
   }
 
+  /** `isCopied`: a majority of these is known to have a copy of the data that it trusts. */
+  requireCopies(isCopied: (voters: readonly MemberId[]) => boolean): void {
+    this.#isCopied = isCopied;
+  }
+
   /**
    * Makes these the members, if this member leads; resolves once that is applied here. New voters should have caught up as
-   * learners. Rejects with `not-leader`, `change-pending`, `member-retired`, `invalid-configuration`, `overloaded` (nothing was
-   * done), `timeout` (unknown) or `stopping`.
+   * learners. Rejects with `not-leader`, `change-pending`, `member-retired`, `no-copy`, `invalid-configuration`, `overloaded`
+   * (nothing was done), `timeout` (unknown) or `stopping`.
    */
   async change(target: ConfigurationTarget, timeoutMs: number): Promise<void> {
     const { waiters, membership } = this.#options;
@@ -57,6 +64,11 @@ export class MemberChanges {
         `Member ${retired} has left the cluster and its vote may be lost: start the node with an empty data directory, so that it comes as a new member.`,
       );
     }
+    const movesVotes = applied === null || !isSameSet(applied.configuration.voters, target.voters);
+    if (movesVotes && target.voters.length > 0 && !this.#isCopied(target.voters)) {
+      // mark: replica: voters without a copy were refused
+      throw noCopy();
+    }
     const proposed = propose(target);
     if (proposed.kind === "proposed") return proposed.index;
     switch (proposed.reason) {
@@ -86,6 +98,14 @@ function isTarget(applied: AppliedMembership | null, target: ConfigurationTarget
 
 function isSameSet(one: readonly string[], other: readonly string[]): boolean {
   return one.length === other.length && one.every((id) => other.includes(id));
+}
+
+/** Whoever leads them might have nobody to get a copy from, once the others have left. */
+function noCopy(): TrivetError {
+  return new TrivetError(
+    "no-copy",
+    "No majority of these voters is known to have a copy of the data: nothing was done. Make them learners first, and try again once they have one.",
+  );
 }
 
 function changePending(): TrivetError {

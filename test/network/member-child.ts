@@ -116,7 +116,7 @@ async function obey(order: Order): Promise<void> {
       return takePart(order.clusterId, recovered, false);
     }
     case "change":
-      return (await met).changeMembers(order, CHANGE_TIMEOUT_MS);
+      return (await met).replica.members.change(order, CHANGE_TIMEOUT_MS);
   }
 }
 

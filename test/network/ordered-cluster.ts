@@ -85,7 +85,10 @@ export class OrderedCluster {
 
   /** Resolves with `done` or the code of its refusal; rejects if the agent dies meanwhile. */
   change(leader: AgentProcess, voters: readonly string[], learners: readonly string[]): Promise<string> {
-    return give(this.#orders, leader, { kind: "change", voters, learners });
+    return until("the voters have told of their copies", DEADLINE_MS, async () => {
+      const code = await give(this.#orders, leader, { kind: "change", voters, learners });
+      return code === "no-copy" ? null : code;
+    });
   }
 
   /** Ends the agent's member with its data: it runs again, with nothing, as a member that is none yet. Resolves with its id. */

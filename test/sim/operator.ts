@@ -60,7 +60,7 @@ export class Operator {
     log(`members are to be ${JSON.stringify(target)}`);
     this.#maybeCutOff(node);
     try {
-      await leader.whileAlive(leader.changeMembers(target, CHANGE_TIMEOUT_MS));
+      await leader.whileAlive(leader.replica.members.change(target, CHANGE_TIMEOUT_MS));
     } catch (error) {
       if (!isTrivetError(error) && !(error instanceof ProcessDied)) throw error;
     }

@@ -1,6 +1,6 @@
 import { Member } from "../../agent/membership/member.ts";
 import { openSoundStorage, type Storage } from "../../agent/membership/open-storage.ts";
-import { incarnationsOf, type Members, untilMember } from "../../agent/membership/rejoin.ts";
+import { incarnationsOf, untilMember } from "../../agent/membership/rejoin.ts";
 import type { Clock } from "../../agent/platform/clock.ts";
 import type { Logger } from "../../agent/platform/logger.ts";
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
@@ -11,7 +11,6 @@ import { DiskWatch } from "../../agent/replica/disk-watch.ts";
 import { beginLog, foundCluster, isBlank } from "../../agent/replica/found-cluster.ts";
 import { decodeMessage } from "../../agent/replica/message-codec.ts";
 import type { Replica } from "../../agent/replica/replica.ts";
-import { notLeader } from "../../agent/replica/sql-errors.ts";
 import type { Machine } from "./machine.ts";
 import { WATERMARK_BYTES } from "./sim-disk-space.ts";
 import type { Packet } from "./sim-network.ts";
@@ -75,12 +74,6 @@ export class SimProcess {
 
   get sql(): ClusterSql | null {
     return this.#member?.sql ?? null;
-  }
-
-  /** Rejects if the process has not come so far, and as `Member.changeMembers` does. */
-  async changeMembers(target: Members, timeoutMs: number): Promise<void> {
-    if (this.#member === null) throw notLeader();
-    await this.#member.changeMembers(target, timeoutMs);
   }
 
   /** Opens what is on the disk and takes part, as `Membership` does. Resolves when it does. */
