@@ -22,6 +22,9 @@ const READERS_MAX = 4;
 /** Who asks for nothing so long has gone, or has found another source. Longer than a receiver waits before it gives this one up. */
 const IDLE_MS = 30_000;
 
+/** Who reads asks for the next piece sooner than that, also where some are lost. Longer, it holds up nobody who needs a newer snapshot. */
+const READING_MS = 5_000;
+
 const ID_BYTES = 8;
 
 export interface SnapshotServerOptions {
@@ -127,7 +130,7 @@ export class SnapshotServer {
       if (!open.readers.has(from) && open.readers.size >= READERS_MAX) throw busy();
       return open;
     }
-    if (open !== null && [...open.readers.keys()].some((reader) => reader !== from)) throw busy();
+    if (open !== null && this.#isReadByOthers(open, from)) throw busy();
     this.#opening ??= this.#openNew().finally(() => {
       this.#opening = null;
     });
@@ -138,6 +141,11 @@ export class SnapshotServer {
       "snapshot-too-old",
       `This node has applied entry ${index} and cannot give a snapshot from ${usefulIndex} on: ask the leader.`,
     );
+  }
+
+  #isReadByOthers({ readers }: Open, from: string): boolean {
+    const sinceMs = this.#options.clock.nowMs() - READING_MS;
+    return [...readers].some(([reader, seenMs]) => reader !== from && seenMs > sinceMs);
   }
 
   async #openNew(): Promise<Open> {
@@ -159,8 +167,10 @@ export class SnapshotServer {
 
   /** Forgets readers that have gone without a word, and with the last one closes. */
   #watchIdle(open: Open): void {
-    this.#timer = this.#options.clock.setTimer(IDLE_MS, () => {
-      const sinceMs = this.#options.clock.nowMs() - IDLE_MS;
+    const { clock } = this.#options;
+    const lastMs = open.readers.size > 0 ? Math.max(...open.readers.values()) : clock.nowMs();
+    this.#timer = clock.setTimer(lastMs + IDLE_MS - clock.nowMs(), () => {
+      const sinceMs = clock.nowMs() - IDLE_MS;
       for (const [reader, seenMs] of open.readers) if (seenMs <= sinceMs) open.readers.delete(reader);
       if (open.readers.size > 0) {
         this.#watchIdle(open);

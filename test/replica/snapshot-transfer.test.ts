@@ -315,8 +315,31 @@ testScene("two receivers share one snapshot; it is closed after the last", async
   await open;
   t.equal(scene.stores.get(A)?.opened, 1);
   t.equal(scene.servers.get(A)?.position?.index, 50, "y has not said that it is done");
-  await scene.pass(61_000);
+  await scene.pass(31_000);
   t.equal(scene.servers.get(A)?.position, null, "and was forgotten");
+});
+
+testScene("a reader that has gone holds up nobody who needs a newer snapshot", async (t, scene) => {
+  const transport = scene.network.transportOf(Y);
+  const { signal } = new AbortController();
+  const open = transport.request(A, SNAPSHOT_OPEN, encodeOpen({ clusterId: "one", minIndex: 0 }), {
+    timeoutMs: 50,
+    signal,
+  });
+  await scene.run(() => false, 100);
+  await open;
+  const store = scene.stores.get(A);
+  if (store === undefined) throw new Error("a has a store");
+  store.index = 70;
+  scene.minIndex = 65;
+  const startMs = scene.clock.nowMs();
+  scene.want();
+  await scene.run(() => false, 4_000);
+  t.equal(scene.fetcher.progress, null, "y may be reading");
+  await scene.run(() => !scene.fetcher.isWanted);
+  t.equal(scene.receiver.index, 70);
+  const tookMs = scene.clock.nowMs() - startMs;
+  t.ok(tookMs < 10_000, `${tookMs} ms`);
 });
 
 testScene("a snapshot that is not needed any more is discarded, not installed", async (t, scene) => {
