@@ -15,6 +15,8 @@ export interface ModelWorkOptions {
   readonly transferred: () => Promise<void>;
   /** Asked before each piece of work. */
   readonly goesWrong: (kind: WorkKind) => boolean;
+  /** The store has failed for good: its owner hears of it at once, whoever asked for what went wrong. */
+  readonly onFailed: (error: TrivetError) => void;
 }
 
 const FAILURES: Readonly<Record<WorkKind, string>> = {
@@ -82,7 +84,10 @@ export class ModelWork {
 
   #failed(kind: WorkKind): TrivetError {
     const error = new TrivetError(FAILURES[kind], `The model does not carry out a ${kind}.`);
-    if (kind === "change") this.#end = error;
+    if (kind === "change") {
+      this.#end = error;
+      this.#options.onFailed(error);
+    }
     return error;
   }
 }

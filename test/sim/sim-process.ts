@@ -55,8 +55,10 @@ export class SimProcess {
     const deferMs = () => around.random.float() * DEFER_MS_MAX;
     this.#clock = machine.clock.forProcess(number, this.#alive, deferMs);
     this.#transport = this.#openTransport();
-    const parts = { machine, logger: this.#logger, isAlive: this.#alive };
-    this.#storage = new SimStorage({ ...parts, clusterId: CLUSTER_ID });
+    this.#storage = new SimStorage({
+      ...{ machine, logger: this.#logger, isAlive: this.#alive, clusterId: CLUSTER_ID },
+      onStoreFailed: (error) => machine.processFailed(session, error),
+    });
   }
 
   get clusterId(): string | null {

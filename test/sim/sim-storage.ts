@@ -23,6 +23,7 @@ export interface SimStorageOptions {
   readonly clusterId: string;
   readonly isAlive: () => boolean;
   readonly logger: Logger;
+  readonly onStoreFailed: (error: unknown) => void;
 }
 
 /** The log and the databases of one process, as `NodeStorage` opens them; and the data that they are of, as `DataDirectory` keeps it. */
@@ -204,6 +205,7 @@ export class SimStorage implements DamagedData {
         if (isWrong && kind === "change") this.#hadStoreFault = true;
         return isWrong;
       },
+      onFailed: (error) => this.#options.onStoreFailed(error),
     });
   }
 }
