@@ -140,7 +140,8 @@ export class DataDirectory {
    * next `open`.
    */
   async beginAnew(random: Random): Promise<string> {
-    const slot = this.#record.session;
+    // The databases may have been put by before in the same session.
+    const slot = await freeSlot(this.path, this.#record.session);
     await this.#write({ incarnation: newIncarnation(random), rejoin: { slot, stage: "emptying" } });
     // mark: data directory: a damaged log goes to quarantine
     const path = await emptyInto(this.path, slot);

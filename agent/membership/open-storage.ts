@@ -67,7 +67,8 @@ const REMEDIES: ReadonlyMap<string, Remedy> = new Map([
 /**
  * Opens the storage. Where it is damaged and the node has others in its cluster, waits until a quorum of them has confirmed that
  * it does without, puts what is damaged into quarantine, and opens what is left: an empty log for another member, or empty
- * databases behind a log that does not reach back to their beginning, which the replica fetches.
+ * databases behind a log that does not reach back to their beginning, which the replica fetches. Damage that shows only then is
+ * met the same way.
  *
  * Rejects as `open` does, and with the reason of `signal` if that ends the wait.
  */
@@ -83,22 +84,25 @@ export async function openSoundStorage(options: {
   readonly onDamage: (damage: Damage | null) => void;
 }): Promise<Storage> {
   const { open, data, bus, clock, random, logger, signal, onDamage } = options;
-  try {
-    return await open();
-  } catch (error) {
-    const { clusterId, hasCompanions, identity, memberId } = data;
-    const remedy = isTrivetError(error) ? REMEDIES.get(error.code) : undefined;
-    // Whatever a node without companions held, nobody else has it.
-    if (!isTrivetError(error) || remedy === undefined || clusterId === null || !hasCompanions) throw error;
-    // mark: membership: a member with damaged data waits for the others
-    logger.log("error", remedy.found, { reason: error.message });
-    const onWait = (waitsFor: string): void => onDamage({ error, waitsFor });
-    onWait("asking the leader");
-    const { nodeId } = identity;
-    await untilExpendable({ bus, nodeId, clusterId, clock, signal, onWait }, memberId);
-    const quarantine = await remedy.apply(data, random);
-    logger.log("warn", remedy.applied, { quarantine, member: data.memberId });
-    onDamage(null);
-    return open();
+  // What a remedy was for cannot be there again: were it, one more would mend it no better.
+  for (const untried = new Map(REMEDIES); ; ) {
+    try {
+      return await open();
+    } catch (error) {
+      const { clusterId, hasCompanions, identity, memberId } = data;
+      const remedy = isTrivetError(error) ? untried.get(error.code) : undefined;
+      // Whatever a node without companions held, nobody else has it.
+      if (!isTrivetError(error) || remedy === undefined || clusterId === null || !hasCompanions) throw error;
+      untried.delete(error.code);
+      // mark: membership: a member with damaged data waits for the others
+      logger.log("error", remedy.found, { reason: error.message });
+      const onWait = (waitsFor: string): void => onDamage({ error, waitsFor });
+      onWait("asking the leader");
+      const { nodeId } = identity;
+      await untilExpendable({ bus, nodeId, clusterId, clock, signal, onWait }, memberId);
+      const quarantine = await remedy.apply(data, random);
+      logger.log("warn", remedy.applied, { quarantine, member: data.memberId });
+      onDamage(null);
+    }
   }
 }

@@ -121,6 +121,21 @@ t.test("damaged databases stay where they are until a quorum of others holds the
   t.strictSame(await contentOf(join(path, "quarantine", slot)), before, "what was damaged is kept");
 });
 
+t.test("a log that is damaged as well, and found so later, makes another member of the node", async (t) => {
+  const path = await newMember(t, { isCompacted: true });
+  await spoil(path);
+  const { data, opening, state } = await reopen(t, path);
+  const { memberId } = data;
+  await until("it waits", 20_000, async () => (state.damage === null ? null : true));
+  for (const name of await readdir(join(path, "raft"))) await writeFile(join(path, "raft", name), "short");
+  state.hasQuorum = true;
+  const { recovered } = await opening;
+  t.equal(state.damage, null);
+  t.not(data.memberId, memberId, "what it promised may be lost");
+  t.strictSame(recovered.entries, []);
+  t.equal((await readdir(join(path, "quarantine"))).length, 2);
+});
+
 t.test("damaged databases that the log makes anew need nobody's word", async (t) => {
   const path = await newMember(t, { isCompacted: false });
   await spoil(path);
