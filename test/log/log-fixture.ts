@@ -24,10 +24,12 @@ export function openLog(
   return DurableLog.open({ directory, logger: new RecordingLogger(), segmentBytes });
 }
 
-/** What the next process finds after a power cut that loses all that was not synced. */
+/** For a power cut that loses all that was not synced. */
+export const LOSES_ALL: Random = { float: () => 0.01, bytes: () => new Uint8Array() };
+
+/** What the next process finds after such a one. */
 export async function reopen(directory: MemoryDirectory): ReturnType<typeof openLog> {
-  const losesAll = { float: () => 0.01, bytes: () => new Uint8Array() };
-  return await openLog(directory.crash(losesAll));
+  return await openLog(directory.crash(LOSES_ALL));
 }
 
 /** mulberry32: one seed, one sequence. */

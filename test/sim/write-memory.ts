@@ -1,3 +1,4 @@
+import { FRAME_HEADER_BYTES, readFrameHeader } from "../../agent/log/record-frame.ts";
 import { parseSegmentName } from "../../agent/log/segment-name.ts";
 import type { Directory, DiskFile } from "../../agent/platform/directory.ts";
 
@@ -8,15 +9,18 @@ export interface WrittenPlace {
   readonly length: number;
 }
 
-/** How many of the newest writes are left alone: no log can tell damage to its last batch from a torn one. */
+/** How many of the newest batches are left alone: no log can tell damage to its last one from a torn one. */
 const SPARED = 3;
 const REMEMBERED_MAX = 64;
 
-/** Remembers where the log was written, so that the medium can go bad in a place that matters. */
+/** Remembers where batches of the log are, so that the medium can go bad in a place that matters. */
 export class WriteMemory {
+  /** Oldest first; no two of them overlap. */
   #writes: WrittenPlace[] = [];
 
+  /** What it takes the place of is gone: a batch that each start writes again must not pass for several. */
   note(written: WrittenPlace): void {
+    this.#writes = this.#writes.filter((earlier) => !overlap(earlier, written));
     this.#writes.push(written);
     if (this.#writes.length > REMEMBERED_MAX) this.#writes.shift();
   }
@@ -27,13 +31,15 @@ export class WriteMemory {
   }
 
   /** It was written lately, or a part of it was. */
-  isSpared({ name, offset, length }: WrittenPlace): boolean {
-    return this.#writes.slice(-SPARED).some((spared) => {
-      const isBefore = spared.offset + spared.length <= offset;
-      const isBehind = offset + length <= spared.offset;
-      return spared.name === name && !isBefore && !isBehind;
-    });
+  isSpared(place: WrittenPlace): boolean {
+    return this.#writes.slice(-SPARED).some((spared) => overlap(spared, place));
   }
+}
+
+function overlap(one: WrittenPlace, other: WrittenPlace): boolean {
+  const isBefore = one.offset + one.length <= other.offset;
+  const isBehind = other.offset + other.length <= one.offset;
+  return one.name === other.name && !isBefore && !isBehind;
 }
 
 /** `directory`, with every write of a batch of the log told to `memory`. */
@@ -46,19 +52,23 @@ export function rememberWrites(directory: Directory, memory: WriteMemory): Direc
     sync: () => directory.sync(),
     open: async (name) => {
       const file = await directory.open(name);
-      return parseSegmentName(name) === undefined ? file : remembering(file, name, memory);
+      const segment = parseSegmentName(name);
+      return segment === undefined ? file : remembering(file, name, segment, memory);
     },
   };
 }
 
-function remembering(file: DiskFile, name: string, memory: WriteMemory): DiskFile {
+function remembering(file: DiskFile, name: string, segment: number, memory: WriteMemory): DiskFile {
   return {
     size: () => file.size(),
     read: (offset, length) => file.read(offset, length),
     sync: () => file.sync(),
     close: () => file.close(),
     write: (offset, bytes) => {
-      memory.note({ name, offset, length: bytes.length });
+      // The zeros that make a segment longer, or wipe a torn batch, hold nothing: what will is noted when it comes.
+      const head = Buffer.from(bytes.subarray(0, FRAME_HEADER_BYTES));
+      const isBatch = readFrameHeader(head, 0, segment) !== undefined;
+      if (isBatch) memory.note({ name, offset, length: bytes.length });
       return file.write(offset, bytes);
     },
   };
