@@ -69,7 +69,7 @@ export interface JudgementInput {
 export type Judgement =
   /** These went another way than the leader and, as far as can be asked, than the majority. */
   | { readonly kind: "odd-members"; readonly members: readonly MemberId[] }
-  /** A majority of the voters agrees on another state than the leader's: `successor` is one of them. */
+  /** A majority of the voters agrees on another state than the leader's: `successor` is one of them, that answers if any does. */
   | { readonly kind: "odd-leader"; readonly successor: MemberId }
   /** Some differ, and who is right shows when the others have told. */
   | { readonly kind: "undecided" };
@@ -97,10 +97,11 @@ export function judge({ leader, configuration, digests, answering }: JudgementIn
   const odd = [...digests.keys()].filter((member) => oddAt(member) !== null);
   if (odd.length === 0) return { kind: "odd-members", members: [] };
 
-  const successor = voters.find((voter) => {
+  const right = voters.filter((voter) => {
     const index = oddAt(voter);
     return index !== null && isQuorum(voters.filter((other) => agree(other, voter, index)));
   });
+  const successor = right.find((voter) => answering.has(voter)) ?? right[0];
   if (successor !== undefined) return { kind: "odd-leader", successor };
 
   const decided = odd.filter((member) => {

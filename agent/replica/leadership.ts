@@ -24,7 +24,7 @@ export interface LeadershipOptions {
   readonly consensus: {
     readonly raft: Pick<
       Consensus["raft"],
-      "id" | "role" | "term" | "leader" | "isTransferring" | "configuration"
+      "id" | "role" | "term" | "leader" | "isTransferring" | "configuration" | "peers"
     >;
     transferLeadership(to: MemberId | null): boolean;
     leaderLost(leader: MemberId, delayMs: number): void;
@@ -105,6 +105,11 @@ export class Leadership {
     await new Promise<void>((resolve) => clock.setTimer(LINGER_MS, resolve));
   }
 
+  /** Begins to hand over to `to`, which is known to be fit to lead. Nothing happens if this member does not lead. */
+  yieldTo(to: MemberId): void {
+    this.#options.consensus.transferLeadership(to);
+  }
+
   /** To be called when consensus has moved. */
   progressed(): void {
     this.#report();
@@ -113,7 +118,20 @@ export class Leadership {
     // Without a copy of the data, a leader can serve nobody.
     if (copy.fault === null || role !== "leader" || isTransferring) return;
     // mark: replica: a leader without a copy of the data hands over
-    consensus.transferLeadership(null);
+    consensus.transferLeadership(this.#drawSuccessor());
+  }
+
+  /**
+   * Any voter that answers; null if there is none. So early in its term nobody has told this member who has a copy. By chance, because
+   * two without one that each chose the best suited voter could choose one another for ever (simulator seed 2502).
+   */
+  #drawSuccessor(): MemberId | null {
+    const { consensus, random } = this.#options;
+    const { peers, configuration } = consensus.raft;
+    const fit = (peers ?? []).filter(
+      ({ member, isActive }) => isActive && configuration.voters.includes(member),
+    );
+    return fit[Math.floor(random.float() * fit.length)]?.member ?? null;
   }
 
   #report(): void {

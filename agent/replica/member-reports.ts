@@ -31,7 +31,7 @@ const REPORTED_DIGESTS = 16;
 
 export interface MemberReportsOptions {
   readonly replica: Pick<Replica, "status" | "onApplied" | "onInstalled"> & {
-    readonly leadership: Pick<Leadership, "leader" | "isLeader">;
+    readonly leadership: Pick<Leadership, "leader" | "isLeader" | "yieldTo">;
     readonly copy: Pick<CopyKeeper, "quarantine">;
   };
   readonly digest: () => ResultDigest;
@@ -45,7 +45,8 @@ export interface MemberReportsOptions {
  * What members tell the leader of themselves, when it changes: the running hashes of their results, and the state of their disks.
  *
  * The leader finds out by it who went another way (see `judge`). A follower that did hears of it as the answer to its report; a leader
- * that did finds it out by itself. Either puts its copy out of use, which hands leadership over, and fetches a fresh one.
+ * that did finds it out by itself, and hands over to one of the majority: a fresh copy is the leader's, and another odd one would give
+ * what it has just put out of use.
  */
 export class MemberReports {
   readonly #options: MemberReportsOptions;
@@ -181,6 +182,7 @@ export class MemberReports {
           member: memberId,
         });
         replica.copy.quarantine("diverged");
+        replica.leadership.yieldTo(judgement.successor);
         return "unknown";
       case "odd-members":
         if (judgement.members.includes(member)) return "differs";

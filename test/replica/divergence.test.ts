@@ -83,6 +83,12 @@ t.test("judge() finds the leader odd when a majority agrees on another state", a
   t.same(judgeOf({ A: "5a", B: "5x", C: "4z 5x", D: "5x", E: "5a" }), { kind: "odd-leader", successor: "B" });
 });
 
+t.test("judge() gives leadership to one of the majority that answers", async (t) => {
+  const told = { A: "5a", B: "5a", C: "5x", D: "5x", E: "5x" };
+  t.same(judgeOf(told, { silent: ["C"] }), { kind: "odd-leader", successor: "D" });
+  t.same(judgeOf(told, { silent: ["C", "D", "E"] }), { kind: "odd-leader", successor: "C" });
+});
+
 t.test("judge() does not let leadership go round among members that all differ", async (t) => {
   t.same(judgeOf({ A: "5a", B: "5x", C: "5y" }), { kind: "odd-members", members: ["B", "C"] });
   t.same(judgeOf({ A: "5a", B: "5x" }), { kind: "odd-members", members: ["B"] }, "nor between two");

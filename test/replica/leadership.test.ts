@@ -33,6 +33,14 @@ testTrio("handOver() ends when another leads and what was proposed is answered",
   await over;
 });
 
+testTrio("yieldTo() makes that very member the leader", async (t, trio) => {
+  await trio.run(300);
+  const [, , last] = trio.members;
+  trio.leaderships[0]?.yieldTo(last?.raft.id ?? "");
+  await trio.run(60);
+  t.strictSame(trio.roles(), ["follower", "follower", "leader"]);
+});
+
 testTrio("handOver() gives up after its time, when nobody takes over", async (t, trio) => {
   await trio.run(300);
   for (const other of NODES.slice(1)) trio.network.cut(NODES[0] ?? "", other);

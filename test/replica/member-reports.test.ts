@@ -19,6 +19,8 @@ class ReportingMember {
   term = 1;
   disk: DiskState = "ok";
   fault: "diverged" | null = null;
+  /** To whom it has handed over. */
+  successor: string | null = null;
   active: readonly string[] = [];
   match: Readonly<Record<string, number>> = {};
   #digest: Digest = { index: 0, hash: new Uint8Array(0) };
@@ -36,6 +38,9 @@ class ReportingMember {
         },
         get isLeader() {
           return member.leader === member.memberId;
+        },
+        yieldTo: (to) => {
+          this.successor = to;
         },
       },
       copy: {
@@ -216,7 +221,7 @@ t.test("who is right waits for a voter that has not told yet", async (t) => {
   t.strictSame([a.fault, b.fault, c.fault], ["diverged", null, null], "here it is the leader");
 });
 
-t.test("a leader against a majority puts its own copy out of use", async (t) => {
+t.test("a leader against a majority puts its own copy out of use, and one of them leads", async (t) => {
   const group = new Group();
   const [a, b, c] = group.members;
   a.apply(7, "x");
@@ -224,6 +229,7 @@ t.test("a leader against a majority puts its own copy out of use", async (t) => 
   c.apply(7, "y");
   await group.pass(4);
   t.strictSame([a.fault, b.fault, c.fault], ["diverged", null, null]);
+  t.equal(a.successor, b.memberId);
   group.lead(b);
   await group.pass(4);
   t.strictSame([b.fault, c.fault], [null, null], "nobody else follows");

@@ -109,6 +109,16 @@ testMembers(
   },
 );
 
+testMembers("two members without a copy do not give leadership back and forth", async (t, members) => {
+  await members.write("a", 1, 20);
+  for (const letter of ["a", "b"]) members.get(letter).replica.copy.quarantine("diverged");
+  await members.until("both have the copy of the third", () =>
+    ["a", "b"].every((letter) => members.get(letter).replica.status().copyFault === null),
+  );
+  await members.write("a", 21, 5);
+  for (const letter of ["a", "b"]) t.equal((await members.ids(letter, "linearizable")).length, 25);
+});
+
 testMembers(
   "a voter is swapped for a newcomer in one step, and never comes back under its id",
   async (t, members) => {
