@@ -185,8 +185,13 @@ export class MemberReports {
         replica.leadership.yieldTo(judgement.successor);
         return "unknown";
       case "odd-members":
-        if (judgement.members.includes(member)) return "differs";
-        return compareDigests(digests, this.#ring.digests) === "same" ? "same" : "unknown";
+        // A copy that is out of use is not what others are to be like, though its owner leads until it has handed over.
+        if (!this.#isTrusted) return "unknown";
+        if (!judgement.members.includes(member))
+          return compareDigests(digests, this.#ring.digests) === "same" ? "same" : "unknown";
+        // It puts that copy out of use. Until it tells of a fresh one it has told nothing: that may side with others about newer entries.
+        this.#reports.set(member, { ...report, digests: [] });
+        return "differs";
     }
   }
 

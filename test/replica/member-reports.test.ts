@@ -193,6 +193,39 @@ t.test("a verdict over a copy that was replaced meanwhile is not taken for the f
   t.equal(replaced, 1, "the fresh copy was judged anew, and is the same");
 });
 
+t.test("who was told that it differs has no say until it has told of its fresh copy", async (t) => {
+  const group = new Group();
+  const [a, b, c] = group.members;
+  a.apply(6, "o");
+  c.apply(6, "o");
+  b.apply(6, "x");
+  for (let round = 0; round < 20 && b.fault === null; round++) await group.pass(0.25);
+  t.strictSame([a.fault, b.fault, c.fault], [null, "diverged", null]);
+  t.notOk(a.reports.isCopiedBy([b.memberId]), "nor does it count among those that have a copy");
+  b.install(6, "o");
+  group.network.cut("b".repeat(32), "a".repeat(32));
+  a.apply(7, "y");
+  b.apply(7, "z");
+  c.apply(7, "z");
+  await group.pass(3);
+  t.strictSame([a.fault, b.fault, c.fault], [null, null, null], "b may be with c");
+  group.network.heal();
+  await group.pass(4);
+  t.strictSame([a.fault, b.fault, c.fault], ["diverged", null, null]);
+});
+
+t.test("a leader whose copy is out of use judges nobody", async (t) => {
+  const group = new Group();
+  const [a, b, c] = group.members;
+  a.apply(7, "x");
+  b.apply(7, "y");
+  a.fault = "diverged";
+  a.active = [b.memberId];
+  group.network.cut("c".repeat(32), "a".repeat(32));
+  await group.pass(4);
+  t.strictSame([b.fault, c.fault], [null, null], "its word would be the leader's, before it has handed over");
+});
+
 t.test("who is right does not show from what a voter told of an earlier entry", async (t) => {
   const group = new Group();
   const [a, b, c] = group.members;
