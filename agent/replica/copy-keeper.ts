@@ -140,6 +140,8 @@ export class CopyKeeper {
     // mark: replica: the own copy is put out of use
     logger.log("warn", "This node's copy of the data is put out of use: a fresh one is fetched.", { fault });
     void applier.hold("copy");
+    // Who reads it has to begin anew, at another member.
+    this.endSending().catch((reason: unknown) => this.#notClosed(reason));
     this.#fetcher.want({ reason: fault });
   }
 
@@ -160,9 +162,11 @@ export class CopyKeeper {
   stop(): void {
     this.#isStopped = true;
     this.#fetcher.stop();
-    this.#server.stop().catch((reason: unknown) => {
-      this.#options.logger.log("debug", "A snapshot could not be closed.", { reason });
-    });
+    this.#server.stop().catch((reason: unknown) => this.#notClosed(reason));
+  }
+
+  #notClosed(reason: unknown): void {
+    this.#options.logger.log("debug", "A snapshot could not be closed.", { reason });
   }
 
   #member(): WantingMember {

@@ -149,12 +149,16 @@ export class SnapshotServer {
   }
 
   async #openNew(): Promise<Open> {
-    const { store, random, logger } = this.#options;
+    const { store, random, logger, assertServing } = this.#options;
     await this.end();
     const snapshot = await store.openSnapshot();
-    if (this.#isStopped) {
+    try {
+      if (this.#isStopped) throw snapshotGone();
+      // It may have been put out of use meanwhile.
+      assertServing();
+    } catch (error) {
       await snapshot.close();
-      throw snapshotGone();
+      throw error;
     }
     const id = Array.from(random.bytes(ID_BYTES), (byte) => byte.toString(16).padStart(2, "0")).join("");
     const open = { id, snapshot, readers: new Map<string, number>() };

@@ -119,6 +119,25 @@ testMembers("two members without a copy do not give leadership back and forth", 
   for (const letter of ["a", "b"]) t.equal((await members.ids(letter, "linearizable")).length, 25);
 });
 
+testMembers("a member that is put out of use gives no more of its copy", async (t, members) => {
+  await members.write("a", 1, 120);
+  const [source, { replica }] = [members.get("a").replica, members.get("c")];
+  members.network.alterAnswer = (method, body) => {
+    if (method !== "snapshot/read" || source.status().copyFault !== null) return body;
+    t.ok(source.copy.sending, "it has begun to send");
+    source.copy.pauseFetching();
+    source.copy.quarantine("diverged");
+    t.equal(source.copy.sending, null);
+    return body;
+  };
+  replica.copy.quarantine("diverged");
+  await members.until("c has a copy", () => replica.status().copyFault === null);
+  t.equal(source.status().copyFault, "diverged");
+  const opened = members.network.delivered.get("snapshot/open") ?? 0;
+  t.ok(opened > 1, "c had to open another member's");
+  t.equal((await members.ids("c", "linearizable")).length, 120);
+});
+
 testMembers(
   "a voter is swapped for a newcomer in one step, and never comes back under its id",
   async (t, members) => {

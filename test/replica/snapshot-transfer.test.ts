@@ -44,6 +44,8 @@ class Scene {
   sources: readonly string[] = [A];
   minIndex = 0;
   isNeeded = true;
+  /** Nodes whose copies are not to be given away. */
+  readonly outOfUse = new Set<string>();
 
   constructor() {
     const { clock, network } = this;
@@ -56,7 +58,9 @@ class Scene {
         store,
         transport,
         baseIndex: () => 0,
-        assertServing: () => undefined,
+        assertServing: () => {
+          if (this.outOfUse.has(node)) throw new TrivetError("not-serving", "its copy is out of use");
+        },
       });
       this.servers.set(node, server);
     }
@@ -164,6 +168,23 @@ for (const method of ["snapshot/open", "snapshot/read"]) {
     t.equal(scene.receiver.index, 60, "the other one's was fetched");
   });
 }
+
+testScene("a source that is put out of use while it opens a snapshot gives none of it", async (t, scene) => {
+  const store = scene.stores.get(A);
+  if (store === undefined) throw new Error("A has a store");
+  const open = store.openSnapshot.bind(store);
+  store.openSnapshot = async () => {
+    const snapshot = await open();
+    scene.outOfUse.add(A);
+    return snapshot;
+  };
+  scene.sources = [A, B];
+  scene.want();
+  await scene.run(() => !scene.fetcher.isWanted);
+  t.equal(scene.receiver.index, 60, "the other one's was fetched");
+  t.strictSame([store.opened, store.closed], [1, 1]);
+  t.equal(scene.servers.get(A)?.position, null);
+});
 
 testScene("no more pieces are on their way than the window has", async (t, scene) => {
   scene.want();
