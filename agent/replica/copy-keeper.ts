@@ -132,8 +132,8 @@ export class CopyKeeper {
     this.#fetcher.want({ reason: "behind", leader, commitIndex });
   }
 
-  /** The copy is not to be used any more: fetches another one, whatever it holds. Idempotent. */
-  quarantine(fault: CopyFault): void {
+  /** The copy is not to be used any more: fetches another one, whatever it holds. `judge`: see `SnapshotWant`. Idempotent. */
+  quarantine(fault: CopyFault, judge: MemberId | null = null): void {
     if (this.fault !== null || this.#isStopped) return;
     const { logger, applier } = this.#options;
     this.#state = { kind: "faulty", fault };
@@ -142,7 +142,7 @@ export class CopyKeeper {
     void applier.hold("copy");
     // Who reads it has to begin anew, at another member.
     this.endSending().catch((reason: unknown) => this.#notClosed(reason));
-    this.#fetcher.want({ reason: fault });
+    this.#fetcher.want(fault === "empty" ? { reason: fault } : { reason: fault, judge });
   }
 
   /** The log stands on a snapshot of this position, durably. */

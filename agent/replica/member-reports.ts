@@ -128,7 +128,7 @@ export class MemberReports {
     this.#report(leader, report)
       .then((verdict) => {
         if (verdict !== "unknown") this.#settled = key;
-        if (verdict === "differs") this.#diverged();
+        if (verdict === "differs") this.#diverged(leader);
       })
       .catch((error: unknown) => {
         // The leader may have changed, or be busy: the next time will do.
@@ -181,7 +181,7 @@ export class MemberReports {
         this.#options.logger.log("error", "The results of this leader differ from those of a majority.", {
           member: memberId,
         });
-        replica.copy.quarantine("diverged");
+        replica.copy.quarantine("diverged", judgement.successor);
         replica.leadership.yieldTo(judgement.successor);
         return "unknown";
       case "odd-members":
@@ -212,13 +212,11 @@ export class MemberReports {
     });
   }
 
-  #diverged(): void {
+  #diverged(leader: MemberId): void {
     // mark: divergence: a follower is the odd one
     const { logger, replica } = this.#options;
-    logger.log("error", "The results of this member differ from the leader's at the same entry.", {
-      leader: replica.leadership.leader,
-    });
-    replica.copy.quarantine("diverged");
+    logger.log("error", "The results of this member differ from the leader's at the same entry.", { leader });
+    replica.copy.quarantine("diverged", leader);
   }
 
   /** What was told to this member in an earlier term of its leadership is old. */

@@ -9,7 +9,9 @@ export type CopyFault = "empty" | "diverged";
 export type SnapshotWant =
   /** The log of `leader` begins behind the end of this member's, which had committed up to `commitIndex` when it was said. */
   | { readonly reason: "behind"; readonly leader: MemberId; readonly commitIndex: number }
-  | { readonly reason: CopyFault };
+  | { readonly reason: "empty" }
+  /** `judge`: who is known to have the right one, as said when it was found out. Null: the leader has. */
+  | { readonly reason: "diverged"; readonly judge: MemberId | null };
 
 /** Where the member stands that wants it. */
 export interface WantingMember {
@@ -35,11 +37,19 @@ export function minIndexOf(want: SnapshotWant, { baseIndex, appliedIndex }: Want
   return Math.max(baseIndex, appliedIndex);
 }
 
-/** Nodes that may have one, the leader first. What is diverged is replaced by the leader's only. */
+/** Nodes that may have one, the leader first. What is diverged is replaced by the leader's only: else it may get another wrong one. */
 export function sourcesOf(want: SnapshotWant, member: WantingMember): readonly string[] {
   const leader = want.reason === "behind" ? want.leader : member.leader;
-  const others = want.reason === "diverged" ? [] : membersOf(member.configuration);
+  const others = want.reason === "diverged" ? judgesOf(want, member) : membersOf(member.configuration);
   const nodes = [...(leader === null ? [] : [leader]), ...others].map(nodeIdOf);
   // This node may be among the members under an earlier id, too.
   return [...new Set(nodes)].filter((node) => node !== nodeIdOf(member.id));
+}
+
+/** Where the member leads itself: the others may all have left since. */
+function judgesOf(
+  { judge }: Extract<SnapshotWant, { readonly reason: "diverged" }>,
+  { id, leader }: WantingMember,
+): readonly MemberId[] {
+  return leader === id && judge !== null ? [judge] : [];
 }

@@ -20,6 +20,7 @@ const MEMBER: WantingMember = {
   appliedIndex: 45,
   fault: null,
 };
+const DIVERGED = { reason: "diverged", judge: a } as const satisfies SnapshotWant;
 const BEHIND: SnapshotWant = { reason: "behind", leader: a, commitIndex: 50 };
 
 t.test("who is behind needs a snapshot until the log brings what follows", async (t) => {
@@ -30,20 +31,25 @@ t.test("who is behind needs a snapshot until the log brings what follows", async
 });
 
 t.test("a copy that is out of use needs one until it is replaced, and none from before reads", async (t) => {
-  for (const reason of ["empty", "diverged"] as const) {
-    t.ok(isNeeded({ reason }, { ...MEMBER, commitIndex: 99, fault: reason }));
-    t.notOk(isNeeded({ reason }, MEMBER));
-    t.equal(minIndexOf({ reason }, MEMBER), 45);
-    t.equal(minIndexOf({ reason }, { ...MEMBER, appliedIndex: 0 }), 40, "the log must go on behind it");
+  for (const want of [{ reason: "empty" }, DIVERGED] as const) {
+    t.ok(isNeeded(want, { ...MEMBER, commitIndex: 99, fault: want.reason }));
+    t.notOk(isNeeded(want, MEMBER));
+    t.equal(minIndexOf(want, MEMBER), 45);
+    t.equal(minIndexOf(want, { ...MEMBER, appliedIndex: 0 }), 40, "the log must go on behind it");
   }
 });
 
 t.test("what is lost any member may give, what is diverged only the leader", async (t) => {
   t.strictSame(sourcesOf({ reason: "empty" }, MEMBER), [B, A]);
   t.strictSame(sourcesOf({ reason: "empty" }, { ...MEMBER, leader: null }), [A, B]);
-  t.strictSame(sourcesOf({ reason: "diverged" }, MEMBER), [B]);
-  t.strictSame(sourcesOf({ reason: "diverged" }, { ...MEMBER, leader: null }), []);
-  t.strictSame(sourcesOf({ reason: "diverged" }, { ...MEMBER, leader: c }), [], "not itself");
+  t.strictSame(sourcesOf(DIVERGED, MEMBER), [B]);
+  t.strictSame(sourcesOf(DIVERGED, { ...MEMBER, leader: null }), []);
+  t.strictSame(sourcesOf({ ...DIVERGED, judge: null }, { ...MEMBER, leader: c }), [], "not itself");
+  t.strictSame(
+    sourcesOf(DIVERGED, { ...MEMBER, leader: c }),
+    [A],
+    "who leads alone asks its judge, who may have left",
+  );
 });
 
 t.test("a node is not asked for what it has lost itself", async (t) => {
