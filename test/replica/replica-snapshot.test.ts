@@ -99,6 +99,25 @@ testMembers(
   },
 );
 
+testMembers("a member without a copy votes, though entries wait before its vote", async (t, members) => {
+  const { replica } = members.get("c");
+  members.network.alterAnswer = (method, body) => (method === "snapshot/open" ? new Uint8Array(0) : body);
+  replica.copy.quarantine("diverged");
+  const leader = members.get("a").replica;
+  for (let id = 1; replica.status().logBytes <= 4 * RETAIN_BYTES; id++) {
+    await members.write("a", id, 1, 30_000);
+    const { lastIndex } = leader.status();
+    await members.until("c has come so far", () => replica.status().lastIndex >= lastIndex);
+  }
+  await members.write("a", 100, 8, 30_000);
+  await members.get("b").stop();
+  await members.get("a").stop();
+  await members.start("a");
+  const again = members.get("a").replica;
+  await members.until("a leads with c's vote", () => again.status().role === "leader");
+  t.equal(replica.status().copyFault, "diverged");
+});
+
 testMembers(
   "a leader that is put out of use hands over, and comes back with the new leader's copy",
   async (t, members) => {
