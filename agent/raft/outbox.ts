@@ -28,6 +28,8 @@ export interface LogWrite {
 export class Outbox {
   #issued = 0;
   #durable = 0;
+  /** The last one whose term and vote came back: ahead of `#durable` while entries wait for room. */
+  #hardStateDurable = 0;
   /** The write that carries the present term and vote. */
   #hardStateWrite = 0;
   #ready: Message[] = [];
@@ -42,12 +44,12 @@ export class Outbox {
 
   /** Leaves once the present term and vote are durable. */
   sendAfterHardState(message: Message): void {
-    this.#hold(this.#heldForHardState, this.#hardStateWrite, message);
+    this.#hold(this.#heldForHardState, this.#hardStateWrite, this.#hardStateDurable, message);
   }
 
   /** Leaves once everything is durable that has entered the log or the hard state until now. */
   sendAfterEverything(message: Message, isDirty: boolean): void {
-    this.#hold(this.#heldForEntries, isDirty ? this.#issued + 1 : this.#issued, message);
+    this.#hold(this.#heldForEntries, isDirty ? this.#issued + 1 : this.#issued, this.#durable, message);
   }
 
   /** The term or the vote has changed: they go out with the next write. */
@@ -72,8 +74,21 @@ export class Outbox {
       `write ${sequence} came back out of turn`,
     );
     this.#durable = sequence;
-    this.#release(this.#heldForHardState);
-    this.#release(this.#heldForEntries);
+    this.hardStateDurable(sequence);
+    this.#release(this.#heldForEntries, sequence);
+  }
+
+  /**
+   * The terms and votes of writes up to `sequence` are durable, though their entries may not be: lets go what waited for no more.
+   * A vote promises nothing of entries that were not answered for (Raft 5.2).
+   */
+  hardStateDurable(sequence: number): void {
+    invariant(
+      sequence <= this.#issued,
+      `the hard state of write ${sequence} came back before it was handed out`,
+    );
+    this.#hardStateDurable = Math.max(this.#hardStateDurable, sequence);
+    this.#release(this.#heldForHardState, this.#hardStateDurable);
   }
 
   /** Everything that may leave now, in order. */
@@ -83,8 +98,8 @@ export class Outbox {
     return messages;
   }
 
-  #hold(queue: Held[], after: number, message: Message): void {
-    if (after <= this.#durable) {
+  #hold(queue: Held[], after: number, durable: number, message: Message): void {
+    if (after <= durable) {
       this.#ready.push(message);
       return;
     }
@@ -97,8 +112,8 @@ export class Outbox {
     queue.push({ after, message });
   }
 
-  #release(queue: Held[]): void {
-    const kept = queue.findIndex((held) => held.after > this.#durable);
+  #release(queue: Held[], durable: number): void {
+    const kept = queue.findIndex((held) => held.after > durable);
     for (const held of queue.splice(0, kept === -1 ? queue.length : kept)) this.#ready.push(held.message);
   }
 }

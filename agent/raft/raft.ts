@@ -227,6 +227,14 @@ export class Raft {
     return this.#core.log.term(index);
   }
 
+  /**
+   * Of writes up to `sequence` the terms and votes are durable, but for the entries, which have to wait: a vote need not wait with
+   * them. `persisted` follows when they are.
+   */
+  hardStatePersisted(sequence: number): void {
+    this.#core.outbox.hardStateDurable(sequence);
+  }
+
   /** Writes up to `sequence` are durable: in their order, each once. */
   persisted(sequence: number): void {
     this.#core.writesDurable(sequence);

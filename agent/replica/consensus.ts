@@ -85,6 +85,8 @@ export class Consensus {
     this.#writes = new LogWrites({
       ...options,
       onPersisted: (sequence) => this.#input(() => this.#raft.persisted(sequence)),
+      onHardStatePersisted: (sequence) => this.#input(() => this.#raft.hardStatePersisted(sequence)),
+      commit: recovered.hardState.commit,
       onFailed: (error) => this.#fail(error),
     });
     this.#stopListening = transport.onDatagram(this.#datagramKind, (from, body) => this.#receive(from, body));

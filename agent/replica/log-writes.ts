@@ -20,6 +20,10 @@ export interface LogWritesOptions {
   readonly logger: Logger;
   /** Writes up to `sequence` are durable. */
   readonly onPersisted: (sequence: number) => void;
+  /** The terms and votes of writes up to `sequence` are, while their entries wait for room. */
+  readonly onHardStatePersisted: (sequence: number) => void;
+  /** The commit index that the log holds at the start: it never falls. */
+  readonly commit: number;
   /** The log stands on the snapshot of this position, durably. */
   readonly onRestored: (position: LogPosition) => void;
   /** The disk failed: nothing may be written any more. */
@@ -39,7 +43,8 @@ interface Pending {
  * Takes consensus' writes to the durable log, in their order.
  *
  * A log without room (`log-full`, `log-busy`) is no failure: the write that found none and all behind it are tried again, oldest first,
- * until there is some. Meanwhile further writes are joined to the last that waits, so that elections on a full disk gather nothing.
+ * until there is some. Meanwhile further writes are joined to the last that waits, so that elections on a full disk gather nothing;
+ * and its term and vote go ahead of all entries: the log keeps room for them, and the vote may be the one that a leader needs.
  */
 export class LogWrites {
   readonly #options: LogWritesOptions;
@@ -53,9 +58,15 @@ export class LogWrites {
   #isStopped = false;
   /** Up to here the log was told to forget. Whatever stands there is committed. */
   #baseIndex = 0;
+  /** What went ahead of the entries: what comes behind it must not take it back. */
+  #ahead: HardState | null = null;
+  #isGoingAhead = false;
+  /** What the log holds durably as committed: it may say no more of it, and no less. */
+  #commit: number;
 
   constructor(options: LogWritesOptions) {
     this.#options = options;
+    this.#commit = options.commit;
     this.#backoff = new Backoff(RETRY_MIN_MS, RETRY_MAX_MS, options.random);
   }
 
@@ -69,6 +80,7 @@ export class LogWrites {
     const last = this.#queue.at(-1);
     if (this.#isBlocked && last?.state === "waiting" && restored === null) {
       join(last, pending);
+      this.#goAhead();
       return;
     }
     this.#queue.push(pending);
@@ -81,6 +93,7 @@ export class LogWrites {
    */
   compact(base: LogPosition): Promise<void> {
     this.#baseIndex = Math.max(this.#baseIndex, base.index);
+    this.#commit = Math.max(this.#commit, base.index);
     return this.#options.log.compact(base);
   }
 
@@ -95,12 +108,17 @@ export class LogWrites {
     const parts: Promise<void>[] = [];
     if (pending.restored !== null) {
       this.#baseIndex = Math.max(this.#baseIndex, pending.restored.index);
-      parts.push(log.compact(pending.restored));
+      const { index } = pending.restored;
+      const stands = (): void => {
+        this.#commit = Math.max(this.#commit, index);
+      };
+      parts.push(log.compact(pending.restored).then(stands));
     }
     // A write that has waited may be older than a base, which is committed: the log's commit index never falls.
     const { hardState, entries } = pending;
+    const { term, vote } = this.#newest(hardState);
     const commit = Math.max(hardState.commit, this.#baseIndex);
-    parts.push(log.append({ hardState: { ...hardState, commit }, entries }));
+    parts.push(log.append({ hardState: { term, vote, commit }, entries }));
     // At once, not when the other part is done: no write that comes meanwhile may get ahead of this one.
     for (const part of parts) {
       part.catch(() => {
@@ -117,6 +135,7 @@ export class LogWrites {
   #durable(pending: Pending): void {
     if (this.#isStopped) return;
     pending.state = "durable";
+    this.#commit = Math.max(this.#commit, pending.hardState.commit);
     this.#hasTold = false;
     this.#backoff.reset();
     let sequence: number | null = null;
@@ -144,6 +163,42 @@ export class LogWrites {
     }
     this.#isBlocked = true;
     this.#maybeRetry();
+    this.#goAhead();
+  }
+
+  /** Of the last write that waits, once nothing is out. Tried again with each further write, and with the entries. */
+  #goAhead(): void {
+    const last = this.#queue.at(-1);
+    if (last === undefined || this.#isGoingAhead || this.#queue.some(({ state }) => state === "out")) return;
+    const { sequence, hardState } = last;
+    if (hardState.term === this.#ahead?.term && hardState.vote === this.#ahead.vote) return;
+    this.#isGoingAhead = true;
+    // Not that of the entries, nor of a snapshot, which wait themselves.
+    const state = { ...hardState, commit: this.#commit };
+    this.#options.log.append({ hardState: state, entries: [] }).then(
+      () => {
+        this.#isGoingAhead = false;
+        if (this.#isStopped) return;
+        // mark: replica: a term or a vote goes ahead of entries that wait for room
+        this.#ahead = state;
+        this.#options.onHardStatePersisted(sequence);
+        this.#goAhead();
+      },
+      (error: unknown) => {
+        this.#isGoingAhead = false;
+        const isFull = isTrivetError(error, "log-full") || isTrivetError(error, "log-busy");
+        if (isFull || this.#isStopped) return;
+        this.stop();
+        this.#options.onFailed(error);
+      },
+    );
+  }
+
+  /** Of what is to be written, and what is already. Terms only grow, and there is one vote in each (Raft 5.2). */
+  #newest(hardState: HardState): HardState {
+    const ahead = this.#ahead;
+    if (ahead === null || hardState.term > ahead.term) return hardState;
+    return hardState.term === ahead.term && ahead.vote === null ? hardState : ahead;
   }
 
   /** Once everything that was out has come back. */

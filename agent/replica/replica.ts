@@ -213,8 +213,6 @@ export class Replica {
 
   #logRefusal(): string | null {
     if (this.copy.fault === null || !this.#retention.isFull) return null;
-    // A vote waits behind the entries that came before it: it may be the one without which nobody will lead and give a copy.
-    if (this.#consensus.raft.leader === null) return null;
     // mark: replica: entries wait for a fresh copy
     return "The copy of the data is out of use, and the log is as large as it may be meanwhile: entries wait for a fresh copy.";
   }

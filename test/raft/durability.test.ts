@@ -259,3 +259,30 @@ t.test("an entry that was cut off and came back is durable with the write that b
   conversation.persistOne("b");
   t.equal(conversation.raft("b").applicableIndex, index);
 });
+
+t.test(
+  "a vote leaves when it is durable, though entries before it wait; their answer does not",
+  async (t) => {
+    const conversation = new Conversation({ members: ["a", "b", "c"] });
+    conversation.elect("a");
+    conversation.act("b", (raft) => {
+      const { lastIndex: previousIndex, term } = raft;
+      const entries: Entry[] = [{ kind: "noop", index: previousIndex + 1, term }];
+      const place = { previousIndex, previousTerm: term, entries, commit: previousIndex };
+      raft.step({ kind: "append-request", from: "a", to: "b", term, ...place });
+      const first = raft.takeEffects().write;
+      const log = { lastIndex: previousIndex + 1, lastTerm: term };
+      raft.step({ kind: "vote-request", from: "c", to: "b", term: term + 1, ...log, transfer: true });
+      const second = raft.takeEffects();
+      t.strictSame(second.messages, [], "both wait");
+      raft.hardStatePersisted(second.write?.sequence ?? 0);
+      t.match(raft.takeEffects().messages, [{ kind: "vote-response", to: "c", granted: true }]);
+      t.equal(raft.applicableIndex, previousIndex);
+      raft.persisted(first?.sequence ?? 0);
+      raft.persisted(second.write?.sequence ?? 0);
+      const [answer, ...others] = raft.takeEffects().messages;
+      t.match(answer, { kind: "append-response", to: "a", index: previousIndex + 1 });
+      t.strictSame(others, [], "the vote is not given twice");
+    });
+  },
+);

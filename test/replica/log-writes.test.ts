@@ -15,6 +15,7 @@ class Scene {
   readonly directory: MemoryDirectory;
   readonly clock = new ManualClock();
   readonly persisted: number[] = [];
+  readonly hardStates: number[] = [];
   readonly restored: LogPosition[] = [];
   readonly failures: unknown[] = [];
   readonly writes: LogWrites;
@@ -30,6 +31,8 @@ class Scene {
       random: seededRandom(1),
       logger: { log: () => undefined },
       onPersisted: (sequence) => this.persisted.push(sequence),
+      onHardStatePersisted: (sequence) => this.hardStates.push(sequence),
+      commit: 0,
       onRestored: (position) => this.restored.push(position),
       onFailed: (error) => this.failures.push(error),
     });
@@ -86,6 +89,10 @@ t.test(
     await scene.settle(5_000);
     t.ok(scene.writes.isFull);
     t.equal(scene.persisted.at(-1), before, "nothing goes out of turn");
+    t.equal(scene.hardStates.at(-1), sequence, "but for terms and votes");
+    const voted = await reopen(scene.directory.copy());
+    t.match(voted.recovered.hardState, { term: 50, vote: "b", commit: 0 }, "which outlive a power cut");
+    t.equal(voted.recovered.entries.length, last - 1);
     scene.setFull(false);
     await scene.settle(5_000);
     t.notOk(scene.writes.isFull);
@@ -172,6 +179,8 @@ t.test("LogWrites: nothing gets ahead of a write that found no room while its ba
     random: seededRandom(1),
     logger: { log: () => undefined },
     onPersisted: (sequence) => persisted.push(sequence),
+    onHardStatePersisted: () => undefined,
+    commit: 0,
     onRestored: () => undefined,
     onFailed: (error) => failures.push(error),
   });
@@ -185,7 +194,7 @@ t.test("LogWrites: nothing gets ahead of a write that found no room while its ba
   isFull = false;
   await settle(0);
   await settle(5_000);
-  t.strictSame(terms, [1, 2]);
+  t.strictSame(terms, [2, 2, 2], "the newest goes ahead, and is not taken back by what comes behind it");
   t.equal(persisted.at(-1), 2);
   t.strictSame(failures, []);
 });
@@ -203,6 +212,8 @@ t.test("LogWrites: a snapshot that comes while entries wait for room goes in beh
     random: seededRandom(1),
     logger: { log: () => undefined },
     onPersisted: () => undefined,
+    onHardStatePersisted: () => undefined,
+    commit: 0,
     onRestored: (position) => restored.push(position),
     onFailed: (error) => failures.push(error),
   });
