@@ -44,6 +44,6 @@ export function leaveJoint({ voters, learners }: Configuration): Configuration {
 }
 
 /** Of lists without repetitions. */
-function isSameSet(one: readonly MemberId[], other: readonly MemberId[]): boolean {
+export function isSameSet(one: readonly MemberId[], other: readonly MemberId[]): boolean {
   return one.length === other.length && one.every((member) => other.includes(member));
 }

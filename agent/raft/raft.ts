@@ -15,7 +15,10 @@ const NOT_LEADER = { kind: "refused", reason: "not-leader" } as const;
 
 /** What the owner must do now. Nothing here may be skipped; the order between the fields is free. */
 export interface Effects {
-  /** To be made durable, then `persisted(sequence)`. Writes must reach the disk in the order they come. */
+  /**
+   * To be made durable, then `persisted(sequence)`. Writes must reach the disk in the order they come; where entries have to wait,
+   * the newest term and vote may go ahead (`hardStatePersisted`).
+   */
   readonly write: LogWrite | null;
   /** To be sent. Those that wait for a write come with a later call, after `persisted`. */
   readonly messages: readonly Message[];

@@ -1,5 +1,5 @@
 import { TrivetError } from "../platform/trivet-error.ts";
-import type { ConfigurationTarget } from "../raft/configuration-change.ts";
+import { type ConfigurationTarget, isSameSet } from "../raft/configuration-change.ts";
 import type { ChangeRefusal, ProposeResult } from "../raft/leader.ts";
 import type { MemberId } from "../raft/types.ts";
 import type { AppliedMembership } from "./applier.ts";
@@ -94,10 +94,6 @@ function isTarget(applied: AppliedMembership | null, target: ConfigurationTarget
   if (applied === null) return false;
   const { voters, learners } = applied.configuration;
   return isSameSet(voters, target.voters) && isSameSet(learners, target.learners);
-}
-
-function isSameSet(one: readonly string[], other: readonly string[]): boolean {
-  return one.length === other.length && one.every((id) => other.includes(id));
 }
 
 /** Whoever leads them might have nobody to get a copy from, once the others have left. */
