@@ -15,6 +15,7 @@ interface RetainedLog {
   readonly firstIndex: number;
   /** Weight of the retained entries. */
   readonly logBytes: number;
+  readonly lastIndex: number;
   /** Committed and durable here. */
   readonly applicableIndex: number;
   /** Entries `from` to `to`, as many as fit, at least one if there is one. */
@@ -34,6 +35,7 @@ export function chooseBase(log: RetainedLog, keepBytes: number, upTo: number): L
 export interface LogRetentionOptions {
   readonly retainBytes: number;
   readonly log: () => RetainedLog;
+  readonly appliedIndex: () => number;
   /** Makes what is applied durable; resolves with how far that goes. */
   readonly checkpoint: () => Promise<LogPosition>;
   /** The snapshot that is being sent, if there is one: it was durable when it was opened, and checkpoints wait for its end. */
@@ -54,16 +56,17 @@ export class LogRetention {
   #isRunning = false;
   #isStopped = false;
   #thresholdBytes: number;
+  /** Once this is applied, a run is worth it again, though the log has not grown. Null: only growth makes it so. */
+  #retryIndex: number | null = null;
 
   constructor(options: LogRetentionOptions) {
     this.#options = options;
     this.#thresholdBytes = options.retainBytes;
   }
 
-  /** To be called when the log may have grown. Starts at most one run at a time. */
+  /** To be called when the log may have grown or more may have been applied. Starts at most one run at a time. */
   maybeRun(): void {
-    if (this.#isRunning || this.#isStopped) return;
-    if (this.#options.log().logBytes <= this.#thresholdBytes) return;
+    if (this.#isRunning || this.#isStopped || !this.#isWorthIt()) return;
     this.#isRunning = true;
     this.#run()
       .catch((error: unknown) => {
@@ -89,10 +92,18 @@ export class LogRetention {
     this.#isStopped = true;
   }
 
+  #isWorthIt(): boolean {
+    const { retainBytes, log, appliedIndex } = this.#options;
+    if (log().logBytes > this.#thresholdBytes) return true;
+    return this.#retryIndex !== null && appliedIndex() >= this.#retryIndex && log().logBytes > retainBytes;
+  }
+
   async #run(): Promise<void> {
-    const { retainBytes, log, compact } = this.#options;
+    const { retainBytes, log, appliedIndex, compact } = this.#options;
     // Until this run has freed something, another one is worth it only when there is more to free.
-    this.#thresholdBytes = log().logBytes + retainBytes / RETRY_FRACTION;
+    const { logBytes, lastIndex } = log();
+    this.#thresholdBytes = logBytes + retainBytes / RETRY_FRACTION;
+    this.#retryIndex = appliedIndex() < lastIndex ? lastIndex : null;
     const durable = await this.#durable();
     if (this.#isStopped) return;
     const now = log();

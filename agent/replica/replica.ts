@@ -107,19 +107,20 @@ export class Replica {
       },
     });
     this.copy = copy;
+    const appliedIndex = (): number => applier.appliedIndex;
     this.#retention = new LogRetention({
       retainBytes: options.logRetainBytes,
       log: raft,
+      appliedIndex,
       checkpoint: () => store.checkpoint(),
       openSnapshot: () => copy.sending,
       endSnapshot: () => copy.endSending(),
       compact: (base) => consensus.compact(base),
       onFailed,
     });
-    const parts = { ...options, consensus, copy, waiters };
-    const appliedIndex = (): number => applier.appliedIndex;
-    this.proposer = new Proposer({ ...parts, appliedIndex, logTime: new LogTime(clock) });
-    this.reads = new IndexReads({ ...parts, appliedIndex });
+    const parts = { ...options, consensus, copy, waiters, appliedIndex };
+    this.proposer = new Proposer({ ...parts, logTime: new LogTime(clock) });
+    this.reads = new IndexReads(parts);
     this.leadership = new Leadership({ ...parts, isAnswering: () => this.proposer.isAnswering });
     this.members = new MemberChanges({
       waiters,
@@ -205,10 +206,14 @@ export class Replica {
     this.proposer.progressed();
     this.#applier.advance(this.#consensus.raft.applicableIndex);
     this.copy.progressed();
-    // Before the membership is in the store, the log is all that knows it; without a copy, of everything.
-    const mayDrop = this.copy.fault === null && this.#options.store.configuration !== null;
-    if (mayDrop) this.#retention.maybeRun();
+    this.#maybeDrop();
     this.#waiters.changed();
+  }
+
+  #maybeDrop(): void {
+    // Before the membership is in the store, the log is all that knows it; without a copy, of everything.
+    if (this.copy.fault !== null || this.#options.store.configuration === null) return;
+    this.#retention.maybeRun();
   }
 
   #logRefusal(): string | null {
@@ -219,6 +224,7 @@ export class Replica {
 
   #onBatch(): void {
     for (const listener of this.#appliedListeners) listener();
+    this.#maybeDrop();
     this.#waiters.changed();
   }
 

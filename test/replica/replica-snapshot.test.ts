@@ -51,6 +51,9 @@ testMembers(
 
 testMembers("a member whose databases are lost serves nothing until it has another's", async (t, members) => {
   await members.write("a", 1, 120);
+  // Else its own log would bring everything back.
+  const { replica } = members.get("c");
+  await members.until("c's log is not whole any more", () => replica.status().firstIndex > 1);
   await members.get("c").stop();
   await members.emptyDatabases("c");
   members.cutOff("c");

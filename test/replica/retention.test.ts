@@ -52,13 +52,17 @@ t.test(
 );
 
 /** A retention over a log that `compact` really shortens; `durable` is what the next checkpoint says. */
-function retentionOf(log: SomeLog, state: { durable: number; snapshot: LogPosition | null }) {
+function retentionOf(
+  log: SomeLog,
+  state: { durable: number; snapshot: LogPosition | null; applied?: number },
+) {
   const compacted: number[] = [];
   const failures: unknown[] = [];
   let checkpoints = 0;
   const retention = new LogRetention({
     retainBytes: 132 * 50,
     log: () => log,
+    appliedIndex: () => state.applied ?? log.lastIndex,
     checkpoint: async () => {
       checkpoints += 1;
       return { index: state.durable, term: 2 };
@@ -95,6 +99,23 @@ t.test("LogRetention does not ask for a checkpoint again and again where it free
   t.strictSame(compacted, []);
   t.equal(checkpoints(), 1);
 });
+
+t.test(
+  "LogRetention tries again once what came at once is applied, though the log stands still",
+  async (t) => {
+    const state = { durable: 0, snapshot: null, applied: 0 };
+    const { run, compacted, checkpoints } = retentionOf(new SomeLog(1, 60), state);
+    await run();
+    state.applied = 59;
+    await run();
+    t.equal(checkpoints(), 1, "not with every entry");
+    Object.assign(state, { applied: 60, durable: 60 });
+    await run();
+    t.strictSame(compacted, [35]);
+    await run();
+    t.equal(checkpoints(), 2);
+  },
+);
 
 t.test("LogRetention keeps the log behind a snapshot that is being sent, but not without end", async (t) => {
   const state = { durable: 300, snapshot: { index: 10, term: 2 } };
