@@ -130,37 +130,31 @@ export class DurableLog {
 
   /**
    * Resolves when the batch is durable, all of it at once; earlier calls have resolved by then. Calls that come while
-   * a sync is under way share the next one.
+   * a sync is under way share the next one. With a base, the segments without any needed entry are removed or put by as well.
    *
    * A batch that changes nothing but `commit` is not worth a sync: it goes out with the next batch that is, and
    * resolves when the calls before it have.
    */
   async append(batch: LogBatch): Promise<void> {
     this.#checkOpen();
-    const { entries, hardState = this.#hardState } = batch;
+    const { base = null, entries, hardState = this.#hardState } = batch;
     const now = this.#hardState;
     // Whether `commit` is behind the last entry shows when the entries before it are written.
     const violation = hardStateViolation(now, hardState, Number.POSITIVE_INFINITY);
     invariant(violation === undefined, `A hard state cannot go into the log: ${violation}`);
-    const isHint = entries.length === 0 && hardState.term === now.term && hardState.vote === now.vote;
+    const isHint =
+      base === null && entries.length === 0 && hardState.term === now.term && hardState.vote === now.vote;
     const records = entries.map(encodeRecord);
     if (!isHint) this.#group.checkRoom(bytesOf(records) + ITEM_BYTES);
     this.#hardState = hardState;
-    await (isHint ? this.#group.afterLast() : this.#submit(records, undefined));
+    await (isHint ? this.#group.afterLast() : this.#submit(records, base ?? undefined));
+    if (base !== null) await this.#reclaim();
   }
 
-  /**
-   * Forgets the entries up to `base.index`, which the state machine holds durably, and resolves when the base is durable
-   * and the segments without any needed entry are removed or put by. Where the log has no entry of `base.term` at
-   * `base.index`, the state machine came as a snapshot (Raft figure 13, step 7): all entries are forgotten.
-   *
-   * A base that is not ahead of the present one changes nothing.
-   */
+  /** Appends nothing but a base: term, vote and what is behind it stay. Of all calls the one that needs no room. */
   async compact(base: LogPosition): Promise<void> {
-    this.#checkOpen();
-    this.#hardState = { ...this.#hardState, commit: Math.max(this.#hardState.commit, base.index) };
-    await this.#submit([], base);
-    await this.#reclaim();
+    const commit = Math.max(this.#hardState.commit, base.index);
+    await this.append({ base, hardState: { ...this.#hardState, commit }, entries: [] });
   }
 
   /** Writes what waits, and that the log was closed in good order; releases the files. Idempotent. */

@@ -5,6 +5,12 @@ export const LOG_START: LogPosition = { index: 0, term: 0 };
 
 /** What becomes durable together. */
 export interface LogBatch {
+  /**
+   * Everything up to it is in the state machine, durably: before all else, it is forgotten. Where the log has no entry of its term at
+   * its index, the state machine came as a snapshot (Raft figure 13, step 7): all entries are forgotten. A base that is not ahead of
+   * the present one changes nothing.
+   */
+  readonly base?: LogPosition | null;
   readonly hardState?: HardState;
   /**
    * Without a gap among themselves and behind what is there. If the first one's index is not behind the last entry,

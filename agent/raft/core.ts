@@ -65,11 +65,6 @@ export class Core {
     this.#configurations.append(options.entries);
     this.#term = options.hardState.term;
     this.#vote = options.hardState.vote;
-    if (options.base.term > this.#term) {
-      // mark: raft: crashed between a snapshot of a later term and the hard state
-      // Nothing was promised in that term: it would be on the disk.
-      this.enterTerm(options.base.term);
-    }
     invariant(this.#term >= this.log.lastTerm, "the hard state is older than the log");
     // A commit index is written after the entries that it speaks of are durable (`takeWrite`).
     invariant(options.hardState.commit <= this.log.lastIndex, "committed entries are missing from the log");

@@ -20,7 +20,7 @@ export async function alignLog(options: {
   // mark: replica: the log is brought up to a snapshot that was installed before a crash
   const aligned = alignTo(recovered, installed);
   if (aligned !== recovered) {
-    await Promise.all([log.compact(installed), log.append({ hardState: aligned.hardState, entries: [] })]);
+    await log.append({ base: installed, hardState: aligned.hardState, entries: [] });
   }
   await store.finishInstall();
   return aligned;

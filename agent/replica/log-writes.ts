@@ -105,31 +105,15 @@ export class LogWrites {
   #submit(pending: Pending): void {
     const { log } = this.#options;
     pending.state = "out";
-    const parts: Promise<void>[] = [];
-    if (pending.restored !== null) {
-      this.#baseIndex = Math.max(this.#baseIndex, pending.restored.index);
-      const { index } = pending.restored;
-      const stands = (): void => {
-        this.#commit = Math.max(this.#commit, index);
-      };
-      parts.push(log.compact(pending.restored).then(stands));
-    }
+    const { restored, hardState, entries } = pending;
+    if (restored !== null) this.#baseIndex = Math.max(this.#baseIndex, restored.index);
     // A write that has waited may be older than a base, which is committed: the log's commit index never falls.
-    const { hardState, entries } = pending;
-    const { term, vote } = this.#newest(hardState);
     const commit = Math.max(hardState.commit, this.#baseIndex);
-    parts.push(log.append({ hardState: { term, vote, commit }, entries }));
-    // At once, not when the other part is done: no write that comes meanwhile may get ahead of this one.
-    for (const part of parts) {
-      part.catch(() => {
-        this.#isBlocked = true;
-      });
-    }
-    void Promise.allSettled(parts).then((results) => {
-      const failed = results.find((result) => result.status === "rejected");
-      if (failed === undefined) this.#durable(pending);
-      else this.#failed(pending, failed.reason);
-    });
+    const { term, vote } = this.#newest(hardState);
+    log.append({ base: restored, hardState: { term, vote, commit }, entries }).then(
+      () => this.#durable(pending),
+      (error: unknown) => this.#failed(pending, error),
+    );
   }
 
   #durable(pending: Pending): void {

@@ -6,12 +6,15 @@ export interface ReplicaLog {
   /**
    * Resolves once the batch is durable, in the order of the calls. Rejects with `log-full` or `log-busy`: neither this one nor
    * those behind it were written, and they may be tried again. With anything else once and for all: the disk failed.
+   *
+   * `base`: before all else the entries up to it are forgotten; all entries, where the log does not hold it.
    */
-  append(batch: { readonly hardState: HardState; readonly entries: readonly Entry[] }): Promise<void>;
-  /**
-   * Forgets the entries up to `base`; all entries, where the log does not hold it. Takes its place among the appends; rejects as
-   * they do.
-   */
+  append(batch: {
+    readonly base?: LogPosition | null;
+    readonly hardState: HardState;
+    readonly entries: readonly Entry[];
+  }): Promise<void>;
+  /** Forgets the entries up to `base`. Takes its place among the appends; rejects as they do. */
   compact(base: LogPosition): Promise<void>;
 }
 

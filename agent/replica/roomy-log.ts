@@ -36,7 +36,6 @@ export class RoomyLog implements ReplicaLog {
     return Promise.reject(full(reason));
   }
 
-  /** A snapshot takes the place of the entries before it: of those that were refused, too, unless it is refused with them. */
   compact(base: LogPosition): Promise<void> {
     return this.#refused === null ? this.#options.log.compact(base) : Promise.reject(full(this.#refused));
   }

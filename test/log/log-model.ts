@@ -25,16 +25,18 @@ export function lastOf(state: ModelState): LogPosition {
 }
 
 export function applyStep(state: ModelState, step: ModelStep): ModelState {
-  if (step.kind === "append") {
-    const { entries, hardState = state.hardState } = step.batch;
-    const from = entries[0]?.index ?? Number.POSITIVE_INFINITY;
-    return {
-      ...state,
-      hardState,
-      entries: [...state.entries.filter(({ index }) => index < from), ...entries],
-    };
-  }
-  const { base } = step;
+  if (step.kind === "compact") return compacted(state, step.base);
+  const { base, entries, hardState = state.hardState } = step.batch;
+  const before = base ? compacted(state, base) : state;
+  const from = entries[0]?.index ?? Number.POSITIVE_INFINITY;
+  return {
+    ...before,
+    hardState,
+    entries: [...before.entries.filter(({ index }) => index < from), ...entries],
+  };
+}
+
+function compacted(state: ModelState, base: LogPosition): ModelState {
   const isKept = state.entries.some(({ index, term }) => index === base.index && term === base.term);
   const commit = Math.max(state.hardState.commit, base.index);
   const entries = isKept ? state.entries.filter(({ index }) => index > base.index) : [];
@@ -52,10 +54,15 @@ export function randomStep(random: Random, state: ModelState): ModelStep {
     return { kind: "compact", base: { index, term } };
   }
   if (choice < 0.1) {
-    return {
-      kind: "compact",
-      base: { index: last.index + 1 + randomInt(random, 9), term: hardState.term + 1 },
-    };
+    // A snapshot, often of a term that this log does not know yet, and what stands behind it.
+    const term = hardState.term + randomInt(random, 2);
+    const from = choice < 0.09 ? last.index + 1 : hardState.commit + 1;
+    const base = { index: Math.max(from, state.base.index + 1) + randomInt(random, 9), term };
+    const entries = Array.from({ length: randomInt(random, 3) }, (_, at) =>
+      command(base.index + 1 + at, term),
+    );
+    const vote = term > hardState.term ? null : hardState.vote;
+    return { kind: "append", batch: { base, entries, hardState: { term, vote, commit: base.index } } };
   }
   if (choice < 0.2)
     return { kind: "append", batch: { entries: [], hardState: { ...hardState, commit: last.index } } };

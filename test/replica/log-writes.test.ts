@@ -1,7 +1,6 @@
 import { t } from "tap";
 import type { DurableLog } from "../../agent/log/durable-log.ts";
 import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
-import { TrivetError } from "../../agent/platform/trivet-error.ts";
 import type { LogWrite } from "../../agent/raft/outbox.ts";
 import type { Entry, HardState, LogPosition } from "../../agent/raft/types.ts";
 import type { DiskState } from "../../agent/replica/disk-state.ts";
@@ -151,52 +150,6 @@ t.test("LogWrites: a disk that fails is the end", async (t) => {
   t.equal(scene.failures.length, 1);
   t.strictSame(scene.persisted, []);
   t.equal(scene.clock.timers, 0, "nothing is tried again");
-});
-
-t.test("LogWrites: nothing gets ahead of a write that found no room while its base goes in", async (t) => {
-  const clock = new ManualClock();
-  const settle = async (ms: number): Promise<void> => {
-    clock.advance(ms);
-    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
-  };
-  const terms: number[] = [];
-  const persisted: number[] = [];
-  const failures: unknown[] = [];
-  let endCompact = (): void => undefined;
-  const compacted = new Promise<void>((resolve) => {
-    endCompact = resolve;
-  });
-  let isFull = true;
-  const writes = new LogWrites({
-    log: {
-      append: async ({ entries, hardState: state }) => {
-        if (isFull && entries.length > 0) throw new TrivetError("log-full", "no room");
-        terms.push(state?.term ?? 0);
-      },
-      compact: () => compacted,
-    },
-    clock,
-    random: seededRandom(1),
-    logger: { log: () => undefined },
-    onPersisted: (sequence) => persisted.push(sequence),
-    onHardStatePersisted: () => undefined,
-    commit: 0,
-    onRestored: () => undefined,
-    onFailed: (error) => failures.push(error),
-  });
-  const restored = { index: 5, term: 1 };
-  writes.write({ sequence: 1, restored, hardState: hardState(1, "a", 5), entries: [command(6, 1)] });
-  await settle(0);
-  writes.write({ sequence: 2, restored: null, hardState: hardState(2, null, 5), entries: [] });
-  await settle(0);
-  t.strictSame(terms, [], "a term must not fall when the first write is tried again");
-  endCompact();
-  isFull = false;
-  await settle(0);
-  await settle(5_000);
-  t.strictSame(terms, [2, 2, 2], "the newest goes ahead, and is not taken back by what comes behind it");
-  t.equal(persisted.at(-1), 2);
-  t.strictSame(failures, []);
 });
 
 t.test("LogWrites: a snapshot that comes while entries wait for room goes in behind them", async (t) => {

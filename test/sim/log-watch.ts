@@ -46,7 +46,8 @@ export class LogWatch {
   readonly #overtaken = new WeakSet<LogBatch>();
   /** Up to here the state machine stands for the entries. */
   #baseIndex = 0;
-  #resets = 0;
+  /** A snapshot takes the place of the whole log, up to here, and is not known to be durable. */
+  #resetIndex: number | null = null;
 
   constructor(name: string, entries: KnownEntries, isCommitted: (index: number) => boolean) {
     this.#name = name;
@@ -89,7 +90,7 @@ export class LogWatch {
     for (const { index, term } of entries) found[index] = term;
     // What was on its way may have reached the disk or not.
     const uncertainFrom = Math.min(Number.POSITIVE_INFINITY, ...this.#inFlight.map(firstIndexOf));
-    const end = this.#resets > 0 ? 0 : Math.min(this.#durable.length, uncertainFrom);
+    const end = this.#resetIndex !== null ? 0 : Math.min(this.#durable.length, uncertainFrom);
     for (let index = base.index; index < end; index += 1) {
       check(
         found[index] === this.#durable[index],
@@ -107,14 +108,15 @@ export class LogWatch {
     this.#durable = [...found];
     this.#hardState = hardState;
     this.#inFlight.length = 0;
-    this.#resets = 0;
+    this.#resetIndex = null;
     this.#baseIndex = base.index;
     this.#configurations = this.#configurations.filter(({ index }) => index <= base.index);
     for (const entry of entries) this.#noteConfiguration(entry);
   }
 
   write(batch: LogBatch): void {
-    const { entries } = batch;
+    const { base, entries } = batch;
+    if (base) this.compact(base);
     this.#inFlight.push(batch);
     const first = entries[0];
     if (first === undefined) return;
@@ -133,6 +135,7 @@ export class LogWatch {
     this.refused(batch);
     if (!this.#overtaken.has(batch)) take(this.#durable, batch.entries);
     if (batch.hardState !== undefined) this.#hardState = batch.hardState;
+    if (this.#resetIndex !== null && (batch.base?.index ?? 0) >= this.#resetIndex) this.#resetIndex = null;
   }
 
   /** Nothing of the write has been done, nor will be: it is to be made again. */
@@ -141,26 +144,18 @@ export class LogWatch {
     if (at !== -1) this.#inFlight.splice(at, 1);
   }
 
-  /**
-   * The log is told to forget what is up to `base`. True if it does not hold that, so that everything goes: then nothing is
-   * certain until `resetDone`.
-   */
-  compact(base: LogPosition): boolean {
-    if (base.index <= this.#baseIndex) return false;
+  /** The log is told to forget what is up to `base`. If it does not hold that, everything goes: then nothing is certain until it has. */
+  compact(base: LogPosition): void {
+    if (base.index <= this.#baseIndex) return;
     this.#baseIndex = base.index;
-    if (this.#written[base.index] === base.term) return false;
+    if (this.#written[base.index] === base.term) return;
     this.#written = [];
     this.#durable = [];
     this.#written[base.index] = base.term;
     this.#durable[base.index] = base.term;
     this.#configurations = [];
-    this.#resets += 1;
+    this.#resetIndex = base.index;
     for (const batch of this.#inFlight) this.#overtaken.add(batch);
-    return true;
-  }
-
-  resetDone(): void {
-    this.#resets -= 1;
   }
 
   /** A joint configuration is left once it is committed: until then it may never come into force (Raft 6). */

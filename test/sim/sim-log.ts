@@ -58,9 +58,8 @@ export function watchLog(log: DurableLog, machine: Machine, isAlive: () => boole
       }
     },
     compact: async (base) => {
-      const isReset = watch.compact(base);
+      watch.compact(base);
       await log.compact(base);
-      if (isReset && isAlive()) watch.resetDone();
     },
   };
 }
