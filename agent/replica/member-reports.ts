@@ -1,5 +1,6 @@
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
+import type { Random } from "../platform/random.ts";
 import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import { hasQuorum, membersOf } from "../raft/quorum.ts";
 import type { MemberId } from "../raft/types.ts";
@@ -28,6 +29,7 @@ const REPORT_MS = 1_000;
 const REPORT_TIMEOUT_MS = 2_000;
 /** Of the newest digests; the leader needs one of them only. */
 const REPORTED_DIGESTS = 16;
+const PROCESS_BYTES = 8;
 
 export interface MemberReportsOptions {
   readonly replica: Pick<Replica, "status" | "onApplied" | "onInstalled"> & {
@@ -38,6 +40,7 @@ export interface MemberReportsOptions {
   readonly disk: () => DiskState;
   readonly transport: Transport;
   readonly clock: Clock;
+  readonly random: Pick<Random, "bytes">;
   readonly logger: Logger;
 }
 
@@ -58,6 +61,8 @@ export class MemberReports {
   #term = 0;
   #timer: Timer;
   #isReporting = false;
+  readonly #process: string;
+  #sequence = 0;
   /** Counts the copies that this member has had: what is said of one holds for no other. */
   #copy = 0;
   /** The last report that the leader has answered for good. */
@@ -66,6 +71,7 @@ export class MemberReports {
   constructor(options: MemberReportsOptions) {
     const { replica, transport, clock } = options;
     this.#options = options;
+    this.#process = Buffer.from(options.random.bytes(PROCESS_BYTES)).toString("hex");
     this.#record();
     this.#stopListening = [
       replica.onApplied(() => this.#record()),
@@ -151,7 +157,10 @@ export class MemberReports {
 
   #ownReport(): MemberReport {
     const digests = this.#isTrusted ? this.#ring.digests.slice(-REPORTED_DIGESTS) : [];
-    return { member: this.#options.replica.status().memberId, disk: this.#options.disk(), digests };
+    const { memberId } = this.#options.replica.status();
+    this.#sequence += 1;
+    const { disk } = this.#options;
+    return { member: memberId, process: this.#process, sequence: this.#sequence, disk: disk(), digests };
   }
 
   get #isTrusted(): boolean {
@@ -171,6 +180,11 @@ export class MemberReports {
     const isKnown = nodeIdOf(member) === fromNode && membersOf(members).has(member);
     if (!isKnown) throw new TrivetError("not-a-member", "The cluster has no such member on this node.");
     this.#followTerm();
+    const known = this.#reports.get(member);
+    if (known?.process === report.process && known.sequence > report.sequence) {
+      // mark: divergence: a report comes too late
+      return "unknown";
+    }
     this.#reports.set(member, report);
     const judgement = this.#judge();
     switch (judgement.kind) {

@@ -13,6 +13,10 @@ const HASH_BYTES_MAX = 64;
 
 export interface MemberReport {
   readonly member: MemberId;
+  /** Of the process that sent it: drawn anew at each start. */
+  readonly process: string;
+  /** Grows by one a report of one process. A datagram may be overtaken by a later one. */
+  readonly sequence: number;
   readonly disk: DiskState;
   /** Oldest first; empty while the member has no copy that it trusts. */
   readonly digests: readonly Digest[];
@@ -22,18 +26,24 @@ export const VERDICTS = ["same", "differs", "unknown"] as const;
 /** `unknown`: nothing to compare yet, or it is not decided who is right. Ask again. */
 export type Verdict = (typeof VERDICTS)[number];
 
-/** `[member, disk state, [[index, hash], ...]]` */
-export function encodeReport({ member, disk, digests }: MemberReport): Uint8Array {
-  return encodeCbor([member, disk, digests.map(({ index, hash }) => [index, hash])]);
+/** `[member, process, sequence, disk state, [[index, hash], ...]]` */
+export function encodeReport({ member, process, sequence, disk, digests }: MemberReport): Uint8Array {
+  return encodeCbor([member, process, sequence, disk, digests.map(({ index, hash }) => [index, hash])]);
 }
 
 export function decodeReport(bytes: Uint8Array): MemberReport {
-  const [member, disk, digests] = asArray(decodeCbor(bytes));
+  const [member, process, sequence, disk, digests] = asArray(decodeCbor(bytes));
   const known = DISK_STATES.find((state) => state === disk);
   if (known === undefined) throw malformed("the state of a disk", disk);
   const list = asArray(digests);
   if (list.length > DIGESTS_MAX) throw malformed(`at most ${DIGESTS_MAX} digests`, digests);
-  return { member: asString(member), disk: known, digests: list.map(digestFromWire) };
+  return {
+    member: asString(member),
+    process: asString(process),
+    sequence: asInteger(sequence),
+    disk: known,
+    digests: list.map(digestFromWire),
+  };
 }
 
 /** `[verdict]` */

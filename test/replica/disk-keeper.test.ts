@@ -65,7 +65,7 @@ class Kept {
   }
 
   tell(member: string, disk: DiskState): void {
-    this.reports.set(member, { member, disk, digests: [] });
+    this.reports.set(member, { member, process: "p", sequence: 1, disk, digests: [] });
   }
 
   /** Until the disk was looked at again. */

@@ -4,7 +4,14 @@ import type { DiskState } from "../../agent/replica/disk-state.ts";
 import type { Digest } from "../../agent/replica/divergence.ts";
 import { memberIdOf } from "../../agent/replica/member-id.ts";
 import { MemberReports } from "../../agent/replica/member-reports.ts";
-import { decodeReport, decodeVerdict, encodeReport, encodeVerdict } from "../../agent/replica/report-wire.ts";
+import {
+  decodeReport,
+  decodeVerdict,
+  encodeReport,
+  encodeVerdict,
+  type MemberReport,
+} from "../../agent/replica/report-wire.ts";
+import { seededRandom } from "../log/log-fixture.ts";
 import { ManualClock } from "../platform/manual-clock.ts";
 import { MemoryNetwork } from "./memory-network.ts";
 
@@ -63,6 +70,7 @@ class ReportingMember {
       disk: () => this.disk,
       transport: network.transportOf(letter.repeat(32)),
       clock,
+      random: seededRandom(letter.charCodeAt(0)),
       logger: { log: (_level, message) => this.lines.push(message) },
     });
   }
@@ -94,6 +102,8 @@ class ReportingMember {
   }
 }
 
+const REPORT = { process: "p", sequence: 1, disk: "ok", digests: [] } as const;
+
 function idOf(letter: string): string {
   return memberIdOf(letter.repeat(32), "00000001");
 }
@@ -119,6 +129,14 @@ class Group {
       member.term += 1;
       member.active = this.members.map(({ memberId }) => memberId);
     }
+  }
+
+  /** To the first of the members, from a node. */
+  send(from: string, report: MemberReport): Promise<Uint8Array> {
+    const options = { timeoutMs: 10_000, signal: new AbortController().signal };
+    return this.network
+      .transportOf(from)
+      .request("a".repeat(32), "replica/report", encodeReport(report), options);
   }
 
   /** Lets time pass, and what is under way arrive. */
@@ -305,16 +323,31 @@ t.test("a leader knows whether a majority of voters has a copy that it trusts", 
   t.notOk(isCopied(a, b), "nor is a leader's that is out of use");
 });
 
+t.test("a report that comes too late changes nothing, unless it is another process's", async (t) => {
+  const group = new Group();
+  const [a, b] = group.members;
+  const known = () => a.reports.reports.get(b.memberId)?.disk;
+  const send = async (change: Partial<MemberReport>): Promise<void> => {
+    const sent = group.send("b".repeat(32), { ...REPORT, member: b.memberId, ...change });
+    await group.pass(0.25);
+    await sent;
+  };
+  b.leader = null;
+  await send({ sequence: 2, disk: "low" });
+  t.equal(known(), "low");
+  await send({ sequence: 1, disk: "critical" });
+  t.equal(known(), "low");
+  await send({ sequence: 3, disk: "ok" });
+  t.equal(known(), "ok");
+  await send({ process: "another", sequence: 1, disk: "critical" });
+  t.equal(known(), "critical");
+  for (const member of group.members) member.reports.stop();
+});
+
 t.test("a report is for oneself", async (t) => {
   const group = new Group();
   const [a, b] = group.members;
-  const send = (from: string, member: string): Promise<Uint8Array> =>
-    group.network
-      .transportOf(from)
-      .request("a".repeat(32), "replica/report", encodeReport({ member, disk: "ok", digests: [] }), {
-        timeoutMs: 10_000,
-        signal: new AbortController().signal,
-      });
+  const send = (from: string, member: string): Promise<Uint8Array> => group.send(from, { ...REPORT, member });
   for (const [from, member] of [
     ["c".repeat(32), b.memberId],
     ["d".repeat(32), idOf("d")],
@@ -331,6 +364,8 @@ t.test("a report is for oneself", async (t) => {
 t.test("reports and verdicts survive the wire, and nothing else does", async (t) => {
   const report = {
     member: idOf("a"),
+    process: "0123456789abcdef",
+    sequence: 7,
     disk: "critical",
     digests: [{ index: 3, hash: Buffer.from([1, 2]) }],
   } as const;
@@ -339,15 +374,18 @@ t.test("reports and verdicts survive the wire, and nothing else does", async (t)
     t.equal(decodeVerdict(encodeVerdict(verdict)), verdict);
   for (const wire of [
     [],
-    ["m", "ok"],
-    ["m", "full", []],
-    [7, "ok", []],
-    ["m", "ok", [[1]]],
-    ["m", "ok", [[-1, new Uint8Array(0)]]],
-    ["m", "ok", [[1, new Uint8Array(65)]]],
-    ["m", "ok", Array.from({ length: 65 }, () => [1, new Uint8Array(1)])],
+    ["m", "p", 1, "ok"],
+    ["m", "p", 1, "full", []],
+    [7, "p", 1, "ok", []],
+    ["m", 7, 1, "ok", []],
+    ["m", "p", -1, "ok", []],
+    ["m", "p", 1, "ok", [[1]]],
+    ["m", "p", 1, "ok", [[-1, new Uint8Array(0)]]],
+    ["m", "p", 1, "ok", [[1, new Uint8Array(65)]]],
+    ["m", "p", 1, "ok", Array.from({ length: 65 }, () => [1, new Uint8Array(1)])],
   ]) {
     t.throws(() => decodeReport(encodeCbor(wire)), { code: "malformed-datagram" }, JSON.stringify(wire));
   }
+  decodeReport(encodeCbor(["m", "p", 1, "ok", []]));
   t.throws(() => decodeVerdict(encodeCbor(["maybe"])), { code: "malformed-datagram" });
 });
