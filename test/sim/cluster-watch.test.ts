@@ -1,5 +1,5 @@
 import { t } from "tap";
-import type { Configuration, Entry } from "../../agent/raft/types.ts";
+import { type Configuration, EMPTY_CONFIGURATION, type Entry } from "../../agent/raft/types.ts";
 import { ClusterWatch, type Standing } from "./cluster-watch.ts";
 
 const OLD: Configuration = { voters: ["a", "b", "c"], outgoing: [], learners: [] };
@@ -104,6 +104,9 @@ t.test("observe() wants a member to know the last configuration of its snapshot"
     () => watch.observe({ ...standing("b", "follower", 1, OLD, 3), base }),
     /b goes by the configuration of 1, the last one of its snapshot is of 3/,
   );
+  const newcomer = { ...standing("d", "follower", 0, EMPTY_CONFIGURATION, 3), base };
+  t.throws(() => watch.observe(newcomer), /d goes by the configuration of 0, the last one of its snapshot/);
+  watch.observe(newcomer, "empty");
   watch.observe({ ...standing("b", "follower", 3, JOINT, 3), base });
   t.end();
 });

@@ -1,5 +1,6 @@
 import type { Raft } from "../../agent/raft/raft.ts";
 import { type Configuration, EMPTY_CONFIGURATION, type PlacedConfiguration } from "../../agent/raft/types.ts";
+import type { CopyFault } from "../../agent/replica/snapshot-want.ts";
 import type { LogPosition, StoreEntry } from "../../agent/store/types.ts";
 import { KnownEntries, LogWatch } from "./log-watch.ts";
 import type { Effect } from "./model-file.ts";
@@ -72,10 +73,10 @@ export class ClusterWatch {
   }
 
   /** After every step of a member. */
-  observe(member: Standing): void {
+  observe(member: Standing, copyFault: CopyFault | null = null): void {
     const { id, role, commitIndex } = member;
     this.#members.set(id, member);
-    this.#checkInForce(member);
+    this.#checkInForce(member, copyFault);
     if (role === "leader") this.#observeLeader(member);
     const before = this.#commits.get(id) ?? 0;
     if (commitIndex === before) return;
@@ -184,12 +185,13 @@ export class ClusterWatch {
    * What a member goes by stands in its log, also when that was cut off and has grown again (Raft 6); or it is the last one of what the
    * log has forgotten. One that has lost its copy of the data may not know it.
    */
-  #checkInForce(member: Standing): void {
+  #checkInForce(member: Standing, copyFault: CopyFault | null): void {
     const { id, base, configurationIndex: index } = member;
     if (index <= base.index) {
       const last = this.#configurations.findLast((placed) => placed.index <= base.index);
+      const isUnknown = index === 0 && copyFault !== null;
       check(
-        index === 0 || index === last?.index,
+        isUnknown || index === (last?.index ?? 0),
         () =>
           `${id} goes by the configuration of ${index}, the last one of its snapshot is of ${last?.index}`,
       );

@@ -71,10 +71,10 @@ export const RAFT_MUTATIONS: readonly Mutation[] = [
     seeds: 40,
   },
   {
-    name: "forget the term in a crash",
+    name: "forget the vote in a crash",
     file: "raft/core.ts",
-    find: "this.#vote = null; this.#signsOfLife.termBegins(); this.outbox.hardStateChanged();",
-    replace: "this.#vote = null; this.#signsOfLife.termBegins();",
+    find: "this.#vote = options.hardState.vote;",
+    replace: "this.#vote = null;",
     seeds: 300,
   },
   {

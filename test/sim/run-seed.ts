@@ -103,7 +103,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     const node = actor === NOBODY ? undefined : nodes[actor];
     const replica = node?.process?.replica;
     if (replica == null) return;
-    watch.observe(replica.raft);
+    watch.observe(replica.raft, replica.copy.fault);
     copies.observe(replica.raft.id, replica.copy.fault);
   };
 

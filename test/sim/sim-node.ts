@@ -8,6 +8,9 @@ import { WrongResults } from "./wrong-results.ts";
 
 const RESTART_MS_MIN = 50;
 const RESTART_MS_MAX = 4_000;
+/** How long an agent that has failed takes to end. */
+const CLOSING_MS_MIN = 0.1;
+const CLOSING_MS_MAX = 500;
 
 /** A machine: its disk and its clock, and now and then a process that runs an agent's consensus on them. */
 export class SimNode implements Machine {
@@ -77,17 +80,23 @@ export class SimNode implements Machine {
   processFailed(session: string, error: unknown): void {
     const process = this.#process;
     if (error instanceof ProcessDied || process?.session !== session) return;
+    const { world, streamOf } = this.around;
     const reason = error instanceof Error ? error.message : String(error);
     this.around.log(this.number, `fails: ${reason}`);
     if (!process.hasReasonToFail(error)) {
       const violation = new Violation(`node ${this.number} failed without a fault: ${reason}`, {
         cause: error,
       });
-      this.around.world.end({ kind: "violation", error: violation });
+      world.end({ kind: "violation", error: violation });
       return;
     }
-    this.#end(false);
-    this.#restartLater();
+    // The agent closes its parts one after the other: meanwhile others still hear of it, and from it.
+    const closingMs = streamOf(`closing ${this.number}`).magnitude(CLOSING_MS_MIN, CLOSING_MS_MAX);
+    world.at(closingMs, this.number, () => {
+      if (this.#process !== process) return;
+      this.#end(false);
+      this.#restartLater();
+    });
   }
 
   /** kill -9, or the power goes. Comes back by itself. */
