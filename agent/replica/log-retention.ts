@@ -79,9 +79,9 @@ export class LogRetention {
   }
 
   /**
-   * True once the log is as large as it may become while nothing can be dropped, because the copy is out of use. Then it takes no
-   * more entries: to drop what no copy here holds would leave it on fewer members than have vouched for it. So this member is counted
-   * for what it holds only, and the copy that it fetches makes room.
+   * True once the log is as large as it may become while nothing can be dropped, because the copy is out of use or has not taken up
+   * what is committed. Then it takes no more entries: to drop what no copy here holds would leave it on fewer members than have vouched
+   * for it. So this member is counted for what it holds only, and what its copy takes up, or a fresh copy, makes room.
    */
   get isFull(): boolean {
     const { log, retainBytes } = this.#options;

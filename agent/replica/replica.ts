@@ -217,9 +217,18 @@ export class Replica {
   }
 
   #logRefusal(): string | null {
-    if (this.copy.fault === null || !this.#retention.isFull) return null;
+    if (!this.#retention.isFull) return null;
+    if (this.copy.fault === null) return this.#lagRefusal();
     // mark: replica: entries wait for a fresh copy
     return "The copy of the data is out of use, and the log is as large as it may be meanwhile: entries wait for a fresh copy.";
+  }
+
+  /** Who leads need not take up more than it can apply: it proposes no faster. */
+  #lagRefusal(): string | null {
+    const { applicableIndex } = this.#consensus.raft;
+    if (this.leadership.isLeader || this.#applier.appliedIndex >= applicableIndex) return null;
+    // mark: replica: entries wait for a slow database
+    return "The database has not taken up what the log holds: entries wait for it.";
   }
 
   #onBatch(): void {

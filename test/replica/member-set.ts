@@ -12,6 +12,7 @@ import { LeaderAccess } from "../../agent/replica/leader-access.ts";
 import { memberIdOf, nodeIdOf } from "../../agent/replica/member-id.ts";
 import { Replica } from "../../agent/replica/replica.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
+import type { Store } from "../../agent/store/store.ts";
 import type { SqlValue } from "../../agent/store/types.ts";
 import { until } from "../cluster/until.ts";
 import { MemoryNetwork } from "./memory-network.ts";
@@ -40,6 +41,8 @@ export class MemberSet {
   readonly #root: string;
   readonly #logs = new Map<string, MemoryDirectory>();
   readonly #running = new Map<string, RunningMember>();
+  /** What the databases of a member wait for before they take up entries. */
+  readonly #applying = new Map<string, Promise<void>>();
 
   private constructor(root: string) {
     this.#root = root;
@@ -65,7 +68,7 @@ export class MemberSet {
     await mkdir(directory, { recursive: true });
     const disk = this.#logs.get(letter) ?? new MemoryDirectory();
     this.#logs.set(letter, disk);
-    const store = await openSqliteStore({ directory, logger, clock });
+    const store = this.#slowed(letter, await openSqliteStore({ directory, logger, clock }));
     const { log, recovered: found } = await DurableLog.open({ directory: disk, logger });
     const memberId = MemberSet.memberId(letter);
     const transport = this.network.transportOf(nodeIdOf(memberId));
@@ -96,6 +99,26 @@ export class MemberSet {
     };
     this.#running.set(letter, member);
     return member;
+  }
+
+  /** From now on the member applies nothing before `promise` has resolved. */
+  applyAfter(letter: string, promise: Promise<void>): void {
+    this.#applying.set(letter, promise);
+  }
+
+  #slowed(letter: string, store: Store): Store {
+    return new Proxy(store, {
+      get: (target, key) => {
+        if (key === "apply") {
+          return async (...[entries]: Parameters<Store["apply"]>) => {
+            await this.#applying.get(letter);
+            return target.apply(entries);
+          };
+        }
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
   }
 
   /** What a member that does not run has in its databases is lost. */

@@ -102,6 +102,29 @@ testMembers(
   },
 );
 
+testMembers(
+  "a member whose database is slow takes no more entries than a bounded log holds",
+  async (t, members) => {
+    const { replica } = members.get("c");
+    const [rows, rowBytes] = [60, 30_000];
+    let resume = (): void => undefined;
+    const held = new Promise<void>((resolve) => {
+      resume = resolve;
+    });
+    members.applyAfter("c", held);
+    await members.write("a", 1, rows, rowBytes);
+    await members.until("c's log is full", () => replica.status().logBytes > 4 * RETAIN_BYTES);
+    await members.write("a", rows + 1, 1);
+    const { logBytes, lastIndex } = replica.status();
+    // The bound, and what is on its way to a member at once (1 MiB).
+    t.ok(logBytes < 4 * RETAIN_BYTES + 1024 * 1024 + 48 * 1024, `${logBytes} bytes are kept`);
+    t.ok(lastIndex < rows, `it ends at ${lastIndex}`);
+    resume();
+    t.equal((await members.ids("c", "linearizable")).length, rows + 1);
+    await members.until("its log is short", () => replica.status().logBytes <= 2 * RETAIN_BYTES);
+  },
+);
+
 testMembers("a member without a copy votes, though entries wait before its vote", async (t, members) => {
   const { replica } = members.get("c");
   members.network.alterAnswer = (method, body) => (method === "snapshot/open" ? new Uint8Array(0) : body);

@@ -15,6 +15,9 @@ import { check } from "./violation.ts";
 /** How long a small file takes to be written. */
 const RECORD_MS = 5;
 
+/** Of the stores, where some are slow: is. */
+const SLOW_RATE = 0.4;
+
 /** Errors that a bad disk explains. */
 const DISK_ERRORS = ["log-failed", "log-full"];
 
@@ -187,10 +190,12 @@ export class SimStorage implements DamagedData {
     const { around, clock, number } = machine;
     const { world, random, mix, isBad } = around;
     const faults = around.streamOf(`store ${number}`);
+    const { slowestFactor } = mix.storeFaults;
+    const slowness = slowestFactor > 0 && faults.isTrue(SLOW_RATE) ? faults.magnitude(1, slowestFactor) : 1;
     let freeMs = 0;
     return new ModelWork({
       later: (act) => {
-        const ms = mix.store.applyMs * random.between(0.5, 1.5);
+        const ms = mix.store.applyMs * random.between(0.5, 1.5) * (isBad() ? slowness : 1);
         freeMs = Math.max(freeMs, world.nowMs) + ms;
         clock.after(freeMs - world.nowMs, number, isAlive, act);
       },

@@ -7,6 +7,8 @@ export interface StoreFaultMix {
   readonly rates: Readonly<Record<WorkKind, number>>;
   /** What a piece of a snapshot takes longer than other work, so that much may happen while one is on its way. */
   readonly transferMs: number;
+  /** Up to so many times slower are some stores than the others; 0: none is. */
+  readonly slowestFactor: number;
 }
 
 export function drawStoreFaultMix(random: SimRandom): StoreFaultMix {
@@ -19,5 +21,6 @@ export function drawStoreFaultMix(random: SimRandom): StoreFaultMix {
       transfer: maybe(0.3, 0.005, 0.2),
     },
     transferMs: maybe(0.4, 5, 500),
+    slowestFactor: maybe(0.4, 3, 100),
   };
 }
