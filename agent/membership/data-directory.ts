@@ -16,7 +16,7 @@ import { DATABASE_DATA, freeSlot, LOG_DATA, moveToQuarantine, thinOutQuarantine 
  * Everything that a node keeps, under one lock:
  *
  *     identity.key   who the node is
- *     node.json      which member of which cluster
+ *     node.json      which member of which cluster; twice, as node.json.copy
  *     lock           held by the agent that runs
  *     raft/          the log: the truth
  *     state.db, app.db   what the log made

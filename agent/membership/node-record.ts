@@ -1,9 +1,12 @@
+import { createHash } from "node:crypto";
 import { readWholeFile, replaceWholeFile } from "../platform/atomic-file.ts";
 import type { Directory } from "../platform/directory.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 
+/** The same twice: this small file decides over all the large ones, and media lose single blocks. */
 const RECORD_FILE = "node.json";
-const FORMAT = 1;
+const COPY_FILE = "node.json.copy";
+const FORMAT = 2;
 
 /** What a node remembers of itself besides its key, its log and its databases. */
 export interface NodeRecord {
@@ -36,36 +39,51 @@ export interface RejoinRecord {
 const REJOIN_STAGES = ["emptying", "empty", "begun"] as const;
 export type RejoinStage = (typeof REJOIN_STAGES)[number];
 
-/** Null if there is none. Rejects with `data-unreadable` if the file holds something else. */
+/**
+ * Null if there is none. Where one of the two files is damaged or gone, the other one counts; rejects with `data-unreadable` if none
+ * can be read.
+ */
 export async function readNodeRecord(directory: Directory): Promise<NodeRecord | null> {
-  const bytes = await readWholeFile(directory, RECORD_FILE);
-  if (bytes === null) return null;
-  const record = parseNodeRecord(bytes.toString("utf8"));
-  if (record !== null) return record;
+  const found = [await readWholeFile(directory, RECORD_FILE), await readWholeFile(directory, COPY_FILE)];
+  const there = found.filter((bytes) => bytes !== null);
+  if (there.length === 0) return null;
+  const record = there.map((bytes) => parseFile(bytes.toString("utf8"))).find((parsed) => parsed !== null);
+  if (record !== undefined) return record;
   throw new TrivetError(
     "data-unreadable",
-    `${directory.path}/${RECORD_FILE} is damaged or of another version. Restore it from a backup, or start this node with an empty data directory.`,
+    `${directory.path}/${RECORD_FILE} and ${COPY_FILE} are damaged or of another version. Restore them from a backup, or start this node with an empty data directory.`,
   );
 }
 
+/** Durable when it resolves. The copy comes first: it is never older than the file that it stands in for. */
 export async function writeNodeRecord(directory: Directory, record: NodeRecord): Promise<void> {
-  await replaceWholeFile(
-    directory,
-    RECORD_FILE,
-    Buffer.from(`${JSON.stringify({ format: FORMAT, ...record })}\n`),
-  );
+  const file = { format: FORMAT, sha256: checksumOf(record), record };
+  const bytes = Buffer.from(`${JSON.stringify(file)}\n`);
+  for (const name of [COPY_FILE, RECORD_FILE]) await replaceWholeFile(directory, name, bytes);
 }
 
-function parseNodeRecord(text: string): NodeRecord | null {
-  let value: unknown;
+/** Null if it is damaged. */
+function parseFile(text: string): NodeRecord | null {
+  let file: unknown;
   try {
-    value = JSON.parse(text);
+    file = JSON.parse(text);
   } catch {
     return null;
   }
+  if (typeof file !== "object" || file === null) return null;
+  const { format, sha256: checksum, record } = file as Readonly<Record<string, unknown>>;
+  return format === FORMAT && checksum === checksumOf(record) ? parseRecord(record) : null;
+}
+
+function checksumOf(record: unknown): string {
+  return createHash("sha256")
+    .update(JSON.stringify(record) ?? "")
+    .digest("hex");
+}
+
+function parseRecord(value: unknown): NodeRecord | null {
   if (typeof value !== "object" || value === null) return null;
   const {
-    format,
     nodeId,
     incarnation,
     clusterId,
@@ -75,7 +93,7 @@ function parseNodeRecord(text: string): NodeRecord | null {
     rejoin: foundRejoin = null,
   } = value as Readonly<Record<string, unknown>>;
   if (typeof nodeId !== "string") return null;
-  if (format !== FORMAT || typeof incarnation !== "string" || !/^[0-9a-f]{8}$/.test(incarnation)) return null;
+  if (typeof incarnation !== "string" || !/^[0-9a-f]{8}$/.test(incarnation)) return null;
   if (clusterId !== null && typeof clusterId !== "string") return null;
   if (promisedTo !== null && typeof promisedTo !== "string") return null;
   if (typeof session !== "number" || !Number.isSafeInteger(session)) return null;

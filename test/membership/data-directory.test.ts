@@ -6,8 +6,10 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { type Test, t } from "tap";
 import { DataDirectory } from "../../agent/membership/data-directory.ts";
+import { readNodeRecord, writeNodeRecord } from "../../agent/membership/node-record.ts";
 import { moveToQuarantine, thinOutQuarantine } from "../../agent/membership/quarantine.ts";
 import { systemClock } from "../../agent/platform/clock.ts";
+import { NodeDirectory } from "../../agent/platform/node-directory.ts";
 import { systemRandom } from "../../agent/platform/random.ts";
 
 async function newPath(t: Test): Promise<string> {
@@ -20,6 +22,10 @@ const open = (path: string): Promise<DataDirectory> => DataDirectory.open(path, 
 
 /** As the log does at its first opening. */
 const makeLog = (path: string): Promise<void> => writeFile(join(path, "raft", "segment"), "x");
+
+async function loseRecord(path: string): Promise<void> {
+  for (const name of ["node.json", "node.json.copy"]) await rm(join(path, name));
+}
 
 t.test("open() makes an identity once, and a new session each time", async (t) => {
   const path = await newPath(t);
@@ -92,7 +98,7 @@ t.test("a member that lost its log, or its record, is not itself any more", asyn
   t.match(again.lostLog, { code: "log-lost" }, "and stays so");
   await again.close();
   await makeLog(path);
-  await rm(join(path, "node.json"));
+  await loseRecord(path);
   await t.rejects(open(path), { code: "log-lost", message: /no node\.json/ });
   t.equal(await readFile(log, "utf8"), "x", "the log is left alone");
 });
@@ -140,9 +146,11 @@ t.test("a move to quarantine that was cut off is finished at the next start", as
   await first.joinCluster("c", true);
   await first.close();
   // As after a crash: the record is written, one of the two has moved.
-  const record = JSON.parse(await readFile(join(path, "node.json"), "utf8"));
-  const rejoin = { slot: 7, stage: "emptying" };
-  await writeFile(join(path, "node.json"), JSON.stringify({ ...record, incarnation: "00000002", rejoin }));
+  const directory = await NodeDirectory.open(path);
+  const record = await readNodeRecord(directory);
+  if (record === null) throw new Error("there is no record");
+  const rejoin = { slot: 7, stage: "emptying" } as const;
+  await writeNodeRecord(directory, { ...record, incarnation: "00000002", rejoin });
   await mkdir(join(path, "quarantine", "7"), { recursive: true });
   await rename(join(path, "raft"), join(path, "quarantine", "7", "raft"));
   const second = await open(path);
@@ -185,7 +193,7 @@ t.test("a node that lost all but its key is heard again: its session goes on", a
   const path = await newPath(t);
   const first = await open(path);
   await first.close();
-  await rm(join(path, "node.json"));
+  await loseRecord(path);
   const clock = { ...systemClock, wallMs: () => first.session + 5_000 };
   const second = await DataDirectory.open(path, systemRandom, clock);
   t.equal(second.identity.nodeId, first.identity.nodeId);
@@ -249,6 +257,31 @@ t.test(
   },
 );
 
+t.test("node.json may be damaged or gone: there are two, and the start mends the other", async (t) => {
+  for (const lost of ["node.json", "node.json.copy"]) {
+    const path = await newPath(t);
+    const first = await open(path);
+    await makeLog(path);
+    await first.joinCluster("c", true);
+    await first.close();
+    const file = join(path, lost);
+    const bytes = await readFile(file);
+    for (let at = 0; at < bytes.length - 1; at += 7) {
+      const damaged = Uint8Array.from(bytes);
+      damaged[at] = (damaged[at] ?? 0) ^ 1;
+      await writeFile(file, damaged);
+      const record = await readNodeRecord(await NodeDirectory.open(path));
+      t.match(record, { nodeId: first.identity.nodeId, clusterId: "c" }, `${lost}, byte ${at}`);
+    }
+    await rm(file);
+    const second = await open(path);
+    t.equal(second.memberId, first.memberId);
+    t.equal(second.lostLog, null);
+    await second.close();
+    t.strictSame(await readFile(join(path, "node.json")), await readFile(join(path, "node.json.copy")));
+  }
+});
+
 t.test("damaged files get a clear error and are left alone", async (t) => {
   for (const [file, code] of [
     ["identity.key", "identity-unreadable"],
@@ -256,6 +289,7 @@ t.test("damaged files get a clear error and are left alone", async (t) => {
   ] as const) {
     const path = await newPath(t);
     await (await open(path)).close();
+    if (file === "node.json") await rm(join(path, "node.json.copy"));
     for (const content of ["", "{", '{"format":2}', "-----BEGIN PRIVATE KEY-----"]) {
       await writeFile(join(path, file), content);
       await t.rejects(
