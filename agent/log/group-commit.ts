@@ -20,6 +20,8 @@ export class GroupCommit<T> {
   readonly #onFailed: () => void;
   #queue: Waiting<T>[] = [];
   #queuedBytes = 0;
+  /** Something was turned away: so is all that comes behind it, until what waits has gone out. */
+  #isFull = false;
   #last: Promise<void> | undefined;
   #running: Promise<void> | undefined;
 
@@ -38,9 +40,11 @@ export class GroupCommit<T> {
     this.#onFailed = options.onFailed;
   }
 
-  /** Throws `log-busy` if too much waits for an item of `bytes` to be taken now. */
+  /** Throws `log-busy` if too much waits for an item of `bytes` to be taken now: what comes later must not get ahead of it. */
   checkRoom(bytes: number): void {
-    if (this.#queue.length === 0 || this.#queuedBytes + bytes <= this.#queueBytesMax) return;
+    if (this.#queue.length === 0) this.#isFull = false;
+    else this.#isFull ||= this.#queuedBytes + bytes > this.#queueBytesMax;
+    if (!this.#isFull) return;
     const state = `${this.#queuedBytes} bytes wait to be written, at most ${this.#queueBytesMax} may`;
     throw logError("log-busy", `The Raft log takes no more for now: ${state}. Try again later.`);
   }

@@ -11,7 +11,6 @@ import { LeaderAccess } from "../replica/leader-access.ts";
 import { MemberReports } from "../replica/member-reports.ts";
 import type { Transport } from "../replica/ports.ts";
 import { Replica, type ReplicaOptions } from "../replica/replica.ts";
-import { RoomyLog } from "../replica/roomy-log.ts";
 import { answerNewcomers } from "./founding.ts";
 import { answerReturners, everyoneOf } from "./rejoin.ts";
 import { Repairer } from "./repairer.ts";
@@ -32,15 +31,15 @@ export class Member {
   readonly #stopListening: readonly (() => void)[];
 
   constructor(
-    options: Omit<ReplicaOptions, "transport"> & { readonly bus: MemberBus; readonly diskWatch: DiskWatch },
+    options: Omit<ReplicaOptions, "transport" | "entryRefusal"> & {
+      readonly bus: MemberBus;
+      readonly diskWatch: DiskWatch;
+    },
   ) {
     const { bus, clusterId, store, clock, diskWatch } = options;
     const disk = (): DiskState => diskWatch.state;
-    const log = new RoomyLog({
-      ...{ log: options.log, clock },
-      refusal: () => (disk() === "critical" ? DISK_FULL : null),
-    });
-    this.replica = new Replica({ ...options, log, transport: bus });
+    const entryRefusal = (): string | null => (disk() === "critical" ? DISK_FULL : null);
+    this.replica = new Replica({ ...options, entryRefusal, transport: bus });
     this.#leader = new LeaderAccess({ replica: this.replica, transport: bus, clock });
     this.sql = new ClusterSql({ leader: this.#leader, store, clock });
     const { replica } = this;

@@ -99,9 +99,10 @@ export class Campaign implements Role {
             : { kind: "pre-vote-request", from: core.id, to, term, lastIndex, lastTerm },
         );
       } else {
-        // Held until the own vote *and log* are durable: a crash must not shorten the log that others vote for.
+        // Held until the own vote is durable. The log need not be: a crash ends the candidacy, and what it takes of the log this
+        // member has acknowledged to nobody.
         const { term } = core;
-        core.sendAfterEverything(
+        core.outbox.sendAfterHardState(
           to === core.id
             ? { kind: "vote-response", from: core.id, to, term, granted: true }
             : {

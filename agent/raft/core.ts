@@ -113,18 +113,22 @@ export class Core {
     return this.pace.timing;
   }
 
-  /** When the disk, if it has not answered the oldest open write by then, is taken for hanging; infinity without one. */
+  /** When the disk, if it has not taken the oldest open write by then, is taken for hanging, or full; infinity without one. */
   get diskHangsMs(): number {
-    const { oldestIssuedMs } = this.#durability;
-    return (oldestIssuedMs ?? Number.POSITIVE_INFINITY) + 2 * this.timing.electionMs;
+    return this.#hangsMs(0);
+  }
+
+  #hangsMs(sequence: number): number {
+    return this.#durability.oldestIssuedMs(sequence) + 2 * this.timing.electionMs;
   }
 
   /**
-   * A campaign needs a disk to write the own vote to, and a voter. Or one that was voted out by an entry that is perhaps
+   * A campaign needs a disk to write the own vote to, and a voter. That entries wait for room is no hindrance: of those that are
+   * left, this member may be the only one whose log the others vote for. Or one that was voted out by an entry that is perhaps
    * not committed: of those that are needed for that, it may be the only one that has it (Raft thesis 4.2.2).
    */
   get mayCampaign(): boolean {
-    if (this.nowMs >= this.diskHangsMs) return false;
+    if (this.nowMs >= this.#hangsMs(this.outbox.hardStateDurableUpTo)) return false;
     if (this.isVoter) return true;
     const { index, previous } = this.#configurations;
     return index > this.#commit && votersOf(previous).has(this.id);

@@ -34,9 +34,10 @@ export class Durability {
     return this.#unstable;
   }
 
-  /** When the oldest write was handed out that is not done; null if all are. */
-  get oldestIssuedMs(): number | null {
-    return this.#openWrites[0]?.issuedMs ?? null;
+  /** When the oldest write behind `sequence` was handed out that is not done; infinity if all are. */
+  oldestIssuedMs(sequence: number): number {
+    const open = this.#openWrites.find((write) => write.sequence > sequence);
+    return open?.issuedMs ?? Number.POSITIVE_INFINITY;
   }
 
   /** The log has forgotten `from` and everything behind it. */

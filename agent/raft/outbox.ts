@@ -91,6 +91,11 @@ export class Outbox {
     this.#release(this.#heldForHardState, this.#hardStateDurable);
   }
 
+  /** The terms and votes of the writes up to this one are durable. */
+  get hardStateDurableUpTo(): number {
+    return this.#hardStateDurable;
+  }
+
   /** Everything that may leave now, in order. */
   take(): Message[] {
     const messages = this.#ready;

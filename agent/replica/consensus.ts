@@ -39,6 +39,8 @@ export interface ConsensusOptions {
   /** This member has just founded the cluster: nobody else can lead it. */
   readonly isFounder: boolean;
   readonly log: ReplicaLog;
+  /** See `LogWrites`. */
+  readonly entryRefusal: () => string | null;
   readonly transport: Transport;
   readonly clock: Clock;
   readonly random: Random;

@@ -36,6 +36,8 @@ export interface LogRetentionOptions {
   readonly retainBytes: number;
   readonly log: () => RetainedLog;
   readonly appliedIndex: () => number;
+  /** False while the log is all that knows something, because the database does not hold it or cannot be trusted. */
+  readonly mayDrop: () => boolean;
   /** Makes what is applied durable; resolves with how far that goes. */
   readonly checkpoint: () => Promise<LogPosition>;
   /** The snapshot that is being sent, if there is one: it was durable when it was opened, and checkpoints wait for its end. */
@@ -66,7 +68,7 @@ export class LogRetention {
 
   /** To be called when the log may have grown or more may have been applied. Starts at most one run at a time. */
   maybeRun(): void {
-    if (this.#isRunning || this.#isStopped || !this.#isWorthIt()) return;
+    if (this.#isRunning || this.#isStopped || !this.#options.mayDrop() || !this.#isWorthIt()) return;
     this.#isRunning = true;
     this.#run()
       .catch((error: unknown) => {
@@ -105,7 +107,8 @@ export class LogRetention {
     this.#thresholdBytes = logBytes + retainBytes / RETRY_FRACTION;
     this.#retryIndex = appliedIndex() < lastIndex ? lastIndex : null;
     const durable = await this.#durable();
-    if (this.#isStopped) return;
+    // The copy may have been put out of use meanwhile.
+    if (this.#isStopped || !this.#options.mayDrop()) return;
     const now = log();
     const base = chooseBase(now, retainBytes / 2, Math.min(durable.index, now.applicableIndex));
     if (base === null) return;

@@ -3,7 +3,7 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
-import { isTrivetError } from "../platform/trivet-error.ts";
+import { isTrivetError, type TrivetError } from "../platform/trivet-error.ts";
 import type { LogWrite } from "../raft/outbox.ts";
 import type { Entry, HardState } from "../raft/types.ts";
 import type { LogPosition } from "../store/types.ts";
@@ -15,6 +15,8 @@ const RETRY_MAX_MS = 2_000;
 
 export interface LogWritesOptions {
   readonly log: ReplicaLog;
+  /** Why the log is to take no entries now, as a sentence, though it might; null if it may. Terms, votes and bases go in all the same. */
+  readonly entryRefusal: () => string | null;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -42,26 +44,35 @@ interface Pending {
 /**
  * Takes consensus' writes to the durable log, in their order.
  *
- * A log without room (`log-full`, `log-busy`) is no failure: the write that found none and all behind it are tried again, oldest first,
- * until there is some. Meanwhile further writes are joined to the last that waits, so that elections on a full disk gather nothing;
- * and its term and vote go ahead of all entries: the log keeps room for them, and the vote may be the one that a leader needs.
+ * A log without room (`log-full`, `log-busy`, `entryRefusal`) is no failure: the write that found none and all behind it are tried
+ * again, oldest first, until there is some:
+ *
+ *     durable | waiting  waiting  waiting + what comes meanwhile
+ *               `-- the base, the newest term and vote go ahead of all that waits: they need no room, and the one makes some,
+ *                   while the other may be the vote that a leader needs
+ *
+ * So elections on a full disk gather nothing.
  */
 export class LogWrites {
   readonly #options: LogWritesOptions;
   readonly #backoff: Backoff;
   /** Oldest first; what is durable leaves at the front only. */
   readonly #queue: Pending[] = [];
+  /** What comes now waits with the others. */
   #isBlocked = false;
   /** Said once, until something was written again. */
   #hasTold = false;
+  /** Until the next try has been made. */
   #retry: Timer | null = null;
   #isStopped = false;
-  /** Up to here the log was told to forget. Whatever stands there is committed. */
+  /** Up to here everything is committed and forgotten, or about to be. */
   #baseIndex = 0;
+  /** To be forgotten; the log has refused it together with entries. */
+  #waitingBase: LogPosition | null = null;
   /** What went ahead of the entries: what comes behind it must not take it back. */
   #ahead: HardState | null = null;
-  #isGoingAhead = false;
-  /** What the log holds durably as committed: it may say no more of it, and no less. */
+  #goingAhead: Promise<boolean> | null = null;
+  /** What the log holds durably as committed: what goes ahead may say no more of it, and no less. */
   #commit: number;
 
   constructor(options: LogWritesOptions) {
@@ -78,23 +89,28 @@ export class LogWrites {
   write({ sequence, restored, hardState, entries }: LogWrite): void {
     const pending: Pending = { sequence, restored, hardState, entries, state: "waiting" };
     const last = this.#queue.at(-1);
-    if (this.#isBlocked && last?.state === "waiting" && restored === null) {
-      join(last, pending);
-      this.#goAhead();
-      return;
-    }
-    this.#queue.push(pending);
-    if (!this.#isBlocked) this.#submit(pending);
+    if (this.#isBlocked && last?.state === "waiting" && restored === null) join(last, pending);
+    else this.#queue.push(pending);
+    if (this.#isBlocked) this.#wait();
+    else this.#submit(pending);
   }
 
   /**
    * Forgets the entries up to `base`, which are committed and in the log. Goes before all that waits for room: it makes some.
-   * Rejects as the log does.
+   * Rejects as the log does; with `log-full` or `log-busy`, it is tried again all the same.
    */
-  compact(base: LogPosition): Promise<void> {
+  async compact(base: LogPosition): Promise<void> {
     this.#baseIndex = Math.max(this.#baseIndex, base.index);
     this.#commit = Math.max(this.#commit, base.index);
-    return this.#options.log.compact(base);
+    try {
+      await this.#options.log.compact(base);
+    } catch (error) {
+      if (!isWantOfRoom(error) || this.#isStopped) throw error;
+      // mark: replica: a base that found no room is tried again
+      if (base.index > (this.#waitingBase?.index ?? 0)) this.#waitingBase = base;
+      this.#noRoom(error.message);
+      throw error;
+    }
   }
 
   stop(): void {
@@ -103,12 +119,17 @@ export class LogWrites {
   }
 
   #submit(pending: Pending): void {
-    const { log } = this.#options;
-    pending.state = "out";
+    const { log, entryRefusal } = this.#options;
     const { restored, hardState, entries } = pending;
-    if (restored !== null) this.#baseIndex = Math.max(this.#baseIndex, restored.index);
+    const refusal = entries.length === 0 ? null : entryRefusal();
+    if (refusal !== null) {
+      // mark: replica: entries wait for room
+      this.#noRoom(refusal);
+      return;
+    }
+    pending.state = "out";
     // A write that has waited may be older than a base, which is committed: the log's commit index never falls.
-    const commit = Math.max(hardState.commit, this.#baseIndex);
+    const commit = Math.max(hardState.commit, this.#baseIndex, restored?.index ?? 0);
     const { term, vote } = this.#newest(hardState);
     log.append({ base: restored, hardState: { term, vote, commit }, entries }).then(
       () => this.#durable(pending),
@@ -119,7 +140,8 @@ export class LogWrites {
   #durable(pending: Pending): void {
     if (this.#isStopped) return;
     pending.state = "durable";
-    this.#commit = Math.max(this.#commit, pending.hardState.commit);
+    this.#baseIndex = Math.max(this.#baseIndex, pending.restored?.index ?? 0);
+    this.#commit = Math.max(this.#commit, this.#baseIndex, pending.hardState.commit);
     this.#hasTold = false;
     this.#backoff.reset();
     let sequence: number | null = null;
@@ -129,53 +151,99 @@ export class LogWrites {
       this.#queue.shift();
     }
     if (sequence !== null) this.#options.onPersisted(sequence);
-    if (this.#isBlocked) this.#maybeRetry();
+    if (this.#isBlocked) this.#wait();
   }
 
   #failed(pending: Pending, error: unknown): void {
     if (this.#isStopped) return;
-    if (!isTrivetError(error, "log-full") && !isTrivetError(error, "log-busy")) {
-      this.stop();
-      this.#options.onFailed(error);
-      return;
-    }
     pending.state = "waiting";
+    if (isWantOfRoom(error)) this.#noRoom(error.message);
+    else this.#fail(error);
+  }
+
+  #fail(error: unknown): void {
+    this.stop();
+    this.#options.onFailed(error);
+  }
+
+  #noRoom(reason: string): void {
+    this.#isBlocked = true;
     if (!this.#hasTold) {
       // mark: replica: the log has no room
       this.#hasTold = true;
-      this.#options.logger.log("warn", "The log has no room: writes wait for it.", { reason: error.message });
+      this.#options.logger.log("warn", "The log has no room: writes wait for it.", { reason });
     }
-    this.#isBlocked = true;
-    this.#maybeRetry();
-    this.#goAhead();
+    this.#wait();
   }
 
-  /** Of the last write that waits, once nothing is out. Tried again with each further write, and with the entries. */
-  #goAhead(): void {
-    const last = this.#queue.at(-1);
-    if (last === undefined || this.#isGoingAhead || this.#queue.some(({ state }) => state === "out")) return;
-    const { sequence, hardState } = last;
-    if (hardState.term === this.#ahead?.term && hardState.vote === this.#ahead.vote) return;
-    this.#isGoingAhead = true;
-    // Not that of the entries, nor of a snapshot, which wait themselves.
-    const state = { ...hardState, commit: this.#commit };
-    this.#options.log.append({ hardState: state, entries: [] }).then(
-      () => {
-        this.#isGoingAhead = false;
-        if (this.#isStopped) return;
-        // mark: replica: a term or a vote goes ahead of entries that wait for room
-        this.#ahead = state;
-        this.#options.onHardStatePersisted(sequence);
-        this.#goAhead();
-      },
-      (error: unknown) => {
-        this.#isGoingAhead = false;
-        const isFull = isTrivetError(error, "log-full") || isTrivetError(error, "log-busy");
-        if (isFull || this.#isStopped) return;
-        this.stop();
-        this.#options.onFailed(error);
-      },
-    );
+  /** Once everything that was out has come back: what needs no room goes ahead, and after a while all is tried again. */
+  #wait(): void {
+    if (this.#isStopped || this.#queue.some(({ state }) => state === "out")) return;
+    void this.#goAhead();
+    this.#retry ??= this.#options.clock.setTimer(this.#backoff.nextMs(), () => void this.#tryAgain());
+  }
+
+  async #tryAgain(): Promise<void> {
+    // A group of the log is refused as a whole: what needs no room must not be in one with what does.
+    const hasGone = await this.#goAhead();
+    this.#retry = null;
+    if (this.#isStopped) return;
+    if (!hasGone) {
+      this.#wait();
+      return;
+    }
+    // mark: replica: writes that found no room are tried again
+    this.#isBlocked = false;
+    for (const pending of [...this.#queue]) {
+      if (this.#isBlocked) return;
+      invariant(pending.state === "waiting", "a write became durable before one that it follows");
+      this.#submit(pending);
+    }
+  }
+
+  /** Never rejects. False: there was not even room for that, or it is too late. */
+  #goAhead(): Promise<boolean> {
+    this.#goingAhead ??= this.#writeAhead();
+    return this.#goingAhead;
+  }
+
+  async #writeAhead(): Promise<boolean> {
+    const { log, onHardStatePersisted } = this.#options;
+    try {
+      // Not within the call that brought the write: consensus hears of what is durable when it listens.
+      await null;
+      for (let step = this.#nextAhead(); step !== null; step = this.#nextAhead()) await step(log);
+      const last = this.#queue.at(-1);
+      if (last !== undefined && !this.#isStopped) onHardStatePersisted(last.sequence);
+      return true;
+    } catch (error) {
+      if (!isWantOfRoom(error) && !this.#isStopped) this.#fail(error);
+      return false;
+    } finally {
+      this.#goingAhead = null;
+    }
+  }
+
+  /** Null once there is nothing left to be written ahead. */
+  #nextAhead(): ((log: ReplicaLog) => Promise<void>) | null {
+    if (this.#isStopped) return null;
+    const base = this.#waitingBase;
+    if (base !== null) {
+      return async (log) => {
+        await log.compact(base);
+        if (this.#waitingBase === base) this.#waitingBase = null;
+      };
+    }
+    const last = this.#queue.at(-1)?.hardState;
+    const ahead = this.#ahead;
+    if (last === undefined || (last.term === ahead?.term && last.vote === ahead.vote)) return null;
+    // Not what the entries or a snapshot make committed, which wait themselves.
+    const hardState = { ...last, commit: this.#commit };
+    return async (log) => {
+      await log.append({ hardState, entries: [] });
+      // mark: replica: a term or a vote goes ahead of entries that wait for room
+      this.#ahead = hardState;
+    };
   }
 
   /** Of what is to be written, and what is already. Terms only grow, and there is one vote in each (Raft 5.2). */
@@ -184,20 +252,10 @@ export class LogWrites {
     if (ahead === null || hardState.term > ahead.term) return hardState;
     return hardState.term === ahead.term && ahead.vote === null ? hardState : ahead;
   }
+}
 
-  /** Once everything that was out has come back. */
-  #maybeRetry(): void {
-    if (this.#retry !== null || this.#queue.some(({ state }) => state === "out")) return;
-    this.#retry = this.#options.clock.setTimer(this.#backoff.nextMs(), () => {
-      this.#retry = null;
-      this.#isBlocked = false;
-      // mark: replica: writes that found no room are tried again
-      for (const pending of [...this.#queue]) {
-        invariant(pending.state === "waiting", "a write became durable before one that it follows");
-        this.#submit(pending);
-      }
-    });
-  }
+function isWantOfRoom(error: unknown): error is TrivetError {
+  return isTrivetError(error, "log-full") || isTrivetError(error, "log-busy");
 }
 
 /** Both at once: `next` replaces from its first entry on, and its hard state is the newer one. */

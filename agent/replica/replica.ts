@@ -18,7 +18,6 @@ import { assertOneHistory } from "./one-history.ts";
 import type { ReplicaLog, Transport } from "./ports.ts";
 import { Proposer } from "./proposer.ts";
 import { type ReplicaStatus, replicaStatusOf } from "./replica-status.ts";
-import { RoomyLog } from "./roomy-log.ts";
 import { stopping } from "./sql-errors.ts";
 import { Waiters } from "./waiters.ts";
 
@@ -30,6 +29,8 @@ export interface ReplicaOptions {
   /** See `ConsensusOptions`. */
   readonly isFounder: boolean;
   readonly log: ReplicaLog;
+  /** Why the log is to take no entries now, for reasons outside of the replica; null if it may. */
+  readonly entryRefusal: () => string | null;
   readonly store: Store;
   /** Above it, about half of the log is dropped; who needs more than what is left gets a snapshot. */
   readonly logRetainBytes: number;
@@ -80,7 +81,7 @@ export class Replica {
     const commit = Math.max(recovered.hardState.commit, store.newest.index);
     const consensus = new Consensus({
       ...options,
-      log: new RoomyLog({ log: options.log, clock, refusal: () => this.#logRefusal() }),
+      entryRefusal: () => options.entryRefusal() ?? this.#entryRefusal(),
       recovered: { ...recovered, hardState: { ...recovered.hardState, commit } },
       configuration: placedConfiguration(store.configuration),
       onProgress: () => this.#onProgress(),
@@ -112,6 +113,8 @@ export class Replica {
       retainBytes: options.logRetainBytes,
       log: raft,
       appliedIndex,
+      // Before the membership is in the store, the log is all that knows it; without a copy, of everything.
+      mayDrop: () => copy.fault === null && store.configuration !== null,
       checkpoint: () => store.checkpoint(),
       openSnapshot: () => copy.sending,
       endSnapshot: () => copy.endSending(),
@@ -206,17 +209,11 @@ export class Replica {
     this.proposer.progressed();
     this.#applier.advance(this.#consensus.raft.applicableIndex);
     this.copy.progressed();
-    this.#maybeDrop();
+    this.#retention.maybeRun();
     this.#waiters.changed();
   }
 
-  #maybeDrop(): void {
-    // Before the membership is in the store, the log is all that knows it; without a copy, of everything.
-    if (this.copy.fault !== null || this.#options.store.configuration === null) return;
-    this.#retention.maybeRun();
-  }
-
-  #logRefusal(): string | null {
+  #entryRefusal(): string | null {
     if (!this.#retention.isFull) return null;
     if (this.copy.fault === null) return this.#lagRefusal();
     // mark: replica: entries wait for a fresh copy
@@ -233,7 +230,7 @@ export class Replica {
 
   #onBatch(): void {
     for (const listener of this.#appliedListeners) listener();
-    this.#maybeDrop();
+    this.#retention.maybeRun();
     this.#waiters.changed();
   }
 

@@ -142,10 +142,10 @@ t.test("a leader that is voted out commits that, hands over and steps down", asy
     c: commit 4
     c -> a  heartbeat-response 2, round 0
     b disk  term 3, vote b, no entries
-    b -> a  heartbeat-response 3, round 0
     b -> c  vote-request 3, log ends 4/2, transfer
-    a: follower of nobody, term 3
+    b -> a  heartbeat-response 3, round 0
     c: follower of nobody, term 3
+    a: follower of nobody, term 3
     a disk  term 3, vote none, no entries
     c disk  term 3, vote b, no entries
     c -> b  vote-response 3, granted
@@ -320,10 +320,10 @@ t.test("a crash in the middle, and an old voter leads: it finishes the change", 
     c: commit 5
     c -> b  heartbeat-response 3, round 0
     d disk  term 4, vote d, no entries
-    d -> b  heartbeat-response 4, round 0
     d -> a, e  vote-request 4, log ends 5/3, transfer
-    b: follower of nobody, term 4
+    d -> b  heartbeat-response 4, round 0
     e: follower of nobody, term 4
+    b: follower of nobody, term 4
     b disk  term 4, vote none, no entries
     e disk  term 4, vote d, no entries
     e -> d  vote-response 4, granted

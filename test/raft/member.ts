@@ -70,8 +70,12 @@ export class Member {
   start(nowMs: number): void {
     this.store = storeOf(this.disk);
     const { index, configuration } = this.store;
-    // A snapshot was installed, and the crash came before the log knew.
-    if (termAt(this.disk, index) !== this.store.term) compactDisk(this.disk, this.store);
+    // A snapshot was installed, and the crash came before the log knew: as `alignLog` does.
+    if (termAt(this.disk, index) !== this.store.term) {
+      compactDisk(this.disk, this.store);
+      const { term } = this.store;
+      if (term > this.disk.hardState.term) this.disk.hardState = { ...this.disk.hardState, term, vote: null };
+    }
     const { entries, hardState } = this.disk;
     this.#startedMs = nowMs;
     this.#raft = new Raft({

@@ -22,6 +22,8 @@ export class Trio {
   /** Of the member in the same place. */
   readonly leaderships: Leadership[] = [];
   readonly failures: unknown[] = [];
+  /** The logs of these members take no entries. */
+  readonly full = new Set<number>();
   /** A command that was proposed to some member waits for its answer. */
   isAnswering = false;
 
@@ -43,6 +45,7 @@ export class Trio {
         configuration: NO_CONFIGURATION,
         isFounder,
         log,
+        entryRefusal: () => (this.full.has(nth) ? "There is no room." : null),
         transport: this.network.transportOf(NODES[nth] ?? ""),
         ...{ clock, random, logger },
         onProgress: () => waiters.changed(),

@@ -49,6 +49,26 @@ testTrio("a leader that hears nobody steps down, and leads or follows again once
   t.equal(new Set(trio.terms()).size, 1);
 });
 
+testTrio("of those that are left, one whose log has no room may be the only one to lead", async (t, trio) => {
+  await trio.run(300);
+  const [a, b, c] = trio.members;
+  trio.full.add(1);
+  // The last entry reaches b only, where it waits for room; then a dies.
+  trio.network.cut(NODES[0] ?? "", NODES[2] ?? "");
+  a?.propose(new Uint8Array(10));
+  await trio.run(20);
+  t.equal(b?.raft.lastIndex, 3);
+  t.equal(c?.raft.lastIndex, 2);
+  a?.stop();
+  trio.network.heal();
+  await trio.run(10_000);
+  t.ok(trio.roles().slice(1).includes("leader"), `${trio.roles()}`);
+  t.equal(c?.raft.lastIndex, b?.raft.lastIndex, "c has the entry by now");
+  trio.full.clear();
+  await trio.run(3_000);
+  t.equal(c?.raft.commitIndex, c?.raft.lastIndex);
+});
+
 testTrio("a burst of proposals is one append and one sync", async (t, trio) => {
   await trio.run(300);
   const [leader] = trio.members;

@@ -4,9 +4,7 @@ import type { TrivetError } from "../../agent/platform/trivet-error.ts";
 import { DiskKeeper } from "../../agent/replica/disk-keeper.ts";
 import type { DiskState } from "../../agent/replica/disk-state.ts";
 import { DiskWatch } from "../../agent/replica/disk-watch.ts";
-import type { ReplicaLog } from "../../agent/replica/ports.ts";
 import type { MemberReport } from "../../agent/replica/report-wire.ts";
-import { RoomyLog } from "../../agent/replica/roomy-log.ts";
 import { ManualClock } from "../platform/manual-clock.ts";
 
 type ReplicaPart = ConstructorParameters<typeof DiskKeeper>[0]["replica"];
@@ -119,40 +117,4 @@ t.test("DiskKeeper refuses writes where nobody has room, until there is some", a
   t.strictSame(await kept.have(60), ["release"]);
   await kept.have(200);
   t.equal(kept.refusal(), null);
-});
-
-t.test("RoomyLog keeps what is left for terms and votes, and the order", async (t) => {
-  const clock = new ManualClock();
-  const written: string[] = [];
-  const log: ReplicaLog = {
-    append: async ({ entries }) => {
-      written.push(`${entries.length} entries`);
-    },
-    compact: async ({ index }) => {
-      written.push(`compact ${index}`);
-    },
-  };
-  let disk: DiskState = "low";
-  const roomy = new RoomyLog({
-    log,
-    clock,
-    refusal: () => (disk === "critical" ? "The disk is full." : null),
-  });
-  const hardState = { term: 1, vote: null, commit: 0 };
-  const entries = [{ kind: "noop", index: 1, term: 1 }] as const;
-  await roomy.append({ hardState, entries });
-  disk = "critical";
-  await roomy.append({ hardState, entries: [] });
-  const refused = roomy.append({ hardState, entries });
-  const behind = roomy.append({ hardState, entries: [] });
-  const restored = roomy.compact({ index: 9, term: 1 });
-  await t.rejects(refused, { code: "log-full" });
-  await t.rejects(behind, { code: "log-full" }, "nothing may become durable before what it follows");
-  await t.rejects(restored, { code: "log-full" }, "nor may a snapshot that comes behind it");
-  clock.advance(1);
-  await roomy.compact({ index: 1, term: 1 });
-  await roomy.append({ hardState, entries: [] });
-  disk = "low";
-  await roomy.append({ hardState, entries });
-  t.strictSame(written, ["1 entries", "0 entries", "compact 1", "0 entries", "1 entries"]);
 });

@@ -3,11 +3,16 @@ import type { DurableLog } from "../../agent/log/durable-log.ts";
 import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
 import type { LogWrite } from "../../agent/raft/outbox.ts";
 import type { Entry, HardState, LogPosition } from "../../agent/raft/types.ts";
-import type { DiskState } from "../../agent/replica/disk-state.ts";
 import { LogWrites } from "../../agent/replica/log-writes.ts";
-import { RoomyLog } from "../../agent/replica/roomy-log.ts";
 import { command, commands, hardState, openLog, reopen, seededRandom } from "../log/log-fixture.ts";
 import { ManualClock } from "../platform/manual-clock.ts";
+
+/** As the agent's: several batches fit into one. */
+const SEGMENT_BYTES = 4 * 1024 * 1024;
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
 
 /** Writes to a real log on a disk in memory, whose room for further segments can be taken away. */
 class Scene {
@@ -17,6 +22,7 @@ class Scene {
   readonly hardStates: number[] = [];
   readonly restored: LogPosition[] = [];
   readonly failures: unknown[] = [];
+  refusal: string | null = null;
   readonly writes: LogWrites;
   readonly log: DurableLog;
   #sequence = 0;
@@ -26,6 +32,7 @@ class Scene {
     this.log = log;
     this.writes = new LogWrites({
       log,
+      entryRefusal: () => this.refusal,
       clock: this.clock,
       random: seededRandom(1),
       logger: { log: () => undefined },
@@ -37,15 +44,19 @@ class Scene {
     });
   }
 
-  static async open(): Promise<Scene> {
+  static async open(segmentBytes?: number): Promise<Scene> {
     const directory = new MemoryDirectory();
-    const { log } = await openLog(directory);
+    const { log } = await openLog(directory, segmentBytes);
     return new Scene(directory, log);
   }
 
-  setFull(isFull: boolean): void {
+  /** There is no room for another segment; a sync takes so many turns of the event loop. */
+  setFull(isFull: boolean, syncTurns = 0): void {
     this.directory.onCall = isFull
-      ? ({ operation, name }) => (operation === "write" && name === "next.tmp" ? "ENOSPC" : undefined)
+      ? async ({ operation, name }) => {
+          if (operation === "sync") await turns(syncTurns);
+          return operation === "write" && name === "next.tmp" ? "ENOSPC" : undefined;
+        }
       : undefined;
   }
 
@@ -56,9 +67,9 @@ class Scene {
     return write.sequence;
   }
 
-  async settle(ms = 0): Promise<void> {
+  async settle(ms = 0, count = 20): Promise<void> {
     this.clock.advance(ms);
-    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+    await turns(count);
   }
 
   /** Entries of 200 bytes from `from` on until the disk is full; resolves with the last one that was written. */
@@ -153,43 +164,85 @@ t.test("LogWrites: a disk that fails is the end", async (t) => {
 });
 
 t.test("LogWrites: a snapshot that comes while entries wait for room goes in behind them", async (t) => {
-  const directory = new MemoryDirectory();
-  const clock = new ManualClock();
-  const { log } = await openLog(directory);
-  let disk: DiskState = "ok";
-  const failures: unknown[] = [];
-  const restored: LogPosition[] = [];
-  const writes = new LogWrites({
-    log: new RoomyLog({ log, clock, refusal: () => (disk === "critical" ? "The disk is full." : null) }),
-    clock,
-    random: seededRandom(1),
-    logger: { log: () => undefined },
-    onPersisted: () => undefined,
-    onHardStatePersisted: () => undefined,
-    commit: 0,
-    onRestored: (position) => restored.push(position),
-    onFailed: (error) => failures.push(error),
-  });
-  const settle = async () => {
-    clock.advance(5_000);
-    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+  const scene = await Scene.open(SEGMENT_BYTES);
+  scene.refusal = "There is no room.";
+  // More than goes to the disk in one batch.
+  scene.write(commands(1, 30, 1, 40_000), hardState(1, "a", 0));
+  await scene.settle(5_000);
+  t.ok(scene.writes.isFull);
+  const snapshot = { index: 500, term: 1 };
+  const last = scene.write([], hardState(1, "a", 500), snapshot);
+  for (let tries = 0; tries < 3; tries++) await scene.settle(5_000);
+  t.strictSame(scene.restored, []);
+  scene.refusal = null;
+  for (let tries = 0; tries < 3; tries++) await scene.settle(5_000);
+  t.strictSame(scene.failures, []);
+  t.strictSame(scene.restored, [snapshot]);
+  t.equal(scene.persisted.at(-1), last);
+});
+
+t.test("LogWrites: where entries are refused, all behind them wait, but for terms and votes", async (t) => {
+  const scene = await Scene.open();
+  scene.write(commands(1, 3, 1), hardState(1, "a", 0));
+  await scene.settle();
+  scene.refusal = "There is no room.";
+  // Of a leader whose term comes with its first entry: nothing else may follow for long.
+  const first = scene.write([command(4, 2)], hardState(2, null, 3));
+  await scene.settle();
+  t.equal(scene.hardStates.at(-1), first, "the term has gone ahead by itself");
+  const behind = scene.write([], hardState(2, "b", 3));
+  await scene.settle();
+  t.equal(scene.hardStates.at(-1), behind);
+  t.equal(scene.persisted.at(-1), first - 1);
+  t.match((await reopen(scene.directory.copy())).recovered.hardState, { term: 2, vote: "b" });
+  await scene.writes.compact({ index: 2, term: 1 });
+  t.strictSame((await reopen(scene.directory.copy())).recovered.base, { index: 2, term: 1 });
+  scene.refusal = null;
+  await scene.settle(5_000);
+  t.equal(scene.persisted.at(-1), behind);
+  t.strictSame(scene.failures, []);
+});
+
+t.test("LogWrites: a retry does not overtake a term that is going ahead on a slow disk", async (t) => {
+  const scene = await Scene.open();
+  scene.setFull(true);
+  const last = await scene.fill(1, 0);
+  scene.setFull(true, 200);
+  scene.write([], hardState(2, "b", 0));
+  await scene.settle(50);
+  t.strictSame(scene.hardStates, [last], "the vote is still on its way");
+  scene.write([command(last + 1, 2)], hardState(2, "b", 0));
+  await scene.settle(50, 1_000);
+  t.strictSame(scene.failures, []);
+  t.match((await reopen(scene.directory.copy())).recovered.hardState, { term: 2, vote: "b" });
+  scene.setFull(false);
+  for (let tries = 0; tries < 5; tries++) await scene.settle(5_000, 100);
+  t.strictSame(scene.failures, []);
+  t.equal(scene.persisted.at(-1), last + 2);
+});
+
+t.test("LogWrites: a base that is refused together with entries goes in by itself", async (t) => {
+  // Where the log becomes full is found out first: the base must come in the same turn.
+  const attempt = async (compactAt: number) => {
+    const scene = await Scene.open();
+    let index = 1;
+    for (; scene.log.segments < 4; index++) {
+      scene.write([command(index, 1, 200)], hardState(1, "a", index - 1));
+      await scene.settle();
+    }
+    scene.setFull(true);
+    for (; !scene.writes.isFull; index++) {
+      scene.write([command(index, 1, 200)], hardState(1, "a", index - 2));
+      if (index === compactAt)
+        await t.rejects(scene.writes.compact({ index: index - 3, term: 1 }), { code: "log-full" });
+      await scene.settle();
+    }
+    return { scene, last: index - 1 };
   };
-  disk = "critical";
-  writes.write({
-    sequence: 1,
-    restored: null,
-    hardState: hardState(1, "a", 0),
-    entries: [command(1, 1, 200)],
-  });
-  await settle();
-  t.ok(writes.isFull);
-  const snapshot = { index: 30, term: 1 };
-  writes.write({ sequence: 2, restored: snapshot, hardState: hardState(1, "a", 30), entries: [] });
-  for (let tries = 0; tries < 3; tries++) await settle();
-  t.strictSame(restored, []);
-  disk = "ok";
-  await settle();
-  t.strictSame(failures, []);
-  t.strictSame(restored, [snapshot]);
-  await log.close();
+  const { last } = await attempt(-1);
+  const { scene } = await attempt(last);
+  await scene.settle(5_000);
+  await scene.settle(5_000);
+  t.equal(scene.persisted.at(-1), last, "and what it frees takes the entries");
+  t.strictSame((await reopen(scene.directory)).recovered.base, { index: last - 3, term: 1 });
 });

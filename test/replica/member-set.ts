@@ -80,6 +80,7 @@ export class MemberSet {
       memberId,
       timing: TIMING,
       logRetainBytes: RETAIN_BYTES,
+      entryRefusal: () => null,
       isFounder: voters !== null,
       onFailed: (error) => this.failures.push(error),
       ...{ recovered, log, store, transport, clock, random, logger },

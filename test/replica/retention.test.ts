@@ -54,7 +54,13 @@ t.test(
 /** A retention over a log that `compact` really shortens; `durable` is what the next checkpoint says. */
 function retentionOf(
   log: SomeLog,
-  state: { durable: number; snapshot: LogPosition | null; applied?: number },
+  state: {
+    durable: number;
+    snapshot: LogPosition | null;
+    applied?: number;
+    mayDrop?: boolean;
+    onCheckpoint?: () => void;
+  },
 ) {
   const compacted: number[] = [];
   const failures: unknown[] = [];
@@ -62,9 +68,11 @@ function retentionOf(
   const retention = new LogRetention({
     retainBytes: 132 * 50,
     log: () => log,
+    mayDrop: () => state.mayDrop ?? true,
     appliedIndex: () => state.applied ?? log.lastIndex,
     checkpoint: async () => {
       checkpoints += 1;
+      state.onCheckpoint?.();
       return { index: state.durable, term: 2 };
     },
     openSnapshot: () => state.snapshot,
@@ -116,6 +124,23 @@ t.test(
     t.equal(checkpoints(), 2);
   },
 );
+
+t.test("LogRetention drops nothing of a copy that is put out of use during its checkpoint", async (t) => {
+  const state = {
+    durable: 60,
+    snapshot: null,
+    mayDrop: true,
+    onCheckpoint: (): void => {
+      state.mayDrop = false;
+    },
+  };
+  const { run, compacted, checkpoints } = retentionOf(new SomeLog(1, 60), state);
+  await run();
+  t.equal(checkpoints(), 1);
+  t.strictSame(compacted, []);
+  await run();
+  t.equal(checkpoints(), 1);
+});
 
 t.test("LogRetention keeps the log behind a snapshot that is being sent, but not without end", async (t) => {
   const state = { durable: 300, snapshot: { index: 10, term: 2 } };

@@ -48,6 +48,7 @@ export class ServiceTrio {
       const nodeId = NODES[nth] ?? "";
       const transport = trio.#transportOf(nodeId);
       const replica = new Replica({
+        entryRefusal: () => null,
         clusterId: "one",
         memberId: memberIds[nth] ?? "",
         timing: TIMING,

@@ -109,7 +109,7 @@ export const RAFT_MUTATIONS: readonly Mutation[] = [
   {
     name: "ask for votes before the own one is durable",
     file: "raft/campaign.ts",
-    find: "core.sendAfterEverything(to === core.id",
+    find: "core.outbox.sendAfterHardState(to === core.id",
     replace: "core.outbox.send(to === core.id",
     seeds: 1000,
   },
