@@ -12,12 +12,13 @@ import type { Applied } from "./proposals.ts";
 import type { ReadLevel } from "./read-level.ts";
 import type { Replica } from "./replica.ts";
 import {
+  afterLostAnswer,
   isAnswerLost,
   isNothingDone,
   notLeader,
   ofThisTry,
-  outcomeUnknown,
   readTimeout,
+  throwIfForgotten,
   toSqlError,
   writeTimeout,
 } from "./sql-errors.ts";
@@ -54,6 +55,8 @@ interface Question<T> {
   readonly repetition: Repetition;
   readonly here: () => Promise<T>;
   readonly there: (leaderNode: string, timeoutMs: number) => Promise<T>;
+  /** Throws if this is no answer to earlier tries of the same question. */
+  readonly check?: (answer: T) => void;
 }
 
 export interface LeaderAccessOptions {
@@ -130,6 +133,7 @@ export class LeaderAccess {
       here: () => this.#replica.proposer.propose(draft, deadline.remainingMs),
       there: async (leader, timeoutMs) =>
         decodeApplied(await this.#request(leader, PROPOSE, encodeDraft(draft), timeoutMs)),
+      check: ({ result }) => throwIfForgotten(result),
     });
   }
 
@@ -148,9 +152,9 @@ export class LeaderAccess {
    * the caller.
    */
   async #ask<T>(deadline: Deadline, question: Question<T>): Promise<T> {
-    const { repetition, here, there } = question;
+    const { repetition, here, there, check } = question;
     const onTimeout = repetition === "harmless" ? readTimeout : writeTimeout;
-    /** Once an answer to a write got lost, no later refusal can vouch for it that nothing was done. */
+    /** Once an answer to a write got lost, no later refusal can vouch for it that nothing was done; the session's own neither. */
     let isInDoubt = false;
     let refused: MemberId | null = null;
     let answerMs = repetition === "forbidden" ? Infinity : ANSWER_MS_MIN;
@@ -161,8 +165,10 @@ export class LeaderAccess {
         const timeoutMs = Math.min(answerMs, deadline.remainingMs);
         answerMs *= 2;
         try {
-          const answer = this.#replica.leadership.isLeader ? here() : there(nodeIdOf(leader), timeoutMs);
-          return await deadline.race(answer, onTimeout);
+          const asked = this.#replica.leadership.isLeader ? here() : there(nodeIdOf(leader), timeoutMs);
+          const answer = await deadline.race(asked, onTimeout);
+          check?.(answer);
+          return answer;
         } catch (error) {
           const isLost = isAnswerLost(error);
           if (isLost && repetition !== "harmless") isInDoubt = true;
@@ -178,7 +184,7 @@ export class LeaderAccess {
       if (!isInDoubt || !isTrivetError(error)) {
         throw repetition === "guarded" ? ofThisTry(toSqlError(error)) : toSqlError(error);
       }
-      throw deadline.hasPassed ? onTimeout() : outcomeUnknown(error);
+      throw deadline.hasPassed ? onTimeout() : afterLostAnswer(error);
     }
   }
 

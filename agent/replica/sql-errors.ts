@@ -12,8 +12,10 @@ const NOTHING_DONE = ["not-leader", "no-route", "stopping", "unknown-method"];
 const OVERLOADED = ["busy", "too-many-requests", "overloaded"];
 /** The request left, and no answer came; or the leader stopped before it knew one. */
 const ANSWER_LOST = ["peer-down", "request-timeout", "request-aborted", "bus-closed", "outcome-unknown"];
+/** Refusals of a session that does not know, or no more, whether it has done the write: of earlier tries they say nothing. */
+const FORGOTTEN = ["session-expired", "session-stale"];
 /** Results that refuse a whole command of a session, or of objects. */
-const REFUSALS = ["session-expired", "session-stale", "answer-too-large", "conflict"];
+const REFUSALS = [...FORGOTTEN, "answer-too-large", "conflict"];
 
 /** Refusals that may come before anyone has looked whether the session has done the write already. */
 const REFUSED_UNASKED = ["disk-full", "no-leader", "overloaded", "store-busy", "store-damaged"];
@@ -30,9 +32,16 @@ export function isAnswerLost(error: unknown): boolean {
 
 /** Throws what a command was answered as a whole, if that is a refusal: to its client it is an error of the request. */
 export function throwIfRefused(result: CommandResult): void {
-  const [first] = result;
-  if (first?.kind === "error" && REFUSALS.includes(first.code))
-    throw new TrivetError(first.code, first.message);
+  throwIfAmong(REFUSALS, result);
+}
+
+/** Throws what a command was answered as a whole, if that says nothing of earlier tries of it. */
+export function throwIfForgotten(result: CommandResult): void {
+  throwIfAmong(FORGOTTEN, result);
+}
+
+function throwIfAmong(codes: readonly string[], [first]: CommandResult): void {
+  if (first?.kind === "error" && codes.includes(first.code)) throw new TrivetError(first.code, first.message);
 }
 
 /** What the caller is told of an error that ends its request. */
@@ -43,6 +52,11 @@ export function toSqlError(error: unknown): unknown {
   // Until the deadline everyone who was asked refused.
   if (isNothingDone(error)) return noLeader(error);
   return error;
+}
+
+/** What the caller is told of an error that ends its write after an answer to it got lost: it vouches for nothing any more. */
+export function afterLostAnswer(error: TrivetError): TrivetError {
+  return FORGOTTEN.includes(error.code) ? outcomeForgotten(error) : outcomeUnknown(error);
 }
 
 /**
@@ -81,6 +95,14 @@ export function outcomeUnknown(cause?: unknown): TrivetError {
   return new TrivetError(
     "outcome-unknown",
     "The leader was lost before it answered: the write may or may not have taken effect. Read before you repeat it, or repeat it with the same session and sequence.",
+    { cause },
+  );
+}
+
+function outcomeForgotten(cause: TrivetError): TrivetError {
+  return new TrivetError(
+    "outcome-unknown",
+    "The answer got lost, and meanwhile the session has expired or has come past this sequence: the write may or may not have taken effect. Read before you repeat it with a new session or sequence.",
     { cause },
   );
 }

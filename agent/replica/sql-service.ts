@@ -26,7 +26,8 @@ export interface SqlService {
    *
    * With a session, lost answers are asked for again until the deadline; after `outcome-unknown` or `timeout` the caller
    * sends the same statements with the same session and sequence, through any node. Then there are also
-   * `session-expired`, `session-stale` (nothing was done now) and `answer-too-large` (done earlier, the answer is not kept).
+   * `session-expired`, `session-stale` (this call did nothing; what an earlier one did is not known) and `answer-too-large` (done
+   * earlier, the answer is not kept).
    */
   execute(statements: readonly SqlStatement[], options: ExecuteOptions): Promise<CommandResult>;
   /**

@@ -61,7 +61,7 @@ export class SessionTable {
       return [
         errorResult(
           "session-stale",
-          `The session is at sequence ${session.sequence} already, ${sequence} comes too late. Nothing was done. Use a higher one.`,
+          `The session is at sequence ${session.sequence} already, ${sequence} comes too late: nothing was done now, and what an earlier try did is not known. Read before you repeat it with a higher one.`,
         ),
       ];
     }

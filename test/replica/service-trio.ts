@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Test } from "tap";
 import { DurableLog } from "../../agent/log/durable-log.ts";
-import { systemClock as clock } from "../../agent/platform/clock.ts";
+import { type Clock, systemClock } from "../../agent/platform/clock.ts";
 import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
 import { systemRandom as random } from "../../agent/platform/random.ts";
 import { TrivetError } from "../../agent/platform/trivet-error.ts";
@@ -31,15 +31,18 @@ export interface ServiceNode {
 
 /** Three nodes with all that serves clients: real logs and databases, a network in memory. The first one leads at the start. */
 export class ServiceTrio {
-  readonly network = new MemoryNetwork(clock);
+  readonly network = new MemoryNetwork(systemClock);
   readonly nodes: ServiceNode[] = [];
   /** So many answers to proposals get lost on their way back. */
   answersToLose = 0;
-  /** Called when one got lost. */
-  onAnswerLost = (): void => undefined;
+  /** Called when one got lost, and waited for before anybody is told. */
+  onAnswerLost = (): void | Promise<void> => undefined;
+  /** How far the wall clocks of all nodes are ahead. */
+  wallAheadMs = 0;
 
   static async start(t: Test): Promise<ServiceTrio> {
     const trio = new ServiceTrio();
+    const clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + trio.wallAheadMs };
     const memberIds = NODES.map((nodeId, nth) => memberIdOf(nodeId, `0000000${nth}`));
     for (const nth of NODES.keys()) {
       const directory = await mkdtemp(join(tmpdir(), "trivet-service-"));
@@ -101,7 +104,7 @@ export class ServiceTrio {
         const answer = await transport.request(toNode, method, body, options);
         if (method !== "command/propose" || this.answersToLose === 0) return answer;
         this.answersToLose--;
-        this.onAnswerLost();
+        await this.onAnswerLost();
         throw new TrivetError("peer-down", "the answer got lost");
       },
     };

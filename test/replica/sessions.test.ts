@@ -1,4 +1,5 @@
 import { t } from "tap";
+import { SESSION_TTL_MS } from "../../agent/store/limits.ts";
 import type { CommandResult, SqlStatement } from "../../agent/store/types.ts";
 import { ServiceTrio } from "./service-trio.ts";
 
@@ -99,6 +100,31 @@ t.test("execute() tells of a session that is unknown or further on", async (t) =
   await t.rejects(expired, { code: "session-expired" });
   t.equal(await count(42), 0);
 });
+
+t.test(
+  "a session that is gone or further on does not say of a lost answer that nothing was done",
+  async (t) => {
+    const { sql } = trio.follower();
+    const incidents = [
+      () => {
+        trio.wallAheadMs += SESSION_TTL_MS + 1;
+      },
+      async (id: number) => {
+        await trio.get(0).sql.execute(insert(50), { ...OPTIONS, session: { id, sequence: 2 } });
+      },
+    ];
+    for (const [nth, incident] of incidents.entries()) {
+      const id = await sql.openSession(OPTIONS);
+      trio.answersToLose = 1;
+      // It is asked for again, and what is asked has forgotten it.
+      trio.onAnswerLost = () => incident(id);
+      const row = 51 + nth;
+      const lost = sql.execute(insert(row), { ...OPTIONS, session: { id, sequence: 1 } });
+      await t.rejects(lost, { code: "outcome-unknown", message: /Read before you repeat it with/ });
+      t.equal(await count(row), 1, "it had been done");
+    }
+  },
+);
 
 t.test(
   "the time of commands does not go back when one was rehearsed while others were proposed",

@@ -51,7 +51,7 @@ t.test("commands of a session", async (t) => {
   t.test("apply() refuses a sequence that was passed, but not a gap", async (t) => {
     t.match(await execute(node, { id, sequence: 9 }, "INSERT INTO t VALUES (9, 9)"), [{ kind: "changed" }]);
     t.match(await execute(node, { id, sequence: 8 }, "DELETE FROM t"), [
-      { code: "session-stale", message: /at sequence 9 already, 8 comes too late/ },
+      { code: "session-stale", message: /at sequence 9 already, 8 comes too late: nothing was done now/ },
     ]);
     t.same(await node.rows("SELECT b FROM t WHERE a = 9"), [[9]]);
     t.match(await execute(node, { id, sequence: 9 }, "DELETE FROM t"), [
