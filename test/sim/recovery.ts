@@ -4,6 +4,7 @@ import type { CopyWatch } from "./copy-watch.ts";
 import { drillDivergence } from "./divergence-drill.ts";
 import type { ObjectWatch } from "./object-watch.ts";
 import type { ObjectWatcher } from "./object-watcher.ts";
+import { LEVEL_NAMES } from "./sim-disk-space.ts";
 import type { SimNetwork } from "./sim-network.ts";
 import type { SimNode } from "./sim-node.ts";
 import type { SimRandom } from "./sim-random.ts";
@@ -15,6 +16,8 @@ const RECOVERY_MS_MAX = 60_000;
 const LOOK_MS = 100;
 /** How often only a bare quorum is healed, and the rest stays away. */
 const BARE_QUORUM_RATE = 0.4;
+/** How often one disk without which there is a quorum gets room only later, when the others serve. */
+const TIGHT_RATE = 0.3;
 
 export interface RecoveryOptions {
   readonly world: World;
@@ -35,6 +38,8 @@ export interface RecoveryOptions {
 export class Recovery {
   readonly #options: RecoveryOptions;
   #healed: readonly SimNode[] = [];
+  /** Its disk has no room yet. */
+  #tight: SimNode | null = null;
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
@@ -57,11 +62,24 @@ export class Recovery {
       if (this.#healed.includes(node)) node.start();
       else if (!node.isOut) node.lose("it is not of the healed quorum");
     }
+    if (random.isTrue(TIGHT_RATE)) this.#tighten();
     const endMs = world.nowMs + RECOVERY_MS_MAX;
     this.#goOn(endMs).then(
       () => world.end({ kind: "done", error: null }),
       (error: unknown) => world.end({ kind: "violation", error }),
     );
+  }
+
+  #tighten(): void {
+    const { random, log } = this.#options;
+    const spare = this.#healed.filter(({ memberId, around }) => {
+      return around.watch.hasQuorumWithout(new Set([...around.lost, memberId]));
+    });
+    if (spare.length === 0) return;
+    this.#tight = random.pick(spare);
+    const level = random.pick(LEVEL_NAMES);
+    log(`the disk of node ${this.#tight.number}: ${level}`);
+    this.#tight.space.become(level);
   }
 
   async #goOn(endMs: number): Promise<void> {
@@ -77,6 +95,7 @@ export class Recovery {
         });
       });
     await write();
+    this.#tight?.space.become("roomy");
     await this.#until(endMs, "all have applied the same", async () => this.#hasConverged());
     const { copies, objects, watchers, drillRandom, log } = this.#options;
     for (const watcher of watchers) watcher.stayWith(() => this.#members());
