@@ -1,6 +1,6 @@
 import t from "tap";
 import { Conversation, ledByFirst } from "./conversation.ts";
-import { bootstrapDisk, EMPTY_DISK, type Store, votersOnly } from "./disk.ts";
+import { bootstrapDisk, type Store, votersOnly } from "./disk.ts";
 import { listen } from "./listen.ts";
 
 /** Three members; c missed what a has committed and forgotten since: 3/2"x" and 4/2"y". */
@@ -260,14 +260,3 @@ t.test(
     t.same(other.raft("a").configuration, votersOnly(["a", "b", "c"]));
   },
 );
-
-t.test("a crash between the snapshot and the hard state of its term leaves that term entered", async (t) => {
-  const conversation = new Conversation({
-    members: {
-      a: { ...EMPTY_DISK, base: { index: 7, term: 4 }, hardState: { term: 2, vote: "b", commit: 0 } },
-    },
-  });
-  t.match(conversation.raft("a"), { term: 4, commitIndex: 7 });
-  conversation.act("a", () => undefined);
-  t.match(conversation.disk("a").hardState, { term: 4, vote: null, commit: 7 });
-});
