@@ -299,7 +299,7 @@ export class Membership {
       damage: this.#damage,
       isRejoining: data.isRejoining,
       disk: diskWatch,
-      copyFault: this.#member?.replica.status().copyFault ?? null,
+      replica: this.#member?.replica.status() ?? null,
     });
   }
 }

@@ -3,10 +3,7 @@ import { nodeIdOf } from "../replica/member-id.ts";
 import type { ReplicaStatus } from "../replica/replica-status.ts";
 import type { AgentStatus, LinkStatus, MemberStatus } from "./agent-status.ts";
 import { type Health, healthOf } from "./health.ts";
-import { TROUBLES, type Trouble, troubleCodesOf } from "./trouble.ts";
-
-/** Longer than any batch of honest writes takes. */
-const STUCK_MS = 10_000;
+import { isStuck, mayStandIn, TROUBLES, type Trouble, type TroubleCode, troubleCodesOf } from "./trouble.ts";
 
 export interface StatusInput {
   readonly node: {
@@ -57,7 +54,7 @@ export function statusOf(input: StatusInput): AgentStatus {
       logBytes: replica?.logBytes ?? 0,
       commitIndex: replica?.commitIndex ?? 0,
       appliedIndex: replica?.appliedIndex ?? 0,
-      isStuck: isStuck(input),
+      isStuck: isStuck(replica),
       heartbeatMs: Math.round(replica?.timing.heartbeatMs ?? 0),
       electionTimeoutMs: Math.round(replica?.timing.electionMs ?? 0),
       snapshot: snapshotStatus(replica),
@@ -70,14 +67,7 @@ export function statusOf(input: StatusInput): AgentStatus {
 
 /** Adds to the sentence what is wrong besides. */
 function withTroubles(input: StatusInput, health: Health): Health {
-  const troubles: string[] = [];
-  if (isStuck(input)) {
-    const seconds = Math.round((input.replica?.applyingMs ?? 0) / 1000);
-    troubles.push(
-      `this node's database is stuck behind entry ${input.replica?.appliedIndex} for ${seconds} s`,
-    );
-  }
-  troubles.push(...input.troubles.map(({ code, text }) => `this node ${TROUBLES[code]}: ${text}`));
+  const troubles = input.troubles.map(({ code, text }) => `this node ${TROUBLES[code]}: ${text}`);
   for (const peer of input.peers.values()) {
     const name = peer.presence?.name || peer.nodeId.slice(0, 8);
     troubles.push(...troubleCodesOf(peer).map((code) => `${name} ${TROUBLES[code]}`));
@@ -87,10 +77,6 @@ function withTroubles(input: StatusInput, health: Health): Health {
     troubles.push(`${presence?.name || nodeId.slice(0, 8)} is in another cluster of this name`);
   }
   return { ...health, health: [health.health, ...troubles].join("; ") };
-}
-
-function isStuck({ replica }: StatusInput): boolean {
-  return (replica?.applyingMs ?? 0) > STUCK_MS;
 }
 
 /** True if the node belongs to a cluster of our name that is not ours. */
@@ -112,8 +98,10 @@ function clusterHealth(input: StatusInput, members: readonly MemberStatus[]): He
   }
   const healthOfSet = (set: readonly string[]): Health => {
     const voters = members.filter(({ memberId }) => set.includes(memberId));
+    const reachable = voters.filter((voter) => voter.reachable);
     return healthOf({
-      reachable: voters.filter(({ reachable }) => reachable).map(nameOf),
+      reachable: reachable.map(nameOf),
+      troubled: reachable.filter(({ nodeId }) => !mayStandIn(troubleCodesAt(input, nodeId))).length,
       unreachable: voters.filter(({ reachable }) => !reachable).map(nameOf),
       hasLeader: replica.leader !== null,
     });
@@ -124,6 +112,12 @@ function clusterHealth(input: StatusInput, members: readonly MemberStatus[]): He
   const before = healthOfSet(replica.outgoing);
   const worse = before.failuresTolerated < next.failuresTolerated ? before : next;
   return { ...worse, health: `${worse.health}; the voters are being changed` };
+}
+
+function troubleCodesAt({ identity, troubles, peers }: StatusInput, nodeId: string): readonly TroubleCode[] {
+  if (nodeId === identity.id) return troubles.map(({ code }) => code);
+  const peer = peers.get(nodeId);
+  return peer === undefined ? [] : troubleCodesOf(peer);
 }
 
 function nameOf({ name, nodeId }: MemberStatus): string {

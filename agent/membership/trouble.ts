@@ -1,6 +1,7 @@
 import type { Peer } from "../bus/peer-table.ts";
 import { describeRoom } from "../replica/disk-state.ts";
 import type { DiskWatch } from "../replica/disk-watch.ts";
+import type { ReplicaStatus } from "../replica/replica-status.ts";
 import type { CopyFault } from "../replica/snapshot-want.ts";
 import type { Damage } from "./open-storage.ts";
 
@@ -12,6 +13,9 @@ export const TROUBLES = {
   "disk-critical": "has a full disk",
   diverged: "has diverged",
   incomplete: "is fetching a copy",
+  behind: "is far behind",
+  stuck: "is stuck",
+  "log-full": "stores no entries",
 } as const;
 export type TroubleCode = keyof typeof TROUBLES;
 
@@ -19,6 +23,20 @@ export interface Trouble {
   readonly code: TroubleCode;
   /** For a person at this node: what is wrong, and what to do. */
   readonly text: string;
+}
+
+/** A node with one of these may not be able to stand in for another that fails. */
+const TOLERABLE: readonly TroubleCode[] = ["disk-low"];
+
+export function mayStandIn(codes: readonly TroubleCode[]): boolean {
+  return codes.every((code) => TOLERABLE.includes(code));
+}
+
+/** Longer than any batch of honest writes takes, or a log needs to get room of its own. */
+const STUCK_MS = 10_000;
+
+export function isStuck(replica: Pick<ReplicaStatus, "applyingMs"> | null): boolean {
+  return (replica?.applyingMs ?? 0) > STUCK_MS;
 }
 
 /** What a node says of its own troubles with its presence. */
@@ -44,9 +62,9 @@ export function troublesOf(state: {
   readonly damage: Damage | null;
   readonly isRejoining: boolean;
   readonly disk: Pick<DiskWatch, "state" | "freeBytes" | "watermarkBytes">;
-  readonly copyFault: CopyFault | null;
+  readonly replica: ReplicaStatus | null;
 }): readonly Trouble[] {
-  const { damage, isRejoining, disk, copyFault } = state;
+  const { damage, isRejoining, disk, replica } = state;
   const troubles: Trouble[] = [];
   if (damage !== null) {
     const { error, waitsFor } = damage;
@@ -55,13 +73,33 @@ export function troublesOf(state: {
   } else if (isRejoining) {
     troubles.push({ code: "rejoining", text: "its log was damaged, and it fetches what the others hold" });
   }
-  if (copyFault !== null) troubles.push(COPY_TROUBLES[copyFault]);
+  if (replica !== null) troubles.push(...replicaTroublesOf(replica));
   if (disk.state === "low") {
     const text = `${roomOf(disk)}; it takes no writes and gives leadership away. Free space on the file system of its data`;
     troubles.push({ code: "disk-low", text });
   } else if (disk.state === "critical") {
     const text = `${roomOf(disk)}; it stores nothing more, and fetches no copy, until there is room. Free space on the file system of its data`;
     troubles.push({ code: "disk-critical", text });
+  }
+  return troubles;
+}
+
+function replicaTroublesOf(replica: ReplicaStatus): readonly Trouble[] {
+  const { copyFault, snapshot, entryWait, appliedIndex, applyingMs } = replica;
+  const troubles: Trouble[] = [];
+  if (copyFault !== null) troubles.push(COPY_TROUBLES[copyFault]);
+  else if (snapshot !== null)
+    troubles.push({
+      code: "behind",
+      text: "it fetches a copy of what the others' logs do not hold any more",
+    });
+  if (isStuck(replica)) {
+    const text = `its database is stuck behind entry ${appliedIndex} for ${Math.round(applyingMs / 1000)} s`;
+    troubles.push({ code: "stuck", text });
+  }
+  if (entryWait !== null && entryWait.ms > STUCK_MS) {
+    const text = `entries wait for room in its log for ${Math.round(entryWait.ms / 1000)} s: ${entryWait.reason}`;
+    troubles.push({ code: "log-full", text });
   }
   return troubles;
 }

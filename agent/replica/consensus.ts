@@ -10,7 +10,7 @@ import { votersOf } from "../raft/quorum.ts";
 import { Raft } from "../raft/raft.ts";
 import type { Entry, HardState, MemberId, PlacedConfiguration } from "../raft/types.ts";
 import type { LogPosition } from "../store/types.ts";
-import { LogWrites } from "./log-writes.ts";
+import { type EntryWait, LogWrites } from "./log-writes.ts";
 import { nodeIdOf } from "./member-id.ts";
 import { decodeMessage, encodeMessage } from "./message-codec.ts";
 import type { ReplicaLog, Transport } from "./ports.ts";
@@ -120,6 +120,11 @@ export class Consensus {
     | "timing"
   > {
     return this.#raft;
+  }
+
+  /** See `LogWrites.wait`. */
+  get entryWait(): EntryWait | null {
+    return this.#writes.wait;
   }
 
   propose(command: Uint8Array): ProposeResult {

@@ -32,6 +32,11 @@ export interface LogWritesOptions {
   readonly onFailed: (error: unknown) => void;
 }
 
+export interface EntryWait {
+  readonly ms: number;
+  readonly reason: string;
+}
+
 /** One write, or several that have waited together. */
 interface Pending {
   sequence: number;
@@ -60,8 +65,8 @@ export class LogWrites {
   readonly #queue: Pending[] = [];
   /** What comes now waits with the others. */
   #isBlocked = false;
-  /** Said once, until something was written again. */
-  #hasTold = false;
+  /** Since when and why there is no room; null once something was written again. */
+  #want: { readonly sinceMs: number; readonly reason: string } | null = null;
   /** Until the next try has been made. */
   #retry: Timer | null = null;
   #isStopped = false;
@@ -84,6 +89,13 @@ export class LogWrites {
   /** True while the disk has no room for the log. */
   get isFull(): boolean {
     return this.#isBlocked;
+  }
+
+  /** For how long entries have waited for room by now, and why; null if none do. */
+  get wait(): EntryWait | null {
+    if (this.#want === null) return null;
+    const { sinceMs, reason } = this.#want;
+    return { ms: this.#options.clock.nowMs() - sinceMs, reason };
   }
 
   write({ sequence, restored, hardState, entries }: LogWrite): void {
@@ -142,7 +154,7 @@ export class LogWrites {
     pending.state = "durable";
     this.#baseIndex = Math.max(this.#baseIndex, pending.restored?.index ?? 0);
     this.#commit = Math.max(this.#commit, this.#baseIndex, pending.hardState.commit);
-    this.#hasTold = false;
+    this.#want = null;
     this.#backoff.reset();
     let sequence: number | null = null;
     for (let first = this.#queue[0]; first?.state === "durable"; first = this.#queue[0]) {
@@ -168,10 +180,11 @@ export class LogWrites {
 
   #noRoom(reason: string): void {
     this.#isBlocked = true;
-    if (!this.#hasTold) {
+    if (this.#want === null) {
       // mark: replica: the log has no room
-      this.#hasTold = true;
-      this.#options.logger.log("warn", "The log has no room: writes wait for it.", { reason });
+      const { clock, logger } = this.#options;
+      this.#want = { sinceMs: clock.nowMs(), reason };
+      logger.log("warn", "The log has no room: writes wait for it.", { reason });
     }
     this.#wait();
   }
@@ -194,6 +207,7 @@ export class LogWrites {
     }
     // mark: replica: writes that found no room are tried again
     this.#isBlocked = false;
+    if (this.#queue.length === 0) this.#want = null;
     for (const pending of [...this.#queue]) {
       if (this.#isBlocked) return;
       invariant(pending.state === "waiting", "a write became durable before one that it follows");

@@ -4,6 +4,7 @@ import type { MemberId } from "../raft/types.ts";
 import type { Applier } from "./applier.ts";
 import type { Consensus } from "./consensus.ts";
 import type { CopyKeeper } from "./copy-keeper.ts";
+import type { EntryWait } from "./log-writes.ts";
 import type { SnapshotProgress } from "./snapshot-fetcher.ts";
 import type { CopyFault } from "./snapshot-want.ts";
 
@@ -21,6 +22,8 @@ export interface ReplicaStatus {
   readonly appliedIndex: number;
   /** For how long the store has been at the entries behind it, milliseconds; 0 if there are none. */
   readonly applyingMs: number;
+  /** Entries that this member was sent wait for room in its log; null if none do. */
+  readonly entryWait: EntryWait | null;
   readonly voters: readonly MemberId[];
   /** The voters before, while the configuration is joint: then a majority of each set decides. Else empty. */
   readonly outgoing: readonly MemberId[];
@@ -37,11 +40,12 @@ export interface ReplicaStatus {
 
 /** Puts together what the parts of a replica know. */
 export function replicaStatusOf(parts: {
-  readonly raft: Consensus["raft"];
+  readonly consensus: Pick<Consensus, "raft" | "entryWait">;
   readonly applier: Applier;
   readonly copy: CopyKeeper;
 }): ReplicaStatus {
-  const { raft, applier, copy } = parts;
+  const { consensus, applier, copy } = parts;
+  const { raft, entryWait } = consensus;
   const { id, role, term, leader, isVoter, configuration } = raft;
   const { firstIndex, lastIndex, logBytes, commitIndex, timing, peers } = raft;
   return {
@@ -50,6 +54,7 @@ export function replicaStatusOf(parts: {
     ...{ term, leader, firstIndex, lastIndex, logBytes, commitIndex },
     appliedIndex: applier.appliedIndex,
     applyingMs: applier.batchAgeMs,
+    entryWait,
     ...configuration,
     ...{ timing, peers },
     snapshot: copy.progress,

@@ -137,7 +137,7 @@ export class Replica {
   }
 
   status(): ReplicaStatus {
-    return replicaStatusOf({ raft: this.#consensus.raft, applier: this.#applier, copy: this.copy });
+    return replicaStatusOf({ consensus: this.#consensus, applier: this.#applier, copy: this.copy });
   }
 
   /** Where consensus stands here, to be read only. */

@@ -39,12 +39,28 @@ const CASES = [
     tolerates: -1,
     says: "no quorum: 1 of 3 voters; b and c unreachable",
   },
+  {
+    up: "abc",
+    down: "",
+    leader: true,
+    troubled: 1,
+    tolerates: 0,
+    says: "degraded: 3 of 3 voters, tolerates no failure",
+  },
+  {
+    up: "abcde",
+    down: "",
+    leader: true,
+    troubled: 3,
+    tolerates: 0,
+    says: "degraded: 5 of 5 voters, tolerates no failure",
+  },
   { up: "abc", down: "", leader: false, tolerates: 1, says: "no leader: 3 of 3 voters are electing one" },
 ];
 
-for (const { up, down, leader, tolerates, says } of CASES) {
+for (const { up, down, leader, tolerates, says, troubled = 0 } of CASES) {
   t.test(`healthOf(): ${says}`, async (t) => {
-    const health = healthOf({ reachable: [...up], unreachable: [...down], hasLeader: leader });
+    const health = healthOf({ reachable: [...up], troubled, unreachable: [...down], hasLeader: leader });
     t.equal(health.health, says);
     t.equal(health.failuresTolerated, tolerates);
     t.equal(health.voters, up.length + down.length);

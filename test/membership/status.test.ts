@@ -2,7 +2,9 @@ import { t } from "tap";
 import type { Peer } from "../../agent/bus/peer-table.ts";
 import { presenceOf } from "../../agent/membership/presence-body.ts";
 import { type StatusInput, statusOf } from "../../agent/membership/status.ts";
+import { troublesOf } from "../../agent/membership/trouble.ts";
 import { memberIdOf } from "../../agent/replica/member-id.ts";
+import type { ReplicaStatus } from "../../agent/replica/replica-status.ts";
 
 const [A, B, C] = ["a".repeat(32), "b".repeat(32), "c".repeat(32)] as const;
 const voters = [A, B, C].map((nodeId) => memberIdOf(nodeId, "00000001"));
@@ -37,7 +39,7 @@ function input(peers: readonly [string, Peer][]): StatusInput {
         appliedIndex: 9,
         applyingMs: 0,
       },
-      ...{ voters, outgoing: [], learners: [], snapshot: null, copyFault: null },
+      ...{ voters, outgoing: [], learners: [], snapshot: null, copyFault: null, entryWait: null },
       timing: { heartbeatMs: 150, electionMs: 900, electionMaxMs: 900 },
       peers: [
         { member: b, match: 9, next: 10, state: "replicate", isActive: true, rttMs: 0.3456 },
@@ -134,14 +136,40 @@ t.test("statusOf() says what is missing without a quorum, and before there is a 
   });
 });
 
+t.test("statusOf() counts nobody who could not stand in for another", async (t) => {
+  const told = (...troubles: string[]): string => {
+    const [, other] = peer(B, b);
+    const sick: Peer = { ...other, presence: other.presence && { ...other.presence, extra: { troubles } } };
+    return statusOf(input([[B, sick], peer(C, c)])).cluster.health;
+  };
+  t.match(told("behind"), /^degraded: 3 of 3 voters, tolerates no failure; name-b is far behind$/);
+  t.match(told("log-full"), /^degraded: .* no failure; name-b stores no entries$/);
+  t.match(told("disk-low"), /^HA: yes, 3 of 3 voters, tolerates 1 more failure; name-b is short of disk/);
+  const own = statusOf({ ...input([peer(B, b), peer(C, c)]), troubles: [{ code: "stuck", text: "it is" }] });
+  t.match(own.cluster, { failuresTolerated: 0, health: /^degraded: .*; this node is stuck: it is$/ });
+});
+
+t.test("troublesOf() says what keeps a member from following", async (t) => {
+  const { replica } = input([]);
+  if (replica === null) throw new Error("a replica");
+  const disk = { state: "ok", freeBytes: 9e9, watermarkBytes: 1e8 } as const;
+  const troubles = (change: Partial<ReplicaStatus>) =>
+    troublesOf({ damage: null, isRejoining: false, disk, replica: { ...replica, ...change } });
+  t.strictSame(troubles({ applyingMs: 300, entryWait: { ms: 300, reason: "No room." } }), []);
+  t.match(troubles({ applyingMs: 61_000 }), [{ code: "stuck", text: /behind entry 9 for 61 s/ }]);
+  t.match(troubles({ entryWait: { ms: 12_000, reason: "No room." } }), [
+    { code: "log-full", text: /for 12 s: No room\./ },
+  ]);
+  const position = { index: 7, term: 1 };
+  const snapshot = { source: B, position, receivedBytes: 10, totalBytes: 40, isPaused: true };
+  t.match(troubles({ snapshot }), [{ code: "behind" }]);
+  t.match(troubles({ snapshot, copyFault: "empty" }), [{ code: "incomplete" }], "which says as much");
+});
+
 t.test("statusOf() says that the database is stuck, and that another cluster has the name", async (t) => {
   const { replica, ...rest } = input([peer(B, b), peer(C, c)]);
   if (replica === null) throw new Error("a replica");
-  const stuck = statusOf({ ...rest, replica: { ...replica, applyingMs: 61_000 } });
-  t.match(stuck, {
-    raft: { isStuck: true },
-    cluster: { health: /; this node's database is stuck behind entry 9 for 61 s/ },
-  });
+  t.ok(statusOf({ ...rest, replica: { ...replica, applyingMs: 61_000 } }).raft.isStuck);
   t.notOk(statusOf({ ...rest, replica: { ...replica, applyingMs: 300 } }).raft.isStuck);
   const apart = statusOf({ ...rest, clusterId: "two", replica });
   t.match(apart.cluster.health, /name-b is in another cluster of this name; name-c is in another/);

@@ -190,6 +190,7 @@ t.test("LogWrites: where entries are refused, all behind them wait, but for term
   const first = scene.write([command(4, 2)], hardState(2, null, 3));
   await scene.settle();
   t.equal(scene.hardStates.at(-1), first, "the term has gone ahead by itself");
+  t.strictSame(scene.writes.wait, { ms: 0, reason: "There is no room." });
   const behind = scene.write([], hardState(2, "b", 3));
   await scene.settle();
   t.equal(scene.hardStates.at(-1), behind);
@@ -200,6 +201,7 @@ t.test("LogWrites: where entries are refused, all behind them wait, but for term
   scene.refusal = null;
   await scene.settle(5_000);
   t.equal(scene.persisted.at(-1), behind);
+  t.equal(scene.writes.wait, null);
   t.strictSame(scene.failures, []);
 });
 

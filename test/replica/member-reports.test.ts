@@ -96,6 +96,7 @@ class ReportingMember {
     return {
       ...{ memberId: this.memberId, role: "follower", term: this.term, leader: this.leader },
       ...{ firstIndex: 1, lastIndex: 0, logBytes: 0, commitIndex: 0, appliedIndex: 0, applyingMs: 0 },
+      entryWait: null,
       ...{ voters: members, outgoing: [], learners: [], peers, snapshot: null, copyFault: this.fault },
       timing: { heartbeatMs: 1, electionMs: 10, electionMaxMs: 10 },
     };
