@@ -1,5 +1,5 @@
 import type { Bus } from "../bus/bus.ts";
-import type { Clock } from "../platform/clock.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
@@ -69,6 +69,8 @@ export class Membership {
   readonly #stopping = new AbortController();
   readonly #startedMs: number;
   readonly #strangers: Strangers;
+  #stopListening: (() => void) | null = null;
+  #timer: Timer | null = null;
   #member: Member | null = null;
   #damage: Damage | null = null;
 
@@ -81,7 +83,8 @@ export class Membership {
 
   /** Resumes, founds or joins; resolves when the node takes part. Rejects with `stopping` if `stop` comes first. */
   async start(): Promise<void> {
-    this.#options.bus.onPeer(({ peer }) => this.#strangers.meet(peer, this.#options.data.clusterId));
+    const { bus, data } = this.#options;
+    this.#stopListening = bus.onPeer(({ peer }) => this.#strangers.meet(peer, data.clusterId));
     this.#keepAnnouncing();
     await this.#begin();
   }
@@ -125,6 +128,8 @@ export class Membership {
 
   stop(): void {
     this.#stopping.abort();
+    this.#stopListening?.();
+    this.#timer?.cancel();
     this.#waiters.fail(stopping());
     this.#member?.stop();
   }
@@ -265,7 +270,6 @@ export class Membership {
   }
 
   #keepAnnouncing(): void {
-    if (this.#stopping.signal.aborted) return;
     this.#announce();
     this.#noteMembers().catch((error: unknown) => {
       // The disk may be full. It is said again, and tried again, with the next round.
@@ -273,7 +277,7 @@ export class Membership {
         reason: error,
       });
     });
-    this.#options.clock.setTimer(ANNOUNCE_MS, () => this.#keepAnnouncing());
+    this.#timer = this.#options.clock.setTimer(ANNOUNCE_MS, () => this.#keepAnnouncing());
   }
 
   /** What the next start must know if the log cannot be read then; and what need not be kept any more. */

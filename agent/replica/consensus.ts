@@ -229,7 +229,8 @@ export class Consensus {
       for (const { id, index } of reads) this.#options.onRead(id, index);
       if (snapshotFrom !== null) this.#options.onSnapshotNeeded(snapshotFrom);
       this.#options.onProgress();
-      this.#setTimer(nowMs);
+      // What it led to may have stopped this member.
+      if (!this.#isStopped) this.#setTimer(nowMs);
     } catch (error) {
       this.#fail(error);
     }

@@ -71,6 +71,8 @@ export class DiskWatch {
     const freeBytes = await this.#read();
     if (this.#isStopped) return;
     if (freeBytes !== null) this.#take(freeBytes);
+    // Whoever was told may have stopped this.
+    if (this.#isStopped) return;
     this.#timer = this.#options.clock.setTimer(LOOK_MS, () => {
       this.#look().catch((error: unknown) => this.#options.onFailed(error));
     });

@@ -7,7 +7,8 @@ import type { MemberId } from "../raft/types.ts";
 import type { Consensus } from "./consensus.ts";
 import type { CopyKeeper } from "./copy-keeper.ts";
 import { nodeIdOf } from "./member-id.ts";
-import { noLeader, writeTimeout } from "./sql-errors.ts";
+import { pause } from "./pause.ts";
+import { noLeader, stopping, writeTimeout } from "./sql-errors.ts";
 import type { Waiters } from "./waiters.ts";
 
 /** After leadership was handed over: longer than a message takes, and than the others take to hear of it. */
@@ -42,6 +43,7 @@ export interface LeadershipOptions {
 export class Leadership {
   readonly #options: LeadershipOptions;
   readonly #listeners = new Set<(leader: MemberId) => void>();
+  readonly #stopping = new AbortController();
   #reported = "";
 
   constructor(options: LeadershipOptions) {
@@ -89,7 +91,7 @@ export class Leadership {
    * after `timeoutMs`: then the others must find out by themselves.
    */
   async handOver(timeoutMs: number, to: MemberId | null = null): Promise<void> {
-    const { consensus, waiters, isAnswering, logger, clock } = this.#options;
+    const { consensus, waiters, isAnswering, logger } = this.#options;
     if (!consensus.transferLeadership(to)) return;
     try {
       await this.wait((leader) => leader !== null && !this.isLeader, timeoutMs);
@@ -100,14 +102,17 @@ export class Leadership {
       if (!isTrivetError(error) || !HAND_OVER_ENDS.includes(error.code)) throw error;
       logger.log("warn", "Leadership could not be handed over in time.", { reason: error.message });
     }
-    // Requests may be on their way from nodes that have not heard of the new leader. Gone, this node would leave them in doubt;
-    // here, it tells them that nothing was done.
-    await new Promise<void>((resolve) => clock.setTimer(LINGER_MS, resolve));
+    await this.#linger();
   }
 
   /** Begins to hand over to `to`, which is known to be fit to lead. Nothing happens if this member does not lead. */
   yieldTo(to: MemberId): void {
     this.#options.consensus.transferLeadership(to);
+  }
+
+  /** A hand-over that is under way ends. */
+  stop(): void {
+    this.#stopping.abort(stopping());
   }
 
   /** To be called when consensus has moved. */
@@ -119,6 +124,18 @@ export class Leadership {
     if (copy.fault === null || role !== "leader" || isTransferring) return;
     // mark: replica: a leader without a copy of the data hands over
     consensus.transferLeadership(this.#drawSuccessor());
+  }
+
+  /**
+   * Requests may be on their way from nodes that have not heard of the new leader. Gone, this node would leave them in doubt; here, it
+   * tells them that nothing was done.
+   */
+  async #linger(): Promise<void> {
+    try {
+      await pause(this.#options.clock, LINGER_MS, this.#stopping.signal);
+    } catch (error) {
+      if (!isTrivetError(error, "stopping")) throw error;
+    }
   }
 
   /**

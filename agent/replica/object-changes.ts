@@ -13,6 +13,8 @@ const PAGE_TIMEOUT_MS = 10_000;
 const READERS_MAX = 4;
 /** The history could not be read now, because too much waits. */
 const RETRY_MS = 100;
+/** A revision that nothing comes after: who waits for that waits for the end of the time, of the watch or of the feed. */
+const NEVER = Number.POSITIVE_INFINITY;
 
 export interface ObjectChangesParts {
   readonly feed: ObjectFeed;
@@ -62,7 +64,7 @@ export class ObjectChangesReader {
       }
       const page = recent === null ? await this.#readHistory(revision) : pageOf(recent, revision);
       if (page === null) {
-        await new Promise<void>((resolve) => clock.setTimer(RETRY_MS, resolve));
+        await waitForMore(feed, NEVER, signal, RETRY_MS);
         continue;
       }
       revision = page.end;

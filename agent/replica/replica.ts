@@ -195,6 +195,7 @@ export class Replica {
     this.#retention.stop();
     this.copy.stop();
     this.proposer.stop();
+    this.leadership.stop();
     this.#waiters.fail(stopping());
     this.reads.stop();
   }

@@ -26,6 +26,8 @@ export class Trio {
   readonly full = new Set<number>();
   /** A command that was proposed to some member waits for its answer. */
   isAnswering = false;
+  /** Called by each member after every batch of inputs. */
+  onProgress: (nth: number) => void = () => undefined;
 
   /** The first node founds the cluster; the others learn of it through the log. */
   async start(clusterIds: readonly string[] = ["one", "one", "one"]): Promise<void> {
@@ -48,7 +50,10 @@ export class Trio {
         entryRefusal: () => (this.full.has(nth) ? "There is no room." : null),
         transport: this.network.transportOf(NODES[nth] ?? ""),
         ...{ clock, random, logger },
-        onProgress: () => waiters.changed(),
+        onProgress: () => {
+          this.onProgress(nth);
+          waiters.changed();
+        },
         onSnapshotNeeded: () => undefined,
         onRestored: () => undefined,
         onRead: () => undefined,
@@ -68,6 +73,11 @@ export class Trio {
       // Appends to the log in memory end with promises only.
       await new Promise((resolve) => setImmediate(resolve));
     }
+  }
+
+  stop(): void {
+    for (const member of this.members) member.stop();
+    for (const leadership of this.leaderships) leadership.stop();
   }
 
   roles(): readonly string[] {
@@ -90,6 +100,10 @@ export function testTrio(
     await trio.start(clusterIds);
     await run(t, trio);
     t.strictSame(trio.failures, [], "no invariant broke");
-    for (const member of trio.members) member.stop();
+    trio.stop();
+    // What was under way before arrives, and has no effect.
+    await trio.run(5);
+    t.equal(trio.clock.timers, 0, "no timer is left");
+    t.equal(trio.network.listeners, 0, "nobody listens any more");
   });
 }

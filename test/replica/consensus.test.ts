@@ -79,3 +79,21 @@ testTrio("a burst of proposals is one append and one sync", async (t, trio) => {
   const datagrams = (trio.network.delivered.get("raft/one") ?? 0) - before;
   t.ok(datagrams <= 8, `${datagrams} datagrams`);
 });
+
+testTrio("a member that is stopped while it tells of its progress arms no timer", async (t, trio) => {
+  await trio.run(300);
+  // From here on, only its timer moves it.
+  for (const from of NODES) for (const to of NODES) trio.network.cut(from, to);
+  await trio.run(50);
+  let stopped = 0;
+  trio.onProgress = (nth) => {
+    if (nth !== 0) return;
+    // As when what it leads to fails.
+    trio.members[0]?.stop();
+    stopped += 1;
+  };
+  await trio.run(200);
+  t.equal(stopped, 1, "and tells of nothing more");
+  for (const other of trio.members.slice(1)) other.stop();
+  t.equal(trio.clock.timers, 0);
+});

@@ -150,3 +150,18 @@ t.test("DiskWatch hides no error of its listeners", async (t) => {
   t.strictSame(failures, [broken]);
   watch.stop();
 });
+
+t.test("DiskWatch that a listener stops looks no more", async (t) => {
+  const clock = new ManualClock();
+  const watch = new DiskWatch({
+    space: { freeBytes: async () => 100 },
+    watermarkBytes: WATERMARK,
+    clock,
+    logger: { log: () => undefined },
+    onFailed: (error) => t.fail("failed", { error }),
+  });
+  watch.onChange(() => watch.stop());
+  await watch.start();
+  t.equal(watch.state, "critical");
+  t.equal(clock.timers, 0);
+});

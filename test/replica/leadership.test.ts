@@ -62,3 +62,17 @@ testTrio("handOver() takes a broken invariant for no matter of time", async (t, 
   await trio.run(1_000);
   await refused;
 });
+
+testTrio("handOver() lingers no longer than its member takes part", async (t, trio) => {
+  await trio.run(300);
+  const over = trio.leaderships[0]?.handOver(5_000) ?? Promise.reject(new Error("no leadership"));
+  let isOver = false;
+  void over.then(() => {
+    isOver = true;
+  });
+  await trio.run(150);
+  t.not(trio.leaderships[0]?.isLeader, true, "another one leads");
+  t.notOk(isOver, "it turns away what is still on its way");
+  trio.leaderships[0]?.stop();
+  await t.resolves(over);
+});

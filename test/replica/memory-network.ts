@@ -23,6 +23,11 @@ export class MemoryNetwork {
     this.#clock = clock;
   }
 
+  /** Handlers of datagrams and of requests that have not been ended. */
+  get listeners(): number {
+    return this.#handlers.size + this.#requestHandlers.size;
+  }
+
   cut(fromNode: string, toNode: string): void {
     this.#cuts.add(`${fromNode} ${toNode}`);
   }

@@ -1,6 +1,12 @@
 import { t } from "tap";
+import { TrivetError } from "../../agent/platform/trivet-error.ts";
+import { ObjectChangesReader } from "../../agent/replica/object-changes.ts";
+import { ObjectFeed } from "../../agent/replica/object-feed.ts";
 import type { ObjectChange, ObjectFilter } from "../../agent/replica/objects-service.ts";
+import { stopping } from "../../agent/replica/sql-errors.ts";
 import type { ObjectKey, ObjectWrite } from "../../agent/store/objects.ts";
+import { until } from "../cluster/until.ts";
+import { ManualClock } from "../platform/manual-clock.ts";
 import { type ServiceNode, ServiceTrio } from "./service-trio.ts";
 
 const trio = await ServiceTrio.start(t);
@@ -256,5 +262,35 @@ t.test(
     const waiting = changes.next();
     objects.stop();
     await t.rejects(waiting, { code: "stopping" });
+  },
+);
+
+t.test(
+  "a watch that waits for a busy store ends at once, with its watcher and with the member",
+  async (t) => {
+    const clock = new ManualClock();
+    const feed = new ObjectFeed(
+      { applied: { index: 9, term: 1 }, onObjectEvents: () => () => undefined },
+      clock,
+    );
+    const history = () => Promise.reject(new TrivetError("store-busy", "too much waits"));
+    const reader = new ObjectChangesReader({
+      feed,
+      objects: { history },
+      clock,
+      assertServing: () => undefined,
+    });
+    const watcher = new AbortController();
+    const follow = (signal: AbortSignal) => reader.next({ after: 3, filter: {}, waitMs: 0, signal });
+    const left = follow(watcher.signal);
+    const kept = follow(new AbortController().signal);
+    const ended = t.rejects(kept, { code: "stopping" });
+    await until("both wait", timeoutMs, async () => (clock.timers === 2 ? true : null));
+    watcher.abort();
+    t.strictSame(await left, { changes: [], revision: 3 });
+    t.equal(clock.timers, 1);
+    feed.stop(stopping());
+    await ended;
+    t.equal(clock.timers, 0);
   },
 );
