@@ -1,4 +1,4 @@
-import type { Clock } from "../platform/clock.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import { isTrivetError, messageOf, TrivetError } from "../platform/trivet-error.ts";
@@ -37,7 +37,8 @@ export interface RequestServerOptions {
 export class RequestServer {
   readonly #options: RequestServerOptions;
   readonly #handlers = new Map<string, RequestHandler>();
-  readonly #running = new Set<AbortController>();
+  /** Of each, with the timer of its deadline. */
+  readonly #running = new Map<AbortController, Timer>();
   readonly #runningByPeer = new Map<string, number>();
 
   constructor(options: RequestServerOptions) {
@@ -70,7 +71,10 @@ export class RequestServer {
 
   close(): void {
     this.#handlers.clear();
-    for (const controller of this.#running) controller.abort();
+    for (const [controller, timer] of this.#running) {
+      timer.cancel();
+      controller.abort();
+    }
   }
 
   #refusal(from: string): TrivetError | null {
@@ -85,7 +89,7 @@ export class RequestServer {
     const controller = new AbortController();
     const remainingMs = Math.min(request.remainingMs, REMAINING_MS_MAX);
     const timer = clock.setTimer(remainingMs, () => controller.abort());
-    this.#running.add(controller);
+    this.#running.set(controller, timer);
     this.#runningByPeer.set(from, (this.#runningByPeer.get(from) ?? 0) + 1);
     const context = { signal: controller.signal, deadlineMs: clock.nowMs() + remainingMs };
     const reply = await this.#answer(from, request, handler, context);
