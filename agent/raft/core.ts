@@ -148,7 +148,7 @@ export class Core {
     this.outbox.hardStateChanged();
   }
 
-  /** True if `message`, of this term, shows that its leader lives: once, and not if it comes behind its time. */
+  /** True if `message`, of this term, shows that its leader lives, and does not come behind its time; see `SignsOfLife`. */
   isSignOfLife(message: LeaderMessage): boolean {
     return this.#signsOfLife.take(message, this.log, this.#commit);
   }

@@ -104,25 +104,27 @@ export class Progress {
   }
 
   /**
-   * The peer refused an append behind `rejectedIndex`; the logs may agree at `hintIndex` at best. True if that is
-   * news and the peer must be probed from there.
+   * The peer refused an append behind `rejectedIndex`; the logs may agree at `hintIndex` at best. If that is news, the peer is probed
+   * from there.
    */
-  rejected(rejectedIndex: number, hintIndex: number): boolean {
+  rejected(rejectedIndex: number, hintIndex: number): void {
     switch (this.#state) {
       case "replicate":
         // What is durable there is never refused: this answer has been overtaken.
         if (rejectedIndex <= this.#match) {
           // mark: raft: a rejection comes late
-          return false;
+          return;
         }
         this.#restart("probe", this.#match + 1);
-        return true;
+        return;
       case "probe":
-        if (rejectedIndex !== this.#next - 1) return false;
+        // Of another probe than the one that is out.
+        if (rejectedIndex !== this.#next - 1) return;
         this.#restart("probe", Math.max(Math.min(rejectedIndex, hintIndex + 1), this.#match + 1));
-        return true;
+        return;
       case "snapshot":
-        return false;
+        // Nothing is appended there now.
+        return;
     }
   }
 

@@ -16,7 +16,10 @@ export class SignsOfLife {
     this.#newestMs = null;
   }
 
-  /** `log` is this member's, `commit` its commit index. True once for each sign. */
+  /**
+   * `log` is this member's, `commit` its commit index. True if `message` is such a sign: once for each heartbeat and each new entry.
+   * Before the first heartbeat of the term a message that comes again counts again; a leader that died so early has sent few.
+   */
   take(message: LeaderMessage, log: EntryLog, commit: number): boolean {
     switch (message.kind) {
       case "heartbeat-request": {

@@ -1,7 +1,10 @@
 import t from "tap";
+import { EntryLog } from "../../agent/raft/entry-log.ts";
 import type { Message } from "../../agent/raft/messages.ts";
 import { Pace } from "../../agent/raft/pace.ts";
 import { Progress } from "../../agent/raft/progress.ts";
+import { SignsOfLife } from "../../agent/raft/signs-of-life.ts";
+import type { Entry } from "../../agent/raft/types.ts";
 import { type Conversation, ELECTION_MAX_MS, ELECTION_MS, HEARTBEAT_MS, ledByFirst } from "./conversation.ts";
 
 const CONFIGURED = { heartbeatMs: 100, electionMs: 1000, electionMaxMs: 10_000 };
@@ -159,4 +162,35 @@ t.test("a lone leader bears a hanging disk: there is nobody to hand over to", as
   t.equal(conversation.raft("a").role, "leader");
   conversation.releaseDisk("a");
   t.equal(conversation.raft("a").commitIndex, 3);
+});
+
+t.test("SignsOfLife: behind a heartbeat only newer ones and new entries count", async (t) => {
+  const signs = new SignsOfLife();
+  const log = new EntryLog({ index: 0, term: 0 }, []);
+  const header = { from: "a", to: "b", term: 1 };
+  const heartbeat = (sentMs: number) =>
+    signs.take(
+      { ...header, kind: "heartbeat-request", commit: 0, readContext: 0, sentMs, electionMs: 1000 },
+      log,
+      0,
+    );
+  const append = (...entries: readonly Entry[]) =>
+    signs.take(
+      { ...header, kind: "append-request", previousIndex: 0, previousTerm: 0, entries, commit: 0 },
+      log,
+      0,
+    );
+  const entry: Entry = { kind: "noop", index: 1, term: 1 };
+  t.ok(append());
+  t.ok(append(), "before the first heartbeat, also what comes again");
+  t.ok(heartbeat(5));
+  t.notOk(heartbeat(5), "doubled");
+  t.notOk(heartbeat(4), "overtaken");
+  t.ok(heartbeat(6));
+  t.notOk(append());
+  t.ok(append(entry));
+  log.append([entry]);
+  t.notOk(append(entry), "it is here by now");
+  signs.termBegins();
+  t.ok(heartbeat(1), "another leader has another clock");
 });
