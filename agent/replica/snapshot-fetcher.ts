@@ -75,8 +75,13 @@ export class SnapshotFetcher {
   readonly #room = new Gate();
   #want: SnapshotWant | null = null;
   #download: SnapshotDownload | null = null;
-  /** Whom the present try asks, whom it was best to ask when it began, and when that was. */
-  #asked: { readonly source: string; readonly best: string; readonly sinceMs: number } | null = null;
+  /** Whom the present try asks and what for, whom it was best to ask when it began, and when that was. */
+  #asked: {
+    readonly source: string;
+    readonly reason: SnapshotWant["reason"];
+    readonly best: string;
+    readonly sinceMs: number;
+  } | null = null;
   /** Sources that were tried in vain. */
   #attempts = 0;
   #isRunning = false;
@@ -95,14 +100,12 @@ export class SnapshotFetcher {
     return { source, position, receivedBytes, totalBytes, isPaused: this.#room.isShut };
   }
 
-  get isWanted(): boolean {
-    return this.#want !== null;
-  }
-
   /** Idempotent while one is wanted: only the newest want counts. */
   want(want: SnapshotWant): void {
     this.#want = want;
-    if (!this.#isRunning && !this.#stopping.signal.aborted) void this.#run();
+    if (this.#stopping.signal.aborted) return;
+    if (this.#isRunning) this.#leaveUnfitSource(want);
+    else void this.#run();
   }
 
   /**
@@ -173,7 +176,8 @@ export class SnapshotFetcher {
     const resumed = sources.find((source) => source === this.#download?.source);
     const source = resumed ?? sourceOf(sources, this.#attempts);
     if (source === undefined) return null;
-    this.#asked = { source, best: sources[0] ?? source, sinceMs: this.#options.clock.nowMs() };
+    const { reason } = want;
+    this.#asked = { source, reason, best: sources[0] ?? source, sinceMs: this.#options.clock.nowMs() };
     try {
       return await this.#fetchFrom(source, want);
     } catch (error) {
@@ -202,6 +206,16 @@ export class SnapshotFetcher {
       this.#attempts += 1;
       return null;
     }
+  }
+
+  /** Who would do for the reason so far need not for a new one: what is diverged is not replaced by just any copy. */
+  #leaveUnfitSource(want: SnapshotWant): void {
+    const asked = this.#asked;
+    if (asked === null || asked.reason === want.reason) return;
+    if (sourcesOf(want, this.#options.member()).includes(asked.source)) return;
+    this.#trying.abort(
+      new TrivetError(OUTDONE, "The source's copy will not do for the reason there is now."),
+    );
   }
 
   #leaveSilentSource(want: SnapshotWant): void {
@@ -248,6 +262,8 @@ export class SnapshotFetcher {
       this.#download = download;
     }
     await download.run(signal);
+    // It may have been left while the last piece was written.
+    signal.throwIfAborted();
     this.#asked = null;
     // What it holds is the receiver's from here on: installed or discarded there.
     this.#download = null;

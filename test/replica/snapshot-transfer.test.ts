@@ -4,7 +4,7 @@ import { TrivetError } from "../../agent/platform/trivet-error.ts";
 import { memberIdOf } from "../../agent/replica/member-id.ts";
 import { SnapshotFetcher } from "../../agent/replica/snapshot-fetcher.ts";
 import { SnapshotServer } from "../../agent/replica/snapshot-server.ts";
-import { isNeeded, type WantingMember } from "../../agent/replica/snapshot-want.ts";
+import { isNeeded, type SnapshotWant, type WantingMember } from "../../agent/replica/snapshot-want.ts";
 import { encodeOpen, encodeRead, PIECE_BYTES_MAX, SNAPSHOT_OPEN } from "../../agent/replica/snapshot-wire.ts";
 import { ManualClock } from "../platform/manual-clock.ts";
 import { chanceFrom } from "../raft/chance.ts";
@@ -44,6 +44,8 @@ class Scene {
   sources: readonly string[] = [A];
   minIndex = 0;
   isNeeded = true;
+  /** What was wanted last came whole, and was installed unless it was not needed any more. */
+  isSettled = false;
   /** Nodes whose copies are not to be given away. */
   readonly outOfUse = new Set<string>();
 
@@ -69,8 +71,10 @@ class Scene {
       store: this.receiver,
       transport: network.transportOf(Z),
       member: () => this.#member(),
-      install: (receiver, _manifest, want) =>
-        isNeeded(want, this.#member()) ? receiver.install() : receiver.discard(),
+      install: async (receiver, _manifest, want) => {
+        await (isNeeded(want, this.#member()) ? receiver.install() : receiver.discard());
+        this.isSettled = true;
+      },
       onFailed: (error) => this.failures.push(error),
     });
   }
@@ -85,8 +89,9 @@ class Scene {
     };
   }
 
-  want(): void {
-    this.fetcher.want({ reason: "empty" });
+  want(want: SnapshotWant = { reason: "empty" }): void {
+    this.isSettled = false;
+    this.fetcher.want(want);
   }
 
   pieces(): number {
@@ -125,7 +130,7 @@ function testScene(name: string, play: (t: Test, scene: Scene) => Promise<void>)
 
 testScene("a snapshot arrives whole, and its source closes it at once", async (t, scene) => {
   scene.want();
-  await scene.run(() => !scene.fetcher.isWanted);
+  await scene.run(() => scene.isSettled);
   t.equal(scene.receiver.index, 50);
   t.strictSame(scene.receiver.files, scene.stores.get(A)?.files);
   t.equal(scene.pieces(), 22, "every piece was asked for once");
@@ -140,10 +145,10 @@ testScene("a snapshot that the log has overtaken is fetched no further", async (
   scene.fetcher.reconsider();
   const before = scene.pieces();
   await scene.run(() => scene.pieces() > before);
-  t.ok(scene.fetcher.isWanted, "it goes on while it is needed");
+  t.ok(scene.fetcher.progress, "it goes on while it is needed");
   scene.isNeeded = false;
   scene.fetcher.reconsider();
-  await scene.run(() => !scene.fetcher.isWanted);
+  await scene.run(() => scene.receiver.discarded === 1);
   t.equal(scene.fetcher.progress, null);
   t.ok(scene.pieces() < 22, `${scene.pieces()} pieces were asked for`);
   t.equal(scene.receiver.index, 3, "nothing was installed");
@@ -151,7 +156,7 @@ testScene("a snapshot that the log has overtaken is fetched no further", async (
   t.equal(scene.stores.get(A)?.closed, 1, "its source was told");
   scene.isNeeded = true;
   scene.want();
-  await scene.run(() => !scene.fetcher.isWanted);
+  await scene.run(() => scene.isSettled);
   t.equal(scene.receiver.index, 50, "the next one is fetched whole");
 });
 
@@ -164,7 +169,7 @@ for (const method of ["snapshot/open", "snapshot/read"]) {
     store.openSnapshot = method === "snapshot/open" ? fail : async () => ({ ...snapshot, read: fail });
     scene.sources = [A, B];
     scene.want();
-    await scene.run(() => !scene.fetcher.isWanted);
+    await scene.run(() => scene.isSettled);
     t.equal(scene.receiver.index, 60, "the other one's was fetched");
   });
 }
@@ -180,7 +185,7 @@ testScene("a source that is put out of use while it opens a snapshot gives none 
   };
   scene.sources = [A, B];
   scene.want();
-  await scene.run(() => !scene.fetcher.isWanted);
+  await scene.run(() => scene.isSettled);
   t.equal(scene.receiver.index, 60, "the other one's was fetched");
   t.strictSame([store.opened, store.closed], [1, 1]);
   t.equal(scene.servers.get(A)?.position, null);
@@ -203,7 +208,7 @@ testScene("a piece that was damaged on its way is asked for again", async (t, sc
     return encodeCbor([checksum, Uint8Array.from(bytes, (byte, nth) => (nth === 9 ? byte ^ 1 : byte))]);
   };
   scene.want();
-  await scene.run(() => !scene.fetcher.isWanted);
+  await scene.run(() => scene.isSettled);
   t.equal(damaged, 3);
   t.equal(scene.pieces(), 25);
   t.strictSame(scene.receiver.files, scene.stores.get(A)?.files);
@@ -216,7 +221,7 @@ testScene("a link that is lost for long: the download goes on where it ended", a
   scene.network.cut(A, Z);
   await scene.pass(12_000);
   scene.network.heal();
-  await scene.run(() => !scene.fetcher.isWanted);
+  await scene.run(() => scene.isSettled);
   t.strictSame(scene.receiver.files, scene.stores.get(A)?.files);
   t.equal(scene.stores.get(A)?.opened, 1, "the source kept it open");
   t.equal(scene.receiver.discarded, 0, "nothing was thrown away");
@@ -228,7 +233,7 @@ testScene("another leader in the middle: the old source goes on as long as it an
   await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > 0);
   scene.sources = [B, A];
   scene.want();
-  await scene.run(() => !scene.fetcher.isWanted);
+  await scene.run(() => scene.isSettled);
   t.equal(scene.receiver.index, 50);
   t.equal(scene.stores.get(B)?.opened, 0);
 });
@@ -239,7 +244,7 @@ testScene("the source dies in the middle: the new leader's snapshot is fetched i
   scene.network.cut(A, Z);
   scene.network.cut(Z, A);
   scene.sources = [B, A];
-  await scene.run(() => !scene.fetcher.isWanted);
+  await scene.run(() => scene.isSettled);
   t.equal(scene.receiver.index, 60);
   t.strictSame(scene.receiver.files, scene.stores.get(B)?.files);
   t.equal(scene.receiver.discarded, 1);
@@ -264,10 +269,32 @@ for (const { what, isCut } of [
     // As with each of its heartbeats.
     scene.fetcher.reconsider();
     const startMs = scene.clock.nowMs();
-    await scene.run(() => !scene.fetcher.isWanted);
+    await scene.run(() => scene.isSettled);
     t.equal(scene.receiver.index, 60);
     t.ok(scene.clock.nowMs() - startMs < 1_000, `after ${scene.clock.nowMs() - startMs} ms`);
   });
+
+for (const { what, discarded, isDue } of [
+  {
+    what: "on its way",
+    discarded: 1,
+    isDue: ({ fetcher }: Scene) => (fetcher.progress?.receivedBytes ?? 0) > APP_BYTES / 2,
+  },
+  { what: "being opened", discarded: 0, isDue: () => true },
+])
+  testScene(
+    `a snapshot ${what} does not replace a copy that was found to differ meanwhile`,
+    async (t, scene) => {
+      scene.want({ reason: "behind", leader: memberIdOf(A, "00000001"), commitIndex: 3 });
+      await scene.run(() => isDue(scene));
+      // Only the leader's will do for that.
+      scene.sources = [B];
+      scene.want({ reason: "diverged", judge: null });
+      await scene.run(() => scene.isSettled);
+      t.equal(scene.receiver.index, 60, "the leader's copy is installed");
+      t.equal(scene.receiver.discarded, discarded);
+    },
+  );
 
 testScene("a source that takes its time to open is not left while nobody else leads", async (t, scene) => {
   scene.sources = [B, A];
@@ -296,7 +323,7 @@ testScene("a source that ends its snapshot: another one is opened, from the begi
   store.isGone = false;
   store.index = 70;
   store.files = filesOf(3);
-  await scene.run(() => !scene.fetcher.isWanted);
+  await scene.run(() => scene.isSettled);
   t.equal(scene.receiver.index, 70);
   t.strictSame(scene.receiver.files, filesOf(3));
 });
@@ -320,7 +347,7 @@ testScene("who is too far behind for one source goes to the next", async (t, sce
   scene.sources = [A, B];
   scene.minIndex = 55;
   scene.want();
-  await scene.run(() => !scene.fetcher.isWanted);
+  await scene.run(() => scene.isSettled);
   t.equal(scene.receiver.index, 60);
 });
 
@@ -332,7 +359,7 @@ testScene("two receivers share one snapshot; it is closed after the last", async
     signal,
   });
   scene.want();
-  await scene.run(() => !scene.fetcher.isWanted);
+  await scene.run(() => scene.isSettled);
   await open;
   t.equal(scene.stores.get(A)?.opened, 1);
   t.equal(scene.servers.get(A)?.position?.index, 50, "y has not said that it is done");
@@ -357,7 +384,7 @@ testScene("a reader that has gone holds up nobody who needs a newer snapshot", a
   scene.want();
   await scene.run(() => false, 4_000);
   t.equal(scene.fetcher.progress, null, "y may be reading");
-  await scene.run(() => !scene.fetcher.isWanted);
+  await scene.run(() => scene.isSettled);
   t.equal(scene.receiver.index, 70);
   const tookMs = scene.clock.nowMs() - startMs;
   t.ok(tookMs < 10_000, `${tookMs} ms`);
@@ -367,7 +394,7 @@ testScene("a snapshot that is not needed any more is discarded, not installed", 
   scene.want();
   await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > 0);
   scene.isNeeded = false;
-  await scene.run(() => !scene.fetcher.isWanted);
+  await scene.run(() => scene.isSettled);
   t.equal(scene.receiver.index, 3);
   t.equal(scene.receiver.discarded, 1);
 });
@@ -391,7 +418,7 @@ testScene("a want that comes while the download of another one is discarded is m
   scene.network.cut(A, Z);
   await scene.run(() => scene.receiver.discarded === 1);
   scene.network.heal();
-  await scene.run(() => !scene.fetcher.isWanted);
+  await scene.run(() => scene.isSettled);
   t.equal(scene.receiver.index, 50);
 });
 
@@ -424,7 +451,7 @@ testScene(
     t.equal(scene.pieces(), pieces, "nothing more was asked for");
     scene.fetcher.resume();
     t.match(scene.fetcher.progress, { isPaused: false });
-    await scene.run(() => !scene.fetcher.isWanted);
+    await scene.run(() => scene.isSettled);
     t.strictSame(scene.receiver.files, scene.stores.get(A)?.files);
     t.equal(scene.pieces(), 22, "every piece was asked for once");
   },
@@ -443,7 +470,7 @@ testScene(
     await scene.run(() => false, 100);
     scene.isNeeded = false;
     scene.fetcher.reconsider();
-    await scene.run(() => !scene.fetcher.isWanted, 100);
+    await scene.run(() => scene.receiver.discarded === 1, 100);
     t.equal(scene.receiver.discarded, 1, "that makes room");
   },
 );
