@@ -113,6 +113,11 @@ export class DataDirectory {
     return this.#write({ clusterId, hasCompanions });
   }
 
+  /** As before `joinCluster`. Only while nobody has heard from this member: the next start removes its log. */
+  leaveCluster(): Promise<void> {
+    return this.#write({ clusterId: null, hasCompanions: false });
+  }
+
   /** There are, or were when it was last known, other members that may hold what this one loses. */
   get hasCompanions(): boolean {
     return this.#record.hasCompanions;

@@ -6,7 +6,7 @@ import type { Clock } from "../platform/clock.ts";
  * restart it holds for its whole time again.
  */
 const PROMISE_MS = 30_000;
-/** From the first question to the last answer that a founder counts on. */
+/** From a founder's first question until its cluster is durable. */
 export const FOUNDING_MS_MAX = 10_000;
 
 /** Where the promise is kept over a restart. */

@@ -20,7 +20,8 @@ const ASK_TIMEOUT_MS = 2_000;
 
 /** How a newcomer came to its cluster. */
 export type Founded =
-  | { readonly kind: "founder"; readonly voters: readonly string[] }
+  /** `endMs`: until when, on the clock, the others' promises can be relied on. Null: there are no others. */
+  | { readonly kind: "founder"; readonly voters: readonly string[]; readonly endMs: number | null }
   | { readonly kind: "invited"; readonly clusterId: string };
 
 export interface FoundingOptions {
@@ -137,7 +138,7 @@ class Founding {
       this.#tell("info", "Another node is founding a cluster.", { founder: this.#promise.founder });
       return null;
     }
-    const startMs = clock.nowMs();
+    const endMs = clock.nowMs() + FOUNDING_MS_MAX;
     const others = named.filter((newcomer) => newcomer.nodeId !== nodeId);
     const refusals = (await Promise.all(others.map((other) => this.#mayName(other)))).filter(
       (refusal) => refusal !== "",
@@ -146,8 +147,9 @@ class Founding {
       this.#tell("warn", "The cluster cannot be founded yet.", { reasons: refusals });
       return null;
     }
-    if (clock.nowMs() - startMs > FOUNDING_MS_MAX) return null;
-    return { kind: "founder", voters: named.map((newcomer) => newcomer.memberId) };
+    if (clock.nowMs() > endMs) return null;
+    const voters = named.map((newcomer) => newcomer.memberId);
+    return { kind: "founder", voters, endMs: others.length > 0 ? endMs : null };
   }
 
   /** Empty if the newcomer agrees, else why not. */

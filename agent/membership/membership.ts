@@ -7,7 +7,7 @@ import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import { alignLog } from "../replica/align-log.ts";
 import { Deadline } from "../replica/deadline.ts";
 import type { DiskWatch } from "../replica/disk-watch.ts";
-import { beginLog, foundCluster, isBlank } from "../replica/found-cluster.ts";
+import { beginLog, isBlank } from "../replica/found-cluster.ts";
 import type { ObjectsService } from "../replica/objects-service.ts";
 import type { ReplicaOptions } from "../replica/replica.ts";
 import { stopping } from "../replica/sql-errors.ts";
@@ -15,6 +15,7 @@ import type { SqlService } from "../replica/sql-service.ts";
 import { Waiters } from "../replica/waiters.ts";
 import type { AgentStatus } from "./agent-status.ts";
 import { type DataDirectory, logLost } from "./data-directory.ts";
+import { establishCluster } from "./establish-cluster.ts";
 import { foundOrJoin } from "./founding.ts";
 import { Member } from "./member.ts";
 import { type Damage, type MemberStorage, openSoundStorage, type Storage } from "./open-storage.ts";
@@ -33,8 +34,6 @@ const HAND_OVER_MS = 2_000;
 
 /** A node that could found a cluster alone looks so long for one that is there. */
 const DISCOVERY_MS = 3_000;
-
-const CLUSTER_ID_BYTES = 16;
 
 export interface MembershipOptions {
   readonly node: {
@@ -226,9 +225,7 @@ export class Membership {
       this.#takePart(founded.clusterId, { log, store, recovered }, false);
       return;
     }
-    const recovered = await foundCluster(log, founded.voters);
-    const clusterId = Buffer.from(random.bytes(CLUSTER_ID_BYTES)).toString("hex");
-    await data.joinCluster(clusterId, founded.voters.length > 1);
+    const { clusterId, recovered } = await establishCluster({ ...founded, log, data, clock, random });
     logger.log("info", "Founded a cluster.", { cluster: clusterId, voters: founded.voters });
     this.#takePart(clusterId, { log, store, recovered }, true);
   }
