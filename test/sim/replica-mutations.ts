@@ -83,4 +83,12 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
     replace: ";",
     seeds: 60,
   },
+  {
+    name: "a read is never settled",
+    stops: true,
+    file: "replica/cluster-sql.ts",
+    find: "return this.#store.query(statements, { timeoutMs: deadline.remainingMs });",
+    replace: "return new Promise(() => undefined);",
+    seeds: 10,
+  },
 ];

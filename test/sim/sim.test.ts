@@ -13,6 +13,7 @@ const QUICK_MUTATIONS = [
   "acknowledge before the sync",
   "grant a vote to a log that is behind",
   "read before what was asked for is applied",
+  "a read is never settled",
 ];
 
 /** A busy machine gets through fewer seeds; never so few that they say nothing. */
