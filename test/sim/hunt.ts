@@ -45,11 +45,12 @@ export async function hunt(mutation: Mutation, options: HuntOptions): Promise<Hu
 /** Why a seed that failed with the bug, and did or did not without it, proves nothing; null if it does. */
 export function dismiss(
   { stops = false }: Pick<Mutation, "stops">,
-  planted: Pick<SeedResult, "isProgramError" | "isStuck">,
+  planted: Pick<SeedResult, "failure">,
   control: Pick<SeedResult, "violation">,
 ): string | null {
-  if (planted.isProgramError) return "what was planted does not run";
-  if (planted.isStuck && !stops) return "this bug is to do wrong, not to stop the cluster";
+  if (planted.failure === "program-error") return "what was planted does not run";
+  if (planted.failure === "undecided") return "nobody knows whether it did wrong";
+  if (planted.failure === "stuck" && !stops) return "this bug is to do wrong, not to stop the cluster";
   return control.violation === null ? null : "it fails without the bug as well";
 }
 

@@ -54,7 +54,7 @@ function summarize(
   const missed = marks.filter((mark) => !reached.has(mark));
   return [
     `${results.length} seeds, ${violations} violations, ${steps} steps, ${Math.round(steps / seconds)} steps/s`,
-    `${sum((result) => result.operations)} operations, ${sum((result) => result.commits)} commits, ${sum((result) => result.elections)} elections`,
+    `${results.filter(({ failure }) => failure === "undecided").length} of them undecided, ${sum((result) => result.operations)} operations, ${sum((result) => result.commits)} commits, ${sum((result) => result.elections)} elections`,
     `${Math.round(sum((result) => result.virtualMs) / 3.6e6)} h simulated in ${seconds.toFixed(1)} s`,
     `marks ${marks.length - missed.length}/${marks.length}${missed.length > 0 ? `, never reached: ${missed.join("; ")}` : ""}`,
   ].join(", ");

@@ -1,12 +1,11 @@
 import { memberIdOf } from "../../agent/replica/member-id.ts";
-import { checkLinearizable, describeVerdict } from "../linearizability/check-linearizable.ts";
-import { REGISTER } from "../linearizability/register.ts";
 import { Chaos } from "./chaos.ts";
 import { Client, type KvHistory } from "./client.ts";
 import { ClusterWatch, isMajorityLeft } from "./cluster-watch.ts";
 import { CopyWatch } from "./copy-watch.ts";
 import { DamageChaos } from "./damage-chaos.ts";
 import { drawFaultMix } from "./fault-mix.ts";
+import { historyFault } from "./history-fault.ts";
 import type { Surroundings } from "./machine.ts";
 import { ObjectClient } from "./object-client.ts";
 import { ObjectWatch } from "./object-watch.ts";
@@ -18,17 +17,14 @@ import { SimNode } from "./sim-node.ts";
 import { peersSeenFrom } from "./sim-presence.ts";
 import { SimRandom } from "./sim-random.ts";
 import { SpaceChaos } from "./space-chaos.ts";
-import { isProgramError, Stuck, Violation } from "./violation.ts";
+import { type FailureKind, failureKindOf, Violation } from "./violation.ts";
 import { NOBODY, World } from "./world.ts";
 
 export interface SeedResult {
   readonly seed: number;
   /** What was broken; null if nothing was. */
   readonly violation: string | null;
-  /** All that is wrong is that the cluster did not go on in time. */
-  readonly isStuck: boolean;
-  /** It was an error of the language, such as a `TypeError`: code that does not run, not code that does wrong. */
-  readonly isProgramError: boolean;
+  readonly failure: FailureKind | null;
   readonly steps: number;
   readonly virtualMs: number;
   readonly traceHash: number;
@@ -42,8 +38,6 @@ export type RunLog = (line: string) => void;
 
 const BAD_TIME_MS_MIN = 8_000;
 const BAD_TIME_MS_MAX = 60_000;
-/** Enough for any search that is not hopeless; a run has a few hundred operations. */
-const STATES_MAX = 200_000;
 
 /** One run: a cluster, a bad time, a good end. A function of the seed, and of the code under test. */
 export async function runSeed(seed: number, log: RunLog | null): Promise<SeedResult> {
@@ -171,17 +165,11 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
 
   const end = await world.run();
   for (const client of [...clients, ...objectClients]) client.finish();
-  let violation = end.kind === "violation" ? describe(end.error) : null;
-  for (const each of [history, objectHistory]) {
-    if (violation !== null) break;
-    const verdict = checkLinearizable(each, REGISTER, { statesMax: STATES_MAX });
-    if (verdict.kind === "violation") violation = describeVerdict(verdict, REGISTER);
-  }
+  const error = end.kind === "violation" ? end.error : historyFault([history, objectHistory]);
   return {
     seed,
-    violation,
-    isStuck: end.kind === "violation" && end.error instanceof Stuck,
-    isProgramError: end.kind === "violation" && isProgramError(end.error),
+    violation: error === null ? null : describe(error),
+    failure: error === null ? null : failureKindOf(error),
     steps: world.steps,
     virtualMs: world.nowMs,
     traceHash: world.traceHash,

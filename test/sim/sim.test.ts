@@ -74,15 +74,16 @@ t.test("--mutations exits with 1 and names the bug that no seed has found", asyn
 });
 
 t.test("dismiss() counts no seed that fails without the bug, nor one that fails for another reason", (t) => {
-  const wrong = { isProgramError: false, isStuck: false };
+  const wrong = { failure: "wrong" } as const;
   const sound = { violation: null };
   t.equal(dismiss({}, wrong, sound), null);
   t.match(dismiss({}, wrong, { violation: "x" }), "fails without the bug");
-  t.match(dismiss({}, { ...wrong, isStuck: true }, sound), "not to stop the cluster");
-  t.equal(dismiss({ stops: true }, { ...wrong, isStuck: true }, sound), null);
+  t.match(dismiss({}, { failure: "stuck" }, sound), "not to stop the cluster");
+  t.equal(dismiss({ stops: true }, { failure: "stuck" }, sound), null);
   const broken = new Error("the log failed", { cause: new TypeError("x is not a function") });
   t.ok(isProgramError(broken) && !isProgramError(new Violation("two leaders", { cause: new Error() })));
-  t.match(dismiss({}, { ...wrong, isProgramError: true }, sound), "does not run");
+  t.match(dismiss({}, { failure: "program-error" }, sound), "does not run");
+  t.match(dismiss({}, { failure: "undecided" }, sound), "nobody knows");
   t.end();
 });
 
