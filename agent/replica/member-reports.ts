@@ -233,10 +233,13 @@ export class MemberReports {
     replica.copy.quarantine("diverged", leader);
   }
 
-  /** What was told to this member in an earlier term of its leadership is old. */
+  /**
+   * What was told to this member in an earlier term of its leadership is old. While it hands over it leads still, and goes on with what
+   * it knows if nobody takes over: nobody tells twice what it has taken.
+   */
   #followTerm(): void {
-    const { term } = this.#options.replica.status();
-    if (term === this.#term && this.#options.replica.leadership.isLeader) return;
+    const { term, role } = this.#options.replica.status();
+    if (term === this.#term && role === "leader") return;
     this.#term = term;
     this.#reports.clear();
   }

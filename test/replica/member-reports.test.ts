@@ -23,6 +23,8 @@ class ReportingMember {
   readonly memberId: string;
   readonly lines: string[] = [];
   leader: string | null = null;
+  /** Leads, and hands over: nobody is told that it leads. */
+  isTransferring = false;
   term = 1;
   disk: DiskState = "ok";
   fault: "diverged" | null = null;
@@ -41,10 +43,10 @@ class ReportingMember {
       status: () => this.#status(members),
       leadership: {
         get leader() {
-          return member.leader;
+          return member.isTransferring ? null : member.leader;
         },
         get isLeader() {
-          return member.leader === member.memberId;
+          return this.leader === member.memberId;
         },
         yieldTo: (to) => {
           this.successor = to;
@@ -93,8 +95,9 @@ class ReportingMember {
         ...{ member, match: this.match[member] ?? 0, next: 1, state: "replicate" as const, rttMs: null },
         isActive: this.active.includes(member),
       }));
+    const role = this.leader === this.memberId ? "leader" : "follower";
     return {
-      ...{ memberId: this.memberId, role: "follower", term: this.term, leader: this.leader },
+      ...{ memberId: this.memberId, role, term: this.term, leader: this.leader },
       ...{ firstIndex: 1, lastIndex: 0, logBytes: 0, commitIndex: 0, appliedIndex: 0, applyingMs: 0 },
       entryWait: null,
       ...{ voters: members, outgoing: [], learners: [], peers, snapshot: null, copyFault: this.fault },
@@ -173,6 +176,20 @@ t.test("followers report what is new, and only that", async (t) => {
   t.equal(group.requests, 5, "a new leader is told anew");
   t.equal(a.reports.reports.size, 0, "and the old one forgets");
   t.ok(group.members.every(({ fault }) => fault === null));
+});
+
+t.test("a hand-over that fails leaves the leader with what it was told", async (t) => {
+  const group = new Group();
+  const [a, b, c] = group.members;
+  for (const member of group.members) member.apply(7, "x");
+  await group.pass(2);
+  a.isTransferring = true;
+  t.strictSame([...a.reports.reports.keys()], [b.memberId, c.memberId], "a write asks who could take over");
+  await group.pass(2);
+  a.isTransferring = false;
+  await group.pass(2);
+  t.strictSame([...a.reports.reports.keys()], [b.memberId, c.memberId]);
+  t.equal(group.requests, 2, "for nobody tells twice what has been heard");
 });
 
 t.test("a follower that differs is put out of use, and whole again with another copy", async (t) => {
