@@ -43,8 +43,8 @@ export interface AgentStatus {
     readonly electionTimeoutMs: number;
     /** The copy of another node that is on its way here. */
     readonly snapshot: SnapshotStatus | null;
-    /** Why this node's copy is not served until a fresh one is there: it is incomplete, or differs from the others'. */
-    readonly copyFault: "empty" | "diverged" | null;
+    /** Why this node's copy is not served until a fresh one is there: it is incomplete, differs from the others', or is damaged. */
+    readonly copyFault: "empty" | "diverged" | "damaged" | null;
   };
   readonly members: readonly MemberStatus[];
   readonly links: readonly LinkStatus[];

@@ -1,9 +1,8 @@
 import type { Bus } from "../bus/bus.ts";
-import { TrivetError } from "../platform/trivet-error.ts";
 import { ClusterObjects } from "../replica/cluster-objects.ts";
 import { ClusterSql } from "../replica/cluster-sql.ts";
-import { BARRIER } from "../replica/command-draft.ts";
-import { Deadline } from "../replica/deadline.ts";
+import { committedPosition } from "../replica/committed-position.ts";
+import { CopyCensus } from "../replica/copy-census.ts";
 import { DiskKeeper } from "../replica/disk-keeper.ts";
 import type { DiskState } from "../replica/disk-state.ts";
 import type { DiskWatch } from "../replica/disk-watch.ts";
@@ -11,6 +10,7 @@ import { LeaderAccess } from "../replica/leader-access.ts";
 import { MemberReports } from "../replica/member-reports.ts";
 import type { Transport } from "../replica/ports.ts";
 import { Replica, type ReplicaOptions } from "../replica/replica.ts";
+import { confirmQuorum } from "./confirm-quorum.ts";
 import { answerNewcomers } from "./founding.ts";
 import { answerReturners, everyoneOf } from "./rejoin.ts";
 import { Repairer } from "./repairer.ts";
@@ -46,26 +46,33 @@ export class Member {
     this.objects = new ClusterObjects({ replica, leader: this.#leader, store, clock });
     const parts = { ...options, replica, transport: bus };
     const reports = new MemberReports({ ...parts, disk, digest: () => store.digest });
-    replica.members.requireCopies((voters) => reports.isCopiedBy(voters));
+    const { memberId } = options;
+    const census = new CopyCensus({
+      ...{ memberId, transport: bus },
+      holds: (position) => replica.holds(position),
+    });
+    replica.members.requireCopies((voters, timeoutMs) => {
+      const { raft } = replica;
+      return census.isHeldByQuorum({
+        configuration: { voters, outgoing: [], learners: [] },
+        // Who has not come as far as the entry that made it a member may have nothing yet.
+        position: committedPosition(raft, raft.configurationIndex),
+        timeoutMs,
+      });
+    });
     const keeper = new DiskKeeper({ ...parts, disk: diskWatch, reports: () => reports.reports });
     const repairer = new Repairer(parts);
-    /** See `RejoinTarget`: a new entry is committed, and so is everything before it. */
-    const confirmQuorum = async (withoutNode: string, timeoutMs: number): Promise<void> => {
-      const { position } = await new Deadline(clock, timeoutMs).race(
-        replica.proposer.propose(BARRIER, timeoutMs),
-        noQuorum,
-      );
-      if (!reports.isHeldWithout(withoutNode, position.index)) throw noQuorum();
-    };
     this.#stopListening = [
       () => reports.stop(),
+      () => census.stop(),
       () => keeper.stop(),
       () => repairer.stop(),
       answerReturners(bus, {
         clusterId,
         isLeader: () => replica.leadership.isLeader,
         members: () => replica.status(),
-        confirmQuorum,
+        confirmQuorum: (withoutNode, timeoutMs) =>
+          confirmQuorum({ replica, census, clock }, withoutNode, timeoutMs),
         changeMembers: (members) => replica.members.change(members, CHANGE_TIMEOUT_MS),
       }),
       answerNewcomers(bus, { id: clusterId, isMember: (memberId) => this.#isMember(memberId) }),
@@ -86,8 +93,4 @@ export class Member {
   #isMember(memberId: string): boolean {
     return everyoneOf(this.replica.status()).includes(memberId);
   }
-}
-
-function noQuorum(): TrivetError {
-  return new TrivetError("no-quorum", "The leader knows of no quorum of the others that holds the data.");
 }

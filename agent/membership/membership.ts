@@ -172,8 +172,7 @@ export class Membership {
     // mark: membership: damaged databases are replaced while the agent runs
     this.#announce();
     member.replica.leaveStore();
-    await data.noteDamage(message);
-    await member.replica.leadership.handOver(HAND_OVER_MS);
+    await Promise.all([data.noteDamage(message), member.replica.leadership.handOver(HAND_OVER_MS)]);
     member.stop();
     this.#member = null;
     await storage.close();

@@ -12,8 +12,8 @@ import { asArray, asString } from "../replica/wire-fields.ts";
  * How a node whose data is damaged comes back without a person. With a damaged log, it is another member from then on:
  *
  *     node                                     leader
- *     cluster/may-rejoin [cluster, old id] ->  commits an entry, which it can, without the old member's vote, only with others
- *                                              that hold the log up to there; and a quorum of them has a copy that it trusts
+ *     cluster/may-rejoin [cluster, old id] ->  commits an entry, and asks the others after that: a quorum of them, without this
+ *                                              node, must say that it holds everything up to there (see `confirmQuorum`)
  *                                          <-  yes
  *     puts its data into quarantine,
  *     takes a new incarnation, an empty log
@@ -51,7 +51,7 @@ export interface RejoinTarget {
   readonly isLeader: () => boolean;
   readonly members: () => PresentMembers;
   /**
-   * Resolves once a quorum without this node is known to hold all that was committed when it was called. Rejects if there is none,
+   * Resolves once a quorum without this node says that it holds all that was committed when it was called. Rejects if there is none,
    * at the latest after `timeoutMs`.
    */
   readonly confirmQuorum: (withoutNode: string, timeoutMs: number) => Promise<void>;

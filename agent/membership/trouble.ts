@@ -55,6 +55,10 @@ const COPY_TROUBLES: Readonly<Record<CopyFault, Trouble>> = {
     code: "diverged",
     text: "its databases differ from the others', so it serves nothing until it has their copy",
   },
+  damaged: {
+    code: "damaged",
+    text: "its databases are damaged, so it serves nothing until it has the others' copy",
+  },
 };
 
 /** What is wrong with this node, the worst first. */
@@ -73,7 +77,8 @@ export function troublesOf(state: {
   } else if (isRejoining) {
     troubles.push({ code: "rejoining", text: "its log was damaged, and it fetches what the others hold" });
   }
-  if (replica !== null) troubles.push(...replicaTroublesOf(replica));
+  // With damage, which has been told of, it is only there to hand over.
+  if (replica !== null && damage === null) troubles.push(...replicaTroublesOf(replica));
   if (disk.state === "low") {
     const text = `${roomOf(disk)}; it takes no writes and gives leadership away. Free space on the file system of its data`;
     troubles.push({ code: "disk-low", text });

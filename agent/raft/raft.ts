@@ -97,6 +97,15 @@ export class Raft {
     return this.#core.applicable;
   }
 
+  /**
+   * True if this member durably holds everything up to the entry of that position, which is committed: it may know of the entry, and
+   * not yet that it is.
+   */
+  holds({ index, term }: LogPosition): boolean {
+    const { applicable, persisted, log } = this.#core;
+    return index <= applicable || (index <= persisted && log.term(index) === term);
+  }
+
   get configuration(): Configuration {
     return this.#core.configuration;
   }

@@ -112,6 +112,7 @@ export class Consensus {
     | "isTransferring"
     | "entries"
     | "termAt"
+    | "holds"
     | "base"
     | "firstIndex"
     | "logBytes"

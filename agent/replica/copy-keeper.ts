@@ -46,6 +46,12 @@ export interface CopyKeeperOptions {
   readonly onFailed: (error: unknown) => void;
 }
 
+const WHY_NOT_SERVING: Readonly<Record<CopyFault, string>> = {
+  empty: "has not got all of the data yet",
+  diverged: "differs from the others' data",
+  damaged: "is damaged",
+};
+
 type CopyState =
   | { readonly kind: "sound" }
   /**
@@ -118,10 +124,9 @@ export class CopyKeeper {
   assertServing(): void {
     const { fault } = this;
     if (fault === null) return;
-    const why = fault === "empty" ? "has not got all of the data yet" : "differs from the others' data";
     throw new TrivetError(
       "not-serving",
-      `This node's copy ${why}: it fetches a fresh one. Nothing was done; ask another node.`,
+      `This node's copy ${WHY_NOT_SERVING[fault]}: it fetches a fresh one. Nothing was done; ask another node.`,
     );
   }
 
@@ -133,7 +138,7 @@ export class CopyKeeper {
   }
 
   /** The copy is not to be used any more: fetches another one, whatever it holds. `judge`: see `SnapshotWant`. Idempotent. */
-  quarantine(fault: CopyFault, judge: MemberId | null = null): void {
+  quarantine(fault: Exclude<CopyFault, "damaged">, judge: MemberId | null = null): void {
     if (this.fault !== null || this.#isStopped) return;
     const { logger, applier } = this.#options;
     this.#state = { kind: "faulty", fault };
@@ -143,6 +148,12 @@ export class CopyKeeper {
     // Who reads it has to begin anew, at another member.
     this.endSending().catch((reason: unknown) => this.#notClosed(reason));
     this.#fetcher.want(fault === "empty" ? { reason: fault } : { reason: fault, judge });
+  }
+
+  /** The databases are damaged: the copy is out of use, and stays so until the agent has opened them anew. */
+  abandon(): void {
+    this.#state = { kind: "faulty", fault: "damaged" };
+    this.stop();
   }
 
   /** The log stands on a snapshot of this position, durably. */
@@ -202,7 +213,8 @@ export class CopyKeeper {
       });
       // mark: replica: a snapshot was installed
       logger.log("info", "A snapshot is installed.", { index: position.index, reason: want.reason });
-      this.#state = { kind: "installed", index: position.index, waitsForLog };
+      // The databases may have been given up meanwhile. The store's word stays, for whoever opens them.
+      if (!this.#isStopped) this.#state = { kind: "installed", index: position.index, waitsForLog };
       onInstalled(position);
     } finally {
       if (this.fault === null) applier.release("copy");

@@ -1,12 +1,15 @@
+import type { Clock } from "../platform/clock.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import { type ConfigurationTarget, isSameSet } from "../raft/configuration-change.ts";
 import type { ChangeRefusal, ProposeResult } from "../raft/leader.ts";
 import type { MemberId } from "../raft/types.ts";
 import type { AppliedMembership } from "./applier.ts";
+import { Deadline } from "./deadline.ts";
 import { notLeader, overloaded } from "./sql-errors.ts";
 import type { Waiters } from "./waiters.ts";
 
 export interface MemberChangesOptions {
+  readonly clock: Clock;
   readonly waiters: Waiters;
   readonly isLeader: () => boolean;
   /** Where the newest configuration stands in the log. */
@@ -16,17 +19,20 @@ export interface MemberChangesOptions {
   readonly membership: () => AppliedMembership | null;
 }
 
+/** Resolves with true, by then, if a majority of these has a copy of the data that it trusts. */
+type CopyCheck = (voters: readonly MemberId[], timeoutMs: number) => Promise<boolean>;
+
 /** Changes who belongs to the cluster, from request to the applied result. */
 export class MemberChanges {
   readonly #options: MemberChangesOptions;
-  #isCopied: (voters: readonly MemberId[]) => boolean = () => true;
+  #isCopied: CopyCheck = async () => true;
 
   constructor(options: MemberChangesOptions) {
     this.#options = options;
   }
 
-  /** `isCopied`: a majority of these is known to have a copy of the data that it trusts. */
-  requireCopies(isCopied: (voters: readonly MemberId[]) => boolean): void {
+  /** Asks `isCopied` before every change of the voters. */
+  requireCopies(isCopied: CopyCheck): void {
     this.#isCopied = isCopied;
   }
 
@@ -36,7 +42,11 @@ export class MemberChanges {
    * (nothing was done), `timeout` (unknown) or `stopping`.
    */
   async change(target: ConfigurationTarget, timeoutMs: number): Promise<void> {
-    const { waiters, membership } = this.#options;
+    const { waiters, membership, clock } = this.#options;
+    const deadline = new Deadline(clock, timeoutMs);
+    waiters.throwIfFailed();
+    this.#assertPossible(target);
+    await this.#assertCopied(target, deadline);
     waiters.throwIfFailed();
     const index = this.#propose(target);
     if (index === null) return;
@@ -44,14 +54,13 @@ export class MemberChanges {
       const applied = membership();
       return applied !== null && applied.index >= index && applied.configuration.outgoing.length === 0;
     };
-    await waiters.until(isSettled, timeoutMs, changeTimeout);
+    await waiters.until(isSettled, deadline.remainingMs, changeTimeout);
     // Something else stands there, of a newer leader.
     if (!isTarget(membership(), target)) throw notLeader();
   }
 
-  /** Where the first entry of the change stands; null if there is nothing to change. */
-  #propose(target: ConfigurationTarget): number | null {
-    const { isLeader, configurationIndex, propose, membership } = this.#options;
+  #assertPossible(target: ConfigurationTarget): void {
+    const { isLeader, configurationIndex, membership } = this.#options;
     if (!isLeader()) throw notLeader();
     const applied = membership();
     // Who left with a change is known once it is applied.
@@ -64,12 +73,22 @@ export class MemberChanges {
         `Member ${retired} has left the cluster and its vote may be lost: start the node with an empty data directory, so that it comes as a new member.`,
       );
     }
-    const movesVotes = applied === null || !isSameSet(applied.configuration.voters, target.voters);
-    if (movesVotes && target.voters.length > 0 && !this.#isCopied(target.voters)) {
-      // mark: replica: voters without a copy were refused
-      throw noCopy();
-    }
-    const proposed = propose(target);
+  }
+
+  async #assertCopied({ voters }: ConfigurationTarget, deadline: Deadline): Promise<void> {
+    const applied = this.#options.membership();
+    const movesVotes = applied === null || !isSameSet(applied.configuration.voters, voters);
+    if (!movesVotes || voters.length === 0) return;
+    if (await this.#isCopied(voters, deadline.remainingMs)) return;
+    // mark: replica: voters without a copy were refused
+    throw noCopy();
+  }
+
+  /** Where the first entry of the change stands; null if there is nothing to change. */
+  #propose(target: ConfigurationTarget): number | null {
+    // Much may have happened since it was asked for.
+    this.#assertPossible(target);
+    const proposed = this.#options.propose(target);
     if (proposed.kind === "proposed") return proposed.index;
     switch (proposed.reason) {
       case "unchanged":
@@ -100,7 +119,7 @@ function isTarget(applied: AppliedMembership | null, target: ConfigurationTarget
 function noCopy(): TrivetError {
   return new TrivetError(
     "no-copy",
-    "No majority of these voters is known to have a copy of the data: nothing was done. Make them learners first, and try again once they have one.",
+    "No majority of these voters says that it has a copy of the data: nothing was done. Make them learners first, and try again once they have one.",
   );
 }
 

@@ -2,7 +2,7 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
-import { hasQuorum, membersOf } from "../raft/quorum.ts";
+import { membersOf } from "../raft/quorum.ts";
 import type { MemberId } from "../raft/types.ts";
 import type { ResultDigest } from "../store/types.ts";
 import type { CopyKeeper } from "./copy-keeper.ts";
@@ -91,24 +91,6 @@ export class MemberReports {
     return this.#reports;
   }
 
-  /**
-   * True if a quorum without this node holds everything up to `index`: the log there, and in the copy that it trusts what came before
-   * that. To be asked of the leader only.
-   */
-  isHeldWithout(node: string, index: number): boolean {
-    this.#followTerm();
-    const { memberId, peers, ...configuration } = this.#options.replica.status();
-    const holders = (peers ?? []).filter(({ member, match }) => nodeIdOf(member) !== node && match >= index);
-    const all = [memberId, ...holders.map(({ member }) => member)].filter((member) => this.#hasCopy(member));
-    return hasQuorum(configuration, (member) => all.includes(member));
-  }
-
-  /** True if a majority of `voters` is known to have a copy that it trusts. To be asked of the leader only. */
-  isCopiedBy(voters: readonly MemberId[]): boolean {
-    this.#followTerm();
-    return hasQuorum({ voters, outgoing: [], learners: [] }, (voter) => this.#hasCopy(voter));
-  }
-
   stop(): void {
     this.#abort.abort(new TrivetError("stopping", "The member stops."));
     this.#timer.cancel();
@@ -165,11 +147,6 @@ export class MemberReports {
 
   get #isTrusted(): boolean {
     return this.#options.replica.status().copyFault === null;
-  }
-
-  #hasCopy(member: MemberId): boolean {
-    if (member === this.#options.replica.status().memberId) return this.#isTrusted;
-    return (this.#reports.get(member)?.digests.length ?? 0) > 0;
   }
 
   #receive(fromNode: string, report: MemberReport): Verdict {

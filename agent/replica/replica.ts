@@ -5,6 +5,7 @@ import type { RestoredSnapshot } from "../raft/core.ts";
 import type { Timing } from "../raft/pace.ts";
 import type { MemberId } from "../raft/types.ts";
 import type { Store } from "../store/store.ts";
+import type { LogPosition } from "../store/types.ts";
 import { Applier } from "./applier.ts";
 import { Consensus, type ConsensusOptions } from "./consensus.ts";
 import { CopyKeeper } from "./copy-keeper.ts";
@@ -126,7 +127,7 @@ export class Replica {
     this.reads = new IndexReads(parts);
     this.leadership = new Leadership({ ...parts, isAnswering: () => this.proposer.isAnswering });
     this.members = new MemberChanges({
-      waiters,
+      ...{ waiters, clock },
       isLeader: () => this.leadership.isLeader,
       configurationIndex: () => raft().configurationIndex,
       propose: (target) => consensus.changeConfiguration(target),
@@ -155,6 +156,14 @@ export class Replica {
     return this.copy.fault === null && leader !== null && appliedTerm === term;
   }
 
+  /**
+   * True if this member holds everything up to that entry, which is committed: in a copy that it trusts, and in its log, which goes on
+   * where the copy ends. A log that does not is the copy's fault (`empty`).
+   */
+  holds(position: LogPosition): boolean {
+    return this.copy.fault === null && this.#consensus.raft.holds(position);
+  }
+
   /** Calls `listener` after each batch that the store has applied. Returns what ends that. */
   onApplied(listener: () => void): () => void {
     this.#appliedListeners.add(listener);
@@ -178,12 +187,15 @@ export class Replica {
     this.copy.resumeFetching();
   }
 
-  /** The store has failed: has nothing to do with it any more, and answers no command. Leadership can still be handed over before `stop`. */
+  /**
+   * The store has failed: has nothing to do with it any more, answers no command, and does not count as one that holds the data, though
+   * its log goes on. Leadership can still be handed over before `stop`.
+   */
   leaveStore(): void {
     this.#applier.stop();
     this.proposer.stop();
     this.#retention.stop();
-    this.copy.stop();
+    this.copy.abandon();
   }
 
   /** Takes and does nothing any more. Reads that wait get `stopping`, writes `outcome-unknown`. */

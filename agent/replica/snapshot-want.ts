@@ -2,8 +2,11 @@ import { membersOf } from "../raft/quorum.ts";
 import type { Configuration, MemberId } from "../raft/types.ts";
 import { nodeIdOf } from "./member-id.ts";
 
-/** Why this member's copy is of no use: the log cannot complete it (`empty`), or it differs from the others' (`diverged`). */
-export type CopyFault = "empty" | "diverged";
+/**
+ * Why this member's copy is of no use: the log cannot complete it (`empty`), it differs from the others' (`diverged`), or its databases
+ * are damaged and it was given up (`damaged`).
+ */
+export type CopyFault = "empty" | "diverged" | "damaged";
 
 /** Why another member's copy is needed. Which one will do, and whether it is needed still, is asked again and again. */
 export type SnapshotWant =

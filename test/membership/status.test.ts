@@ -1,8 +1,10 @@
 import { t } from "tap";
 import type { Peer } from "../../agent/bus/peer-table.ts";
+import type { Damage } from "../../agent/membership/open-storage.ts";
 import { presenceOf } from "../../agent/membership/presence-body.ts";
 import { type StatusInput, statusOf } from "../../agent/membership/status.ts";
 import { troublesOf } from "../../agent/membership/trouble.ts";
+import { TrivetError } from "../../agent/platform/trivet-error.ts";
 import { memberIdOf } from "../../agent/replica/member-id.ts";
 import type { ReplicaStatus } from "../../agent/replica/replica-status.ts";
 
@@ -187,6 +189,19 @@ t.test("statusOf() tells what is wrong with this node, and with which others", a
   t.notMatch(statusOf(input([[B, gone], peer(C, c)])).cluster.health, /disk/, "nor what it said before");
   const alone = statusOf({ ...input([]), replica: null, troubles });
   t.match(alone.cluster.health, /^damaged: this node takes no part/);
+});
+
+t.test("troublesOf() tells of damaged databases once, whoever has told of them", async (t) => {
+  const disk = { state: "ok", freeBytes: 1, watermarkBytes: 0 } as const;
+  const error = new TrivetError("store-damaged", "a bit flipped");
+  const { replica } = input([]);
+  if (replica === null) throw new Error("a replica");
+  const codesOf = (damage: Damage | null) =>
+    troublesOf({ damage, isRejoining: false, disk, replica: { ...replica, copyFault: "damaged" } }).map(
+      ({ code }) => code,
+    );
+  t.strictSame(codesOf({ error, waitsFor: "the leader" }), ["damaged"]);
+  t.strictSame(codesOf(null), ["damaged"]);
 });
 
 t.test("presenceOf() does not speak for a member that is damaged", async (t) => {

@@ -35,6 +35,24 @@ t.test(
   },
 );
 
+t.test(
+  "a member holds an entry once it is durable there, also before it knows that it is committed",
+  async (t) => {
+    const conversation = ledByFirst("a", "b", "c");
+    const holds = (member: string, term = 2): boolean => conversation.raft(member).holds({ index: 3, term });
+    conversation.cutOff("c");
+    conversation.holdDisk("a");
+    conversation.propose("a", "x");
+    t.notOk(holds("a"), "it is on its way to the disk");
+    t.equal(conversation.raft("b").commitIndex, 2);
+    t.ok(holds("b"));
+    t.notOk(holds("b", 3), "that would be another one");
+    t.notOk(holds("c"));
+    conversation.releaseDisk("a");
+    t.ok(holds("a"));
+  },
+);
+
 t.test("an append is answered when it is durable, a heartbeat at once", async (t) => {
   const conversation = ledByFirst("a", "b");
   const says = listen(t, conversation);

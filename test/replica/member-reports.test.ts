@@ -31,7 +31,6 @@ class ReportingMember {
   /** To whom it has handed over. */
   successor: string | null = null;
   active: readonly string[] = [];
-  match: Readonly<Record<string, number>> = {};
   #digest: Digest = { index: 0, hash: new Uint8Array(0) };
   readonly #listeners = new Set<() => void>();
   readonly #installed = new Set<() => void>();
@@ -92,7 +91,7 @@ class ReportingMember {
     const peers = members
       .filter((member) => member !== this.memberId)
       .map((member) => ({
-        ...{ member, match: this.match[member] ?? 0, next: 1, state: "replicate" as const, rttMs: null },
+        ...{ member, match: 0, next: 1, state: "replicate" as const, rttMs: null },
         isActive: this.active.includes(member),
       }));
     const role = this.leader === this.memberId ? "leader" : "follower";
@@ -237,7 +236,6 @@ t.test("who was told that it differs has no say until it has told of its fresh c
   b.apply(6, "x");
   for (let round = 0; round < 20 && b.fault === null; round++) await group.pass(0.25);
   t.strictSame([a.fault, b.fault, c.fault], [null, "diverged", null]);
-  t.notOk(a.reports.isCopiedBy([b.memberId]), "nor does it count among those that have a copy");
   b.install(6, "o");
   group.network.cut("b".repeat(32), "a".repeat(32));
   a.apply(7, "y");
@@ -302,43 +300,6 @@ t.test("a leader against a majority puts its own copy out of use, and one of the
   group.lead(b);
   await group.pass(4);
   t.strictSame([b.fault, c.fault], [null, null], "nobody else follows");
-});
-
-t.test("a leader vouches for a quorum that has the log and a copy that it trusts", async (t) => {
-  const group = new Group();
-  const [a, b, c] = group.members;
-  const isHeld = (): boolean => a.reports.isHeldWithout("c".repeat(32), 7);
-  for (const member of group.members) member.apply(7, "x");
-  a.match = { [b.memberId]: 7, [c.memberId]: 7 };
-  t.notOk(isHeld(), "b has not told yet");
-  await group.pass(2);
-  t.ok(isHeld());
-  a.match = { [b.memberId]: 6, [c.memberId]: 7 };
-  t.notOk(isHeld(), "b does not hold the log");
-  a.match = { [b.memberId]: 7, [c.memberId]: 7 };
-  b.fault = "diverged";
-  await group.pass(2);
-  t.notOk(isHeld(), "b does not trust its copy, and c is the one that asks");
-});
-
-t.test("a leader knows whether a majority of voters has a copy that it trusts", async (t) => {
-  const group = new Group();
-  const [a, b, c] = group.members;
-  const isCopied = (...voters: readonly { readonly memberId: string }[]): boolean =>
-    a.reports.isCopiedBy(voters.map(({ memberId }) => memberId));
-  for (const member of group.members) member.apply(7, "x");
-  t.ok(isCopied(a));
-  t.notOk(isCopied(a, b), "b has not told yet");
-  await group.pass(2);
-  t.ok(isCopied(a, b));
-  t.ok(isCopied(b), "without the leader");
-  t.ok(isCopied(a, b, { memberId: "a newcomer" }));
-  t.notOk(isCopied(b, { memberId: "a newcomer" }));
-  c.fault = "diverged";
-  await group.pass(2);
-  t.notOk(isCopied(c));
-  a.fault = "diverged";
-  t.notOk(isCopied(a, b), "nor is a leader's that is out of use");
 });
 
 t.test("a report that comes too late changes nothing, unless it is another process's", async (t) => {

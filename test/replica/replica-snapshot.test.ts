@@ -202,7 +202,22 @@ testMembers(
       return peer?.match === leader.status().lastIndex;
     });
     t.equal(members.get("d").replica.status().role, "learner");
+    const asked: (readonly string[])[] = [];
+    let areCopied = false;
+    leader.members.requireCopies(async (voters) => {
+      asked.push(voters);
+      return areCopied;
+    });
+    await leader.members.change({ voters: [a, b, c], learners: [d] }, 10_000);
+    t.strictSame(asked, [], "that moves no votes");
+    await t.rejects(leader.members.change({ voters: [a, b, d], learners: [] }, 10_000), { code: "no-copy" });
+    t.ok(leader.status().voters.includes(c), "nothing was done");
+    areCopied = true;
     await leader.members.change({ voters: [a, b, d], learners: [] }, 10_000);
+    t.strictSame(asked, [
+      [a, b, d],
+      [a, b, d],
+    ]);
     t.strictSame([...leader.status().voters].sort(), [a, b, d]);
     await t.rejects(leader.members.change({ voters: [a, b, c], learners: [] }, 10_000), {
       code: "member-retired",
