@@ -14,9 +14,10 @@ import { ManualClock } from "../platform/manual-clock.ts";
 
 const logger = { log: () => undefined };
 
-for (const { expect, state } of [
-  { expect: 1, state: "takes part" },
-  { expect: 2, state: "waits for another node" },
+for (const { expect, state, listenersMin } of [
+  // What a member listens to, down to its snapshots.
+  { expect: 1, state: "takes part", listenersMin: 10 },
+  { expect: 2, state: "waits for another node", listenersMin: 3 },
 ])
   t.test(`stop() of a node that ${state} leaves no timer and no listener behind`, async (t) => {
     const path = await mkdtemp(join(tmpdir(), "trivet-test-"));
@@ -45,8 +46,8 @@ for (const { expect, state } of [
     });
     const started = membership.start();
     if (expect === 1) await started;
-    else await until("it looks for others", 10_000, async () => (listeners.size === 2 ? true : null));
-    t.ok(listeners.size > 1);
+    else await until("it looks for others", 10_000, async () => (listeners.size === 3 ? true : null));
+    t.ok(listeners.size >= listenersMin, `${listeners.size} listeners`);
     t.ok(clock.timers > 1);
     membership.stop();
     if (expect > 1) await t.rejects(started, { code: "stopping" });
@@ -56,17 +57,20 @@ for (const { expect, state } of [
     t.equal(listeners.size, 0);
   });
 
-/** Who is told of peers, kept up to date. */
+/** Who listens on the bus, to peers, datagrams and requests, kept up to date. */
 function countListeners(bus: Bus): ReadonlySet<unknown> {
   const listeners = new Set<unknown>();
-  const onPeer = bus.onPeer.bind(bus);
-  bus.onPeer = (listener) => {
-    const stop = onPeer(listener);
+  const counted = (stop: () => void): (() => void) => {
+    const listener = {};
     listeners.add(listener);
     return () => {
       listeners.delete(listener);
       stop();
     };
   };
+  const [onPeer, onDatagram, handle] = [bus.onPeer.bind(bus), bus.onDatagram.bind(bus), bus.handle.bind(bus)];
+  bus.onPeer = (...args) => counted(onPeer(...args));
+  bus.onDatagram = (...args) => counted(onDatagram(...args));
+  bus.handle = (...args) => counted(handle(...args));
   return listeners;
 }
