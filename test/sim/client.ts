@@ -6,6 +6,7 @@ import type { RegisterInput, RegisterOutput, Value } from "../linearizability/re
 import type { ClusterWatch } from "./cluster-watch.ts";
 import type { FaultMix } from "./fault-mix.ts";
 import { type KvOperation, statementOf } from "./kv-sql.ts";
+import { endOfRead, endOfWrite, type RequestEnd } from "./request-end.ts";
 import type { SimNode } from "./sim-node.ts";
 import { ProcessDied } from "./sim-process.ts";
 import type { SimRandom } from "./sim-random.ts";
@@ -22,17 +23,6 @@ const STRONG_READ_RATE = 0.15;
 /** How often a write of a session is given up rather than sent once more. */
 const GIVE_UP_RATE = 0.1;
 
-/** Codes that vouch for it that this request did nothing. */
-export const REFUSED: readonly string[] = [
-  "no-leader",
-  "overloaded",
-  "stopping",
-  "not-leader",
-  "store-busy",
-  "session-expired",
-  "disk-full",
-];
-
 export interface ClientOptions {
   readonly name: string;
   readonly world: World;
@@ -44,9 +34,7 @@ export interface ClientOptions {
 }
 
 /** What a request came to. */
-type Outcome =
-  | { readonly kind: "answered"; readonly output: RegisterOutput }
-  | { readonly kind: "refused" | "unknown" };
+type Outcome = { readonly kind: "answered"; readonly output: RegisterOutput } | { readonly kind: RequestEnd };
 
 const REFUSAL: Outcome = { kind: "refused" };
 
@@ -164,7 +152,7 @@ export class Client {
           process.sql.openSession({ timeoutMs: this.#drawTimeoutMs() }),
         );
       } catch (error) {
-        if (!isTrivetError(error) && !(error instanceof ProcessDied)) throw error;
+        endOfWrite(error);
         return null;
       }
     }
@@ -190,10 +178,8 @@ export class Client {
     try {
       return { kind: "answered", output: outputOf(operation, await request()) };
     } catch (error) {
-      if (error instanceof ProcessDied) return { kind: "unknown" };
-      if (!isTrivetError(error)) throw error;
-      if (error.code === "session-expired") this.#session = null;
-      return REFUSED.includes(error.code) ? REFUSAL : { kind: "unknown" };
+      if (isTrivetError(error, "session-expired")) this.#session = null;
+      return { kind: operation.kind === "get" ? endOfRead(error) : endOfWrite(error) };
     }
   }
 

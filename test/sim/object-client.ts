@@ -1,10 +1,10 @@
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import type { ObjectWrite } from "../../agent/store/objects.ts";
 import type { RegisterInput, RegisterOutput, Value } from "../linearizability/register.ts";
-import { type KvHistory, REFUSED } from "./client.ts";
+import type { KvHistory } from "./client.ts";
 import type { ObjectMix } from "./object-mix.ts";
+import { endOfRead, endOfWrite } from "./request-end.ts";
 import type { SimNode } from "./sim-node.ts";
-import { ProcessDied } from "./sim-process.ts";
 import type { SimRandom } from "./sim-random.ts";
 import { NOBODY, type World } from "./world.ts";
 
@@ -72,8 +72,8 @@ export class ObjectClient {
     if (process == null || objects == null) return;
     const called = this.#options.world.nowMs;
     const options = { level: "linearizable", timeoutMs: this.#options.mix.timeoutMs } as const;
-    const found = await orNull(process.whileAlive(objects.get(keyOf(name), options)));
-    if (found === null || found === "unknown") return;
+    const found = await process.whileAlive(objects.get(keyOf(name), options)).catch(endOfRead);
+    if (typeof found === "string") return;
     const { object } = found;
     const body = object === null ? null : String(Buffer.from(object.body));
     this.#seen.set(name, { revision: object?.revision ?? 0, body });
@@ -99,17 +99,12 @@ export class ObjectClient {
         : { kind: "cas", key: name, from: seen.body, to };
     const called = world.nowMs;
     this.#open = { input, called };
-    const written = await orNull(
-      process.whileAlive(objects.write([write], { timeoutMs: mix.timeoutMs })).then(
-        ({ revision: at }) => ({ at }),
-        (error: unknown) => {
-          if (isTrivetError(error, "conflict")) return { at: null };
-          throw error;
-        },
-      ),
+    const written = await process.whileAlive(objects.write([write], { timeoutMs: mix.timeoutMs })).then(
+      ({ revision: at }) => ({ at }),
+      (error: unknown) => (isTrivetError(error, "conflict") ? { at: null } : endOfWrite(error)),
     );
     this.#open = null;
-    if (written === null) return;
+    if (written === "refused") return;
     if (written === "unknown") return this.#record(input, called, null);
     const { at } = written;
     if (at === null) this.#seen.delete(name);
@@ -121,7 +116,8 @@ export class ObjectClient {
     const revision = this.#seen.get(name)?.revision ?? 0;
     if (process?.objects == null || revision === 0) return;
     const { timeoutMs } = this.#options.mix;
-    await orNull(process.whileAlive(process.objects.write([{ kind: "compact", revision }], { timeoutMs })));
+    const compacting = process.objects.write([{ kind: "compact", revision }], { timeoutMs });
+    await process.whileAlive(compacting).catch(endOfWrite);
   }
 
   #record(input: RegisterInput, called: number, answer: { readonly output: RegisterOutput } | null): void {
@@ -137,15 +133,4 @@ export class ObjectClient {
 
 function keyOf(name: string): { readonly kind: string; readonly namespace: string; readonly name: string } {
   return { kind: OBJECT_KIND, namespace: "", name };
-}
-
-/** Null if nothing was done. */
-async function orNull<T>(answer: Promise<T>): Promise<T | "unknown" | null> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof ProcessDied) return "unknown";
-    if (!isTrivetError(error)) throw error;
-    return REFUSED.includes(error.code) ? null : "unknown";
-  }
 }

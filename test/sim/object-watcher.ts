@@ -3,8 +3,9 @@ import type { ObjectChange, ObjectsService } from "../../agent/replica/objects-s
 import { OBJECT_KIND } from "./object-client.ts";
 import type { ObjectMix } from "./object-mix.ts";
 import type { ObjectWatch } from "./object-watch.ts";
+import { endOfRead } from "./request-end.ts";
 import type { SimNode } from "./sim-node.ts";
-import { ProcessDied, type SimProcess } from "./sim-process.ts";
+import type { SimProcess } from "./sim-process.ts";
 import type { SimRandom } from "./sim-random.ts";
 import { check } from "./violation.ts";
 import { NOBODY, type World } from "./world.ts";
@@ -86,7 +87,7 @@ export class ObjectWatcher {
       // The place was told by the cluster itself.
       check(!isTrivetError(error, "revision-unknown"), () => `${name} is at ${this.#place}: ${error}`);
       if (isTrivetError(error, "revision-compacted")) await this.#list(process, objects);
-      else if (!isTrivetError(error) && !(error instanceof ProcessDied)) throw error;
+      else endOfRead(error);
     }
   }
 
@@ -100,7 +101,7 @@ export class ObjectWatcher {
       watch.listed(name, list);
       this.#place = list.revision;
     } catch (error) {
-      if (!isTrivetError(error) && !(error instanceof ProcessDied)) throw error;
+      endOfRead(error);
     }
   }
 }

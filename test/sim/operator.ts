@@ -1,7 +1,6 @@
-import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import type { FaultMix } from "./fault-mix.ts";
+import { endOfChange } from "./request-end.ts";
 import type { SimNode } from "./sim-node.ts";
-import { ProcessDied } from "./sim-process.ts";
 import type { SimRandom } from "./sim-random.ts";
 import { NOBODY, type World } from "./world.ts";
 
@@ -62,7 +61,7 @@ export class Operator {
     try {
       await leader.whileAlive(leader.replica.members.change(target, CHANGE_TIMEOUT_MS));
     } catch (error) {
-      if (!isTrivetError(error) && !(error instanceof ProcessDied)) throw error;
+      endOfChange(error);
     }
   }
 

@@ -220,6 +220,7 @@ export class SimProcess {
       },
       peers: () => around.peersOf(number),
       setTimer: (delayMs, callback) => clock.after(delayMs, number, this.#alive, callback),
+      onProgramError: (error) => around.world.end({ kind: "violation", error }),
       isAlive: this.#alive,
     });
   }

@@ -1,7 +1,7 @@
 import type { Peer } from "../../agent/bus/peer-table.ts";
 import type { MemberBus } from "../../agent/membership/member.ts";
 import type { Timer } from "../../agent/platform/clock.ts";
-import { isTrivetError, messageOf, TrivetError } from "../../agent/platform/trivet-error.ts";
+import { isTrivetError, TrivetError } from "../../agent/platform/trivet-error.ts";
 import type { Packet } from "./sim-network.ts";
 
 export interface SimTransportOptions {
@@ -12,6 +12,8 @@ export interface SimTransportOptions {
   /** What is heard of the other nodes. */
   readonly peers: () => ReadonlyMap<string, Peer>;
   readonly setTimer: (delayMs: number, callback: () => void) => Timer;
+  /** Something else than a `TrivetError` came out of a handler: a bug, which must not pass for one more lost answer. */
+  readonly onProgramError: (error: unknown) => void;
   /** False once the process has died: nothing leaves any more. */
   readonly isAlive: () => boolean;
 }
@@ -135,8 +137,9 @@ export class SimTransport implements MemberBus {
       if (handler === undefined) throw new TrivetError("unknown-method", `Nobody here answers ${method}.`);
       this.#send(from, { kind: "reply", id, body: await handler(fromNode, body) });
     } catch (error) {
-      const code = isTrivetError(error) ? error.code : "handler-failed";
-      this.#send(from, { kind: "refusal", id, code, message: messageOf(error) });
+      if (isTrivetError(error))
+        this.#send(from, { kind: "refusal", id, code: error.code, message: error.message });
+      else this.#options.onProgramError(error);
     }
   }
 
