@@ -16,14 +16,7 @@ import { entryBytes } from "./slice-entries.ts";
 import type { SnapshotFileName } from "./snapshot.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
 import { STATE_SCHEMA, StateFile } from "./state-file.ts";
-import type {
-  Command,
-  LogPosition,
-  ResultDigest,
-  SqlCommand,
-  StoredConfiguration,
-  StoreEntry,
-} from "./types.ts";
+import type { Command, LogPosition, ResultDigest, StoredConfiguration, StoreEntry } from "./types.ts";
 import type { ForegoneResult, WorkerOptions } from "./worker-protocol.ts";
 
 /** Page caches in KiB: the user's data; the cluster's objects, which are few. */
@@ -125,8 +118,17 @@ export class StateMachine {
   }
 
   /**
-   * The next entry of the log. Throws if the environment failed, and `TransactionLostError`: then this object is of
-   * no use any more.
+   * True if `commit` must come before the next entry, if that has a command. What a full-text table keeps in memory until
+   * the transaction ends would show: in changes(), and in the tables that it is made of. Nodes end theirs at different
+   * entries, but for this.
+   */
+  get mustCommitFirst(): boolean {
+    return this.#schema.hasVirtualTable && this.#runner.hasVirtualTableOpen();
+  }
+
+  /**
+   * The next entry of the log. Never commits: what was applied is first to be reported, or a new worker would be given it
+   * again. Throws if the environment failed, and `TransactionLostError`: then this object is of no use any more.
    */
   apply(entry: StoreEntry): RanCommand {
     invariant(
@@ -196,7 +198,10 @@ export class StateMachine {
     this.#lastTimeMs = Math.max(this.#lastTimeMs, command.timeMs);
     switch (command.kind) {
       case "sql":
-        return this.#app.has(index) ? NOTHING_RAN : this.#runSql(index, command);
+        if (this.#app.has(index)) return NOTHING_RAN;
+        return this.#app.carryOut(index, command, () => ({
+          results: this.#runner.run(command, this.#foregone.get(index) ?? NONE_FOREGONE),
+        }));
       case "open-session": {
         const files = [this.#app, this.#state].filter((file) => !file.has(index));
         return files.reduce((_, file) => file.openSession(index, command.timeMs), NOTHING_RAN);
@@ -204,15 +209,6 @@ export class StateMachine {
       case "objects":
         return this.#state.write(index, command);
     }
-  }
-
-  #runSql(index: number, command: SqlCommand): RanCommand {
-    // What a full-text table keeps in memory until the transaction ends would show: in changes(), and in the tables that it is
-    // made of. Nodes end theirs at different entries, but for this.
-    if (this.#schema.hasVirtualTable && this.#runner.hasVirtualTableOpen()) this.commit();
-    return this.#app.carryOut(index, command, () => ({
-      results: this.#runner.run(command, this.#foregone.get(index) ?? NONE_FOREGONE),
-    }));
   }
 }
 

@@ -126,17 +126,23 @@ class StoreWorker {
   #apply({ job, entries }: Extract<WorkerRequest, { readonly kind: "apply" }>): void {
     let ran: RanCommand[] = [];
     let bytes = 0;
+    const reportRan = (): void => {
+      if (ran.length > 0) this.#reportApplied(job, ran);
+      ran = [];
+      bytes = 0;
+    };
     for (const entry of unpackEntries(entries)) {
+      if (entry.command !== null && this.#machine.mustCommitFirst) {
+        reportRan();
+        this.#commit();
+      }
       const one = this.#machine.apply(entry);
       ran.push(one);
       bytes += one.bytes;
-      if (!this.#machine.shouldCommit && bytes < RESULT_MESSAGE_BYTES_MAX) continue;
-      this.#reportApplied(job, ran);
-      ran = [];
-      bytes = 0;
+      if (this.#machine.shouldCommit || bytes >= RESULT_MESSAGE_BYTES_MAX) reportRan();
       if (this.#machine.shouldCommit) this.#commit();
     }
-    if (ran.length > 0) this.#reportApplied(job, ran);
+    reportRan();
     if (!this.#machine.hasUncommitted) return;
     this.#commitTimer ??= setTimeout(() => this.#commitInTime(), COMMIT_DELAY_MS);
   }
