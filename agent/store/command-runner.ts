@@ -6,10 +6,15 @@ import { COMMAND_RESULT_LIMITS } from "./limits.ts";
 import { registerRandomFunctions } from "./random-functions.ts";
 import { ResultBudget } from "./result-budget.ts";
 import { runStatement } from "./run-statement.ts";
+import { changesSchema } from "./statement-cache.ts";
 import { StatementError, toErrorResult } from "./statement-error.ts";
 import type { CommandResult, SqlCommand, SqlStatement, StatementResult } from "./types.ts";
 
-/** SQLite ended the whole transaction because of one statement, whose answer is nevertheless certain. */
+/**
+ * SQLite ended the whole transaction because of one statement, whose answer is nevertheless certain. `StatementCache` keeps it from
+ * that, but for a few: such as one that inserts into an AUTOINCREMENT table without a rowid left what a SELECT with a parameter as
+ * its LIMIT finds. All of these have work that is not bounded, so the rehearsal of `Questions` refuses them.
+ */
 export class TransactionLostError extends Error {
   override readonly name = "TransactionLostError";
   /** Position of the statement in its command. */
@@ -25,11 +30,11 @@ export class TransactionLostError extends Error {
 
 /** Results that are known before: of statements that lost the transaction when they were tried. By position. */
 export type ForegoneResults = ReadonlyMap<number, StatementResult>;
+const NONE_FOREGONE: ForegoneResults = new Map();
 
 /** What SQLite draws from its generator for one random rowid. */
 const RANDOM_ROWID_BYTES = 8;
 const COUNT_NOTHING = "DELETE FROM temp._trivet_rowid WHERE FALSE";
-const SCHEMA_VERBS: ReadonlySet<string> = new Set(["CREATE", "DROP", "ALTER", "ANALYZE", "REINDEX"]);
 
 /**
  * Carries out commands so that every node gets the same results and the same data, whatever it did before: with the
@@ -52,7 +57,7 @@ export class CommandRunner {
    * In the file's open transaction. One result per statement; a `transaction` that fails ends with its error, and
    * nothing of it remains. Throws what is not a result: the environment's failures and `TransactionLostError`.
    */
-  run(command: SqlCommand, foregone: ForegoneResults): CommandResult {
+  run(command: SqlCommand, foregone: ForegoneResults = NONE_FOREGONE): CommandResult {
     const systemNow = Date.now;
     Date.now = () => command.timeMs;
     this.#entropy = createSeededEntropy(command.seed);
@@ -93,6 +98,7 @@ export class CommandRunner {
    */
   reloadSchema(): void {
     this.#file.connection.run("PRAGMA writable_schema = RESET");
+    this.#file.statements.clear();
     this.#hasChangedSchema = false;
   }
 
@@ -125,6 +131,7 @@ export class CommandRunner {
       results.push(result);
       if (result.kind !== "error") continue;
       this.#file.run("ROLLBACK TO command");
+      if (this.#hasChangedSchema) this.#file.statements.clear();
       break;
     }
     this.#file.run("RELEASE command");
@@ -139,7 +146,7 @@ export class CommandRunner {
     try {
       const ran = runStatement(this.#file, statement, budget);
       result = ran.result;
-      this.#hasChangedSchema ||= SCHEMA_VERBS.has(ran.verb);
+      this.#hasChangedSchema ||= changesSchema(ran.verb);
       this.#requireSameRowids(drawnBefore, rowidBefore);
       if (isEnd) this.#requireForeignKeys();
     } catch (error) {

@@ -82,7 +82,7 @@ export class DatabaseFile {
     for (const sql of [...SETUP, ...file.schema, OPENED]) this.connection.run(sql);
     this.connection.run(`PRAGMA cache_size = ${-file.cacheKib}`);
     invariant(this.connection.readValue("PRAGMA journal_mode") === "wal", `${file.path} is not in WAL mode`);
-    this.statements = new StatementCache(this.connection);
+    this.statements = new StatementCache(this.connection, internals);
     this.#committed = {
       index: Number(this.readMeta("applied_index")),
       term: Number(this.readMeta("applied_term")),

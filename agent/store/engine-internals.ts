@@ -1,11 +1,12 @@
 import { invariant } from "../platform/invariant.ts";
 import { VALUE_BYTES_MAX } from "./limits.ts";
+import type { PreparedStatement } from "./prepared-statement.ts";
 import { SqliteConnection } from "./sqlite-connection.ts";
-import { SQLITE_ERROR, SQLITE_TOOBIG, SqliteError } from "./sqlite-error.ts";
+import { SQLITE_ERROR, SQLITE_FULL, SQLITE_TOOBIG, SqliteError } from "./sqlite-error.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
 
 /**
- * Four things that determinism needs and that the build does not export, read and written where they stand in
+ * Five things that determinism needs and that the build does not export, read and written where they stand in
  * SQLite's memory. Each is found by known values, and each is proved by an experiment before it is used, at every
  * start: with a build that differs the store refuses to open instead of guessing.
  *
@@ -17,6 +18,8 @@ import type { SqliteWasm } from "./sqlite-wasm.ts";
  * - Run-time limits (`sqlite3.aLimit`): the longest value, and no ATTACH.
  * - SQLITE_DBCONFIG_DEFENSIVE (`sqlite3.flags`): the user's SQL cannot write the tables that a full-text index is made of.
  *   What it keeps of them in memory would no longer be what they hold, and a node that was started again would differ.
+ * - That a statement has a journal of its own (`Vdbe.usesStmtJournal`). SQLite spares one where it thinks that no error needs it,
+ *   and ends the whole transaction, which holds entries of others, when an AUTOINCREMENT table has no rowid left.
  */
 export interface EngineInternals {
   /** Bytes ever drawn from SQLite's generator. The write-ahead log draws 4 at a time, rowids 8. */
@@ -25,6 +28,11 @@ export interface EngineInternals {
   deferredViolations(connection: SqliteConnection): number;
   /** Lowers the limits of a connection to ours, and makes it defensive. */
   setLimits(connection: SqliteConnection): void;
+  /**
+   * From now on the statement, if it fails, undoes what it did and nothing else. Until SQLite compiles it again by itself: because
+   * the schema has changed, or to choose another plan for the value of a parameter (of a LIMIT in a SELECT, for example).
+   */
+  journal(statement: PreparedStatement): void;
 }
 
 const CHACHA_CONSTANT = Buffer.from("expand 32-byte k");
@@ -48,6 +56,27 @@ const PRAGMA_FLAGS = [
 ] as const;
 /** No field of struct sqlite3 stands further from its start. */
 const CONNECTION_BYTES_MAX = 1024;
+/**
+ * Whether SQLite gives a statement a journal: if it may write more than one row, and may then be aborted. Several of each kind,
+ * because a bit of a pointer follows them by chance, too.
+ */
+const JOURNALED_STATEMENTS = [
+  ["INSERT INTO lax VALUES (1)", false],
+  ["INSERT INTO lax SELECT 1", false],
+  ["UPDATE lax SET a = 1", false],
+  ["DELETE FROM lax", false],
+  ["SELECT a FROM lax", false],
+  ["INSERT INTO strict VALUES (1)", false],
+  ["INSERT INTO strict SELECT 1", true],
+  ["INSERT INTO strict SELECT a FROM lax", true],
+  ["INSERT INTO strict VALUES (1), (2)", true],
+  ["INSERT OR IGNORE INTO strict SELECT 1", false],
+  ["UPDATE strict SET a = 1", true],
+  ["UPDATE OR IGNORE strict SET a = 1", false],
+] as const;
+const JOURNALED_ROUNDS = 3;
+/** Nor in struct Vdbe the bits that are sought. */
+const STATEMENT_BYTES_MAX = 256;
 
 export function findEngineInternals(wasm: SqliteWasm): EngineInternals {
   const connection = new SqliteConnection(wasm, ":memory:");
@@ -56,6 +85,7 @@ export function findEngineInternals(wasm: SqliteWasm): EngineInternals {
     const limitsOffset = findLimits(connection);
     const deferredOffset = findDeferredViolations(connection);
     const flagsOffset = findFlags(connection);
+    const journal = findJournal(connection);
     const internals: EngineInternals = {
       drawnBytes,
       deferredViolations: ({ pointer }) => Number(wasm.memory().readBigInt64LE(pointer + deferredOffset)),
@@ -66,6 +96,7 @@ export function findEngineInternals(wasm: SqliteWasm): EngineInternals {
         const flags = wasm.memory().readInt32LE(pointer + flagsOffset);
         wasm.memory().writeInt32LE(flags | FLAG_DEFENSIVE, pointer + flagsOffset);
       },
+      journal,
     };
     internals.setLimits(connection);
     requireFailure(connection, `SELECT zeroblob(${VALUE_BYTES_MAX + 1})`, SQLITE_TOOBIG);
@@ -161,10 +192,61 @@ function findFlags(connection: SqliteConnection): number {
   return found;
 }
 
+/** The one bit that is set where SQLite journals a statement, and nowhere else. */
+function findJournal(connection: SqliteConnection): (statement: PreparedStatement) => void {
+  const { wasm } = connection;
+  connection.run("CREATE TABLE lax (a)");
+  connection.run("CREATE TABLE strict (a NOT NULL UNIQUE)");
+  const statements = Array.from({ length: JOURNALED_ROUNDS }, () => JOURNALED_STATEMENTS)
+    .flat()
+    .map(([sql, isJournaled]) => ({ prepared: requireStatement(connection, sql), isJournaled }));
+  const memory = wasm.memory();
+  const bits = Array.from({ length: STATEMENT_BYTES_MAX * 8 }, (_, bit) => bit);
+  const [found, ...others] = bits.filter((bit) =>
+    statements.every(({ prepared, isJournaled }) => {
+      const byte = memory[prepared.pointer + (bit >> 3)] ?? 0;
+      return ((byte >> (bit & 7)) & 1) === (isJournaled ? 1 : 0);
+    }),
+  );
+  for (const { prepared } of statements) prepared.finalize();
+  invariant(
+    found !== undefined && others.length === 0,
+    "SQLite's flags of a statement are not where this build of it should have them",
+  );
+  const journal = ({ pointer }: PreparedStatement): void => {
+    const at = pointer + (found >> 3);
+    wasm.memory()[at] = (wasm.memory()[at] ?? 0) | (1 << (found & 7));
+  };
+  requireJournal(connection, journal);
+  return journal;
+}
+
+function requireJournal(connection: SqliteConnection, journal: (statement: PreparedStatement) => void): void {
+  connection.run("CREATE TABLE full (id INTEGER PRIMARY KEY AUTOINCREMENT, a)");
+  connection.run("INSERT INTO full VALUES (9223372036854775807, 0)");
+  const statement = requireStatement(connection, "INSERT INTO full (a) VALUES (1)");
+  journal(statement);
+  connection.run("BEGIN");
+  requireFailureOf(() => statement.runToEnd(), "an INSERT without a rowid left", SQLITE_FULL);
+  invariant(connection.inTransaction, "SQLite ends the transaction of a statement that has a journal");
+  connection.run("ROLLBACK");
+  statement.finalize();
+}
+
+function requireStatement(connection: SqliteConnection, sql: string): PreparedStatement {
+  const statement = connection.prepare(sql);
+  invariant(statement !== null, `${sql} is a statement`);
+  return statement;
+}
+
 function requireFailure(connection: SqliteConnection, sql: string, primaryCode: number): void {
+  requireFailureOf(() => connection.run(sql), sql, primaryCode);
+}
+
+function requireFailureOf(run: () => void, sql: string, primaryCode: number): void {
   let code = 0;
   try {
-    connection.run(sql);
+    run();
   } catch (error) {
     if (!(error instanceof SqliteError)) throw error;
     code = error.primaryCode;

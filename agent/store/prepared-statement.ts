@@ -29,14 +29,15 @@ export class PreparedStatement {
   readonly parameterCount: number;
   /** 0 for a statement that gives no rows. Changes with the schema: ask after a step. */
   get columnCount(): number {
-    return this.#owner.wasm.api._sqlite3_column_count(this.#pointer);
+    return this.#owner.wasm.api._sqlite3_column_count(this.pointer);
   }
   readonly #owner: StatementOwner;
-  readonly #pointer: number;
+  /** The C object `sqlite3_stmt`. */
+  readonly pointer: number;
 
   constructor(owner: StatementOwner, pointer: number, tail: string) {
     this.#owner = owner;
-    this.#pointer = pointer;
+    this.pointer = pointer;
     this.tail = tail;
     this.parameterCount = this.#countParameters();
   }
@@ -49,7 +50,7 @@ export class PreparedStatement {
 
   /** True if there is a row to read. False at the end: the statement has been carried out. */
   step(): boolean {
-    const code = this.#owner.wasm.api._sqlite3_step(this.#pointer);
+    const code = this.#owner.wasm.api._sqlite3_step(this.pointer);
     if (code === SQLITE_ROW) return true;
     if (code === SQLITE_DONE) return false;
     throw this.#owner.error(code);
@@ -66,18 +67,18 @@ export class PreparedStatement {
 
   /** Ready to be used again. An error that `step` has thrown already is not thrown again. */
   reset(): void {
-    this.#owner.wasm.api._sqlite3_reset(this.#pointer);
-    this.#owner.wasm.api._sqlite3_clear_bindings(this.#pointer);
+    this.#owner.wasm.api._sqlite3_reset(this.pointer);
+    this.#owner.wasm.api._sqlite3_clear_bindings(this.pointer);
   }
 
   finalize(): void {
-    this.#owner.wasm.api._sqlite3_finalize(this.#pointer);
+    this.#owner.wasm.api._sqlite3_finalize(this.pointer);
   }
 
   readColumnNames(): string[] {
     const { api, memory } = this.#owner.wasm;
     return Array.from({ length: this.columnCount }, (_, column) => {
-      const pointer = api._sqlite3_column_name(this.#pointer, column);
+      const pointer = api._sqlite3_column_name(this.pointer, column);
       if (pointer === 0) throw new SqliteError(SQLITE_NOMEM, "out of memory");
       return memory().toString("utf8", pointer, memory().indexOf(0, pointer));
     });
@@ -85,26 +86,26 @@ export class PreparedStatement {
 
   /** Storage class of a value of the current row: integer, real, text, blob, or null. */
   readColumnType(column: number): string {
-    return TYPE_NAMES[this.#owner.wasm.api._sqlite3_column_type(this.#pointer, column)] ?? "null";
+    return TYPE_NAMES[this.#owner.wasm.api._sqlite3_column_type(this.pointer, column)] ?? "null";
   }
 
   /** A value of the current row. Integers beyond 2^53 are BigInt; text is read to its length, through any NUL. */
   readColumn(column: number): SqlValue {
     const { api, memory } = this.#owner.wasm;
-    switch (api._sqlite3_column_type(this.#pointer, column)) {
+    switch (api._sqlite3_column_type(this.pointer, column)) {
       case TYPE_INTEGER:
-        return toNumberIfExact(api._sqlite3_column_int64(this.#pointer, column));
+        return toNumberIfExact(api._sqlite3_column_int64(this.pointer, column));
       case TYPE_FLOAT:
-        return api._sqlite3_column_double(this.#pointer, column);
+        return api._sqlite3_column_double(this.pointer, column);
       case TYPE_TEXT: {
-        const pointer = api._sqlite3_column_text(this.#pointer, column);
-        const size = api._sqlite3_column_bytes(this.#pointer, column);
+        const pointer = api._sqlite3_column_text(this.pointer, column);
+        const size = api._sqlite3_column_bytes(this.pointer, column);
         if (pointer === 0) throw new SqliteError(SQLITE_NOMEM, "out of memory");
         return memory().toString("utf8", pointer, pointer + size);
       }
       case TYPE_BLOB: {
-        const pointer = api._sqlite3_column_blob(this.#pointer, column);
-        const size = api._sqlite3_column_bytes(this.#pointer, column);
+        const pointer = api._sqlite3_column_blob(this.pointer, column);
+        const size = api._sqlite3_column_bytes(this.pointer, column);
         return Uint8Array.prototype.slice.call(memory(), pointer, pointer + size);
       }
       default:
@@ -144,7 +145,7 @@ export class PreparedStatement {
   #positionOf(name: string): number {
     const { api } = this.#owner.wasm;
     const pointer = this.#copyIn(Buffer.from(`${name}\0`));
-    const position = api._sqlite3_bind_parameter_index(this.#pointer, pointer);
+    const position = api._sqlite3_bind_parameter_index(this.pointer, pointer);
     api._free(pointer);
     return position;
   }
@@ -156,7 +157,7 @@ export class PreparedStatement {
 
   #bindValueCode(position: number, value: SqlValue): number {
     const { api } = this.#owner.wasm;
-    const statement = this.#pointer;
+    const statement = this.pointer;
     if (value === null) return api._sqlite3_bind_null(statement, position);
     if (typeof value === "bigint") return api._sqlite3_bind_int64(statement, position, value);
     if (typeof value === "number") {
@@ -183,7 +184,7 @@ export class PreparedStatement {
   /** sqlite3_bind_parameter_count is not exported: the first position out of range tells. */
   #countParameters(): number {
     let position = 1;
-    while (this.#owner.wasm.api._sqlite3_bind_null(this.#pointer, position) === SQLITE_OK) position += 1;
+    while (this.#owner.wasm.api._sqlite3_bind_null(this.pointer, position) === SQLITE_OK) position += 1;
     return position - 1;
   }
 }

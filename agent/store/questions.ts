@@ -7,9 +7,12 @@ import { ResultBudget } from "./result-budget.ts";
 import { runStatement } from "./run-statement.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
 import type { StateFile } from "./state-file.ts";
-import { toErrorResult } from "./statement-error.ts";
+import { StatementError, toErrorResult } from "./statement-error.ts";
 import type { Rehearsed } from "./store.ts";
-import type { CommandResult, SqlCommand, SqlStatement, StatementResult } from "./types.ts";
+import type { CommandResult, SqlCommand, SqlStatement } from "./types.ts";
+
+const LOSES_TRANSACTION =
+  "The write was tried out, and was not carried out: an AUTOINCREMENT table has no rowid left, and because of a parameter in a SELECT every node would have to start its database anew. Write the value out.";
 
 /**
  * What is asked of the two databases, on everything that was applied. It leaves nothing in them, so it can be given up:
@@ -47,7 +50,7 @@ export class Questions {
    * Carries `command` out as an entry would be, to its end, and undoes it. Nothing may be uncommitted: a transaction of
    * its own that is rolled back takes along what a savepoint would leave, such as the planner's statistics and what
    * full-text tables keep in memory. Throws if the environment failed, or the memory of a query is not enough: then
-   * the databases must be opened anew.
+   * the databases must be opened anew. Throws a `StatementError` `too-expensive` if every node would have to.
    */
   rehearse(command: SqlCommand): Rehearsed {
     const { file } = this.#app;
@@ -85,21 +88,22 @@ export class Questions {
     return isAnswered;
   }
 
-  /** Again, after a statement that lost the transaction: the ones behind it must be tried too. */
   #rehearse(command: SqlCommand): void {
     const { file } = this.#app;
-    const foregone = new Map<number, StatementResult>();
-    for (let isDone = false; !isDone; ) {
-      file.begin();
-      try {
-        this.#runner.run(command, foregone);
-        isDone = true;
-      } catch (error) {
-        if (!(error instanceof TransactionLostError)) throw error;
-        foregone.set(error.statement, error.result);
-      }
-      if (file.connection.inTransaction) file.run("ROLLBACK");
-      if (this.#runner.hasChangedSchema) this.#runner.reloadSchema();
+    file.begin();
+    const isLost = this.#losesTransaction(command);
+    if (!isLost) file.run("ROLLBACK");
+    if (this.#runner.hasChangedSchema) this.#runner.reloadSchema();
+    if (isLost) throw new StatementError("too-expensive", LOSES_TRANSACTION);
+  }
+
+  #losesTransaction(command: SqlCommand): boolean {
+    try {
+      this.#runner.run(command);
+      return false;
+    } catch (error) {
+      if (error instanceof TransactionLostError) return true;
+      throw error;
     }
   }
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { invariant } from "../platform/invariant.ts";
 import { decodeCommand } from "./command.ts";
-import { CommandRunner, type ForegoneResults } from "./command-runner.ts";
+import { CommandRunner } from "./command-runner.ts";
 import { DatabaseFile } from "./database-file.ts";
 import { combineChains, EMPTY_CHAIN } from "./digest-chain.ts";
 import { findEngineInternals } from "./engine-internals.ts";
@@ -200,7 +200,7 @@ export class StateMachine {
       case "sql":
         if (this.#app.has(index)) return NOTHING_RAN;
         return this.#app.carryOut(index, command, () => ({
-          results: this.#runner.run(command, this.#foregone.get(index) ?? NONE_FOREGONE),
+          results: this.#runner.run(command, this.#foregone.get(index)),
         }));
       case "open-session": {
         const files = [this.#app, this.#state].filter((file) => !file.has(index));
@@ -211,8 +211,6 @@ export class StateMachine {
     }
   }
 }
-
-const NONE_FOREGONE: ForegoneResults = new Map();
 
 function earlier(a: LogPosition, b: LogPosition): LogPosition {
   return a.index <= b.index ? a : b;

@@ -5,7 +5,7 @@ import { workerData } from "node:worker_threads";
 /**
  * The store's worker on a disk that fails on command: SQLite's files go through these functions. `faults` in the data
  * directory names the calls that fail now, with their error ("writeSync ENOSPC"), or "exit" to end the thread at the
- * next call. Every sync is written down in `syncs`.
+ * next call. Every sync is written down in `syncs`, and every start in `starts`.
  */
 const directory: string = workerData.directory;
 const { readlinkSync, existsSync, readFileSync, appendFileSync } = fs;
@@ -34,4 +34,5 @@ Object.assign(fs, {
     appendFileSync(join(directory, "syncs"), `${readlinkSync(`/proc/self/fd/${fd}`)}\n`);
   },
 });
+appendFileSync(join(directory, "starts"), "started\n");
 await import("../../agent/store/store-worker.ts");

@@ -113,25 +113,6 @@ t.test("close() ends an endless apply() at its deadline, and nothing before it i
   t.same(await node.rows("SELECT a FROM t"), [[1]]);
 });
 
-t.test("apply() survives a statement that makes SQLite drop the transaction", async (t) => {
-  const messages: string[] = [];
-  const node = await StoreNode.create({ logger: { log: (_level, message) => messages.push(message) } });
-  t.teardown(() => node.remove());
-  await node.execute([
-    "CREATE TABLE t (a INTEGER PRIMARY KEY AUTOINCREMENT, b)",
-    "INSERT INTO t VALUES (9223372036854775807, 0)",
-  ]);
-  await node.execute(["CREATE TABLE u (a)", "INSERT INTO u VALUES (1)"]);
-  const results = await node.execute([
-    "INSERT INTO u VALUES (2)",
-    "INSERT OR IGNORE INTO t (b) VALUES (1)",
-    "INSERT INTO u VALUES (3)",
-  ]);
-  t.match(results, [{ kind: "changed" }, { kind: "error", code: "rowid-exhausted" }, { kind: "changed" }]);
-  t.same(await node.rows("SELECT a FROM u"), [[1], [2], [3]]);
-  t.same(messages, []);
-});
-
 t.test(
   "apply() stops for good at a statement that commits, which the check keeps out of the log",
   async (t) => {
