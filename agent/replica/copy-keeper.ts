@@ -30,7 +30,6 @@ export interface CopyKeeperOptions {
     readonly leader: MemberId | null;
     readonly configuration: Configuration;
     readonly commitIndex: number;
-    readonly applicableIndex: number;
     readonly base: LogPosition;
   };
   /** What feeds the store. */
@@ -54,11 +53,8 @@ const WHY_NOT_SERVING: Readonly<Record<CopyFault, string>> = {
 
 type CopyState =
   | { readonly kind: "sound" }
-  /**
-   * Sound as well, and installed: the log may not stand on it yet, which the store's word is kept for. `waitsForLog`: until
-   * `logRestored`; else until the log itself has come so far.
-   */
-  | { readonly kind: "installed"; readonly index: number; readonly waitsForLog: boolean }
+  /** Sound as well, and installed: the log may not stand on it yet, which the store's word is kept for. */
+  | { readonly kind: "installed" }
   /** Out of use. The store's word of an earlier installation stays, until another one is finished or the agent starts again. */
   | { readonly kind: "faulty"; readonly fault: CopyFault };
 
@@ -75,6 +71,8 @@ export class CopyKeeper {
   readonly #server: SnapshotServer;
   readonly #fetcher: SnapshotFetcher;
   #state: CopyState = { kind: "sound" };
+  /** Where the newest snapshot ends that the log is to stand on and does not durably yet; null if there is none. */
+  #logFollowsTo: number | null = null;
   #isStopped = false;
 
   constructor(options: CopyKeeperOptions) {
@@ -158,16 +156,14 @@ export class CopyKeeper {
 
   /** The log stands on a snapshot of this position, durably. */
   logRestored({ index }: LogPosition): void {
-    const state = this.#state;
-    if (state.kind === "installed" && state.waitsForLog && index >= state.index) this.#finish();
+    if (this.#logFollowsTo === null || index < this.#logFollowsTo) return;
+    this.#logFollowsTo = null;
+    this.#maybeFinish();
   }
 
   /** To be called when consensus has moved. */
   progressed(): void {
     this.#fetcher.reconsider();
-    const state = this.#state;
-    if (state.kind !== "installed" || state.waitsForLog) return;
-    if (this.#options.raft().applicableIndex >= state.index) this.#finish();
   }
 
   stop(): void {
@@ -213,16 +209,19 @@ export class CopyKeeper {
       });
       // mark: replica: a snapshot was installed
       logger.log("info", "A snapshot is installed.", { index: position.index, reason: want.reason });
+      // Where this one is no news to the log, it may still be on its way to one that was installed before, and put out of use.
+      if (waitsForLog) this.#logFollowsTo = position.index;
       // The databases may have been given up meanwhile. The store's word stays, for whoever opens them.
-      if (!this.#isStopped) this.#state = { kind: "installed", index: position.index, waitsForLog };
+      if (!this.#isStopped) this.#state = { kind: "installed" };
       onInstalled(position);
     } finally {
       if (this.fault === null) applier.release("copy");
     }
-    this.progressed();
+    this.#maybeFinish();
   }
 
-  #finish(): void {
+  #maybeFinish(): void {
+    if (this.#state.kind !== "installed" || this.#logFollowsTo !== null) return;
     this.#state = { kind: "sound" };
     this.#options.store.finishInstall().catch((error: unknown) => {
       if (!this.#isStopped) this.#options.onFailed(error);

@@ -30,6 +30,7 @@ export const RETAIN_BYTES = 64 * 1024;
 export interface RunningMember {
   readonly memberId: string;
   readonly replica: Replica;
+  readonly store: Store;
   readonly sql: ClusterSql;
   stop(): Promise<void>;
 }
@@ -89,6 +90,7 @@ export class MemberSet {
     const member: RunningMember = {
       memberId,
       replica,
+      store,
       sql: new ClusterSql({ leader, store, clock }),
       stop: async () => {
         this.#running.delete(letter);
@@ -105,6 +107,16 @@ export class MemberSet {
   /** From now on the member applies nothing before `promise` has resolved. */
   applyAfter(letter: string, promise: Promise<void>): void {
     this.#applying.set(letter, promise);
+  }
+
+  /** From now on nothing that the member writes to its log becomes durable before `promise` has resolved. */
+  syncAfter(letter: string, promise: Promise<void>): void {
+    const disk = this.#logs.get(letter);
+    if (disk === undefined) throw new Error(`${letter} has no log`);
+    disk.onCall = async ({ operation }) => {
+      if (operation === "sync") await promise;
+      return undefined;
+    };
   }
 
   #slowed(letter: string, store: Store): Store {

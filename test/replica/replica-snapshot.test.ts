@@ -49,6 +49,39 @@ testMembers(
   },
 );
 
+testMembers(
+  "the store's word of an installation stays until the log stands on it, whatever is installed meanwhile",
+  async (t, members) => {
+    const { replica, store } = members.get("c");
+    let resume = (): void => undefined;
+    const held = new Promise<void>((resolve) => {
+      resume = resolve;
+    });
+    members.cutOff("c");
+    await members.write("a", 1, 120);
+    members.syncAfter("c", held);
+    let installations = 0;
+    replica.onInstalled(() => {
+      installations += 1;
+    });
+    members.network.heal();
+    await members.until("c has a snapshot", () => installations === 1);
+    const { pendingInstall } = store;
+    replica.copy.quarantine("diverged");
+    // Nothing was written meanwhile: it ends where the first one did.
+    await members.until("c has another", () => installations === 2 && replica.status().copyFault === null);
+    // Behind whatever the store was told.
+    await store.checkpoint();
+    t.strictSame(store.pendingInstall, pendingInstall, "a crash would find the log far behind its databases");
+    t.not(pendingInstall, null);
+    resume();
+    await members.until("the log has followed", () => store.pendingInstall === null);
+    await members.get("c").stop();
+    await members.start("c");
+    t.equal((await members.ids("c", "linearizable")).length, 120);
+  },
+);
+
 testMembers("a member whose databases are lost serves nothing until it has another's", async (t, members) => {
   await members.write("a", 1, 120);
   // Else its own log would bring everything back.
