@@ -5,6 +5,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { isTrivetError } from "../platform/trivet-error.ts";
 import { isBlank } from "../replica/found-cluster.ts";
+import { assertOneHistory } from "../replica/one-history.ts";
 import { openSqliteStore } from "../store/sqlite-store.ts";
 import type { Store } from "../store/store.ts";
 
@@ -20,9 +21,10 @@ export class NodeStorage implements MemberStorage {
   }
 
   /**
-   * Rejects with `log-lost` or `log-corrupt` if this member must not speak any more, with `store-damaged` if the databases are
-   * damaged and the log does not reach back to make them anew, and with what else opening the log or the store may reject with.
-   * Then nothing is open, and nothing was moved. `onStoreFailed` hears of it if the store fails after that.
+   * Rejects with `log-lost`, `log-corrupt` or `log-behind-store` if this member must not speak any more, with `store-damaged` if the
+   * databases are damaged and the log does not reach back to make them anew, and with what else opening the log or the store may
+   * reject with. Then nothing is open, nothing was moved, and the log is as it was. `onStoreFailed` hears of it if the store fails
+   * after that.
    */
   open(onStoreFailed?: StoreFailureListener): Promise<Storage> {
     const opening = this.#open(onStoreFailed);
@@ -46,15 +48,18 @@ export class NodeStorage implements MemberStorage {
   async #open(onStoreFailed: StoreFailureListener | undefined): Promise<Storage> {
     const { data, logger } = this.#options;
     if (data.lostLog !== null) throw data.lostLog;
-    const { log, recovered } = await DurableLog.open({ directory: data.raft, logger });
+    const { content, open } = await DurableLog.read({ directory: data.raft, logger });
+    if (isBlank(content) && !data.mayBeBlank) throw logLost(data.path, "the log in raft/ is blank");
+    const store = await this.#openStore(content.base.index === 0, onStoreFailed);
     try {
-      if (isBlank(recovered) && !data.mayBeBlank) throw logLost(data.path, "the log in raft/ is blank");
-      const store = await this.#openStore(recovered.base.index === 0, onStoreFailed);
+      assertOneHistory(store, content);
+      const { log, recovered } = await open();
       this.#log = log;
       this.#store = store;
       return { log, recovered, store };
     } catch (error) {
-      await log.close();
+      // That makes durable what they hold: the next start must find them beyond the log, too.
+      await store.close();
       throw error;
     }
   }

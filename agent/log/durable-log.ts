@@ -6,9 +6,9 @@ import { type EncodedRecord, encodeRecord } from "./batch-encoder.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { diskError, logError } from "./log-errors.ts";
 import { mendLog } from "./log-mending.ts";
-import { findLog } from "./log-recovery.ts";
+import { type FoundLog, findLog } from "./log-recovery.ts";
 import { hardStateViolation, LogState } from "./log-state.ts";
-import { LOG_START, type LogBatch, type RecoveredLog } from "./log-types.ts";
+import { LOG_START, type LogBatch, type LogContent, type RecoveredLog } from "./log-types.ts";
 import { type LogItem, LogWriter } from "./log-writer.ts";
 import { SegmentPool } from "./segment-pool.ts";
 import { SEGMENT_BYTES_MIN, type SegmentSet } from "./segment-set.ts";
@@ -30,6 +30,18 @@ export interface DurableLogOptions {
   readonly logger: Logger;
   /** A multiple of 8, at least 4096; for the files made from now on. */
   readonly segmentBytes?: number;
+}
+
+export interface OpenedLog {
+  readonly log: DurableLog;
+  readonly recovered: RecoveredLog;
+}
+
+/** A log that was read. Nothing of it has been changed. */
+export interface UnopenedLog {
+  readonly content: LogContent;
+  /** Mends what the last process left unfinished. To be called once at most, while the directory is as it was read. */
+  readonly open: () => Promise<OpenedLog>;
 }
 
 /**
@@ -77,20 +89,42 @@ export class DurableLog {
    * and its sync. `log-corrupt`: something durable is damaged or missing, nothing was changed; `log-version`: another
    * version of Trivet wrote it; `log-full`, `log-failed`: the disk.
    */
-  static async open(
-    options: DurableLogOptions,
-  ): Promise<{ readonly log: DurableLog; readonly recovered: RecoveredLog }> {
-    const { directory, logger, segmentBytes = SEGMENT_BYTES } = options;
+  static async open(options: DurableLogOptions): Promise<OpenedLog> {
+    const { open } = await DurableLog.read(options);
+    return open();
+  }
+
+  /**
+   * The first half of `open`: for who knows more of the log than the log does. It may have lost its end, which opening it would cut
+   * for good.
+   */
+  static async read(options: DurableLogOptions): Promise<UnopenedLog> {
+    const { directory, segmentBytes = SEGMENT_BYTES } = options;
     invariant(
       segmentBytes >= SEGMENT_BYTES_MIN && segmentBytes % 8 === 0,
       `A segment of ${segmentBytes} bytes is too small, or no multiple of 8`,
     );
     try {
       const found = await findLog(directory);
-      const { tail, tornBytes } = await mendLog(directory, logger, found);
-      const { segments, entries } = found;
       const state =
         found.state ?? new LogState({ base: LOG_START, last: LOG_START, hardState: INITIAL_HARD_STATE });
+      const { base, hardState } = state;
+      const content = { base, entries: found.entries, hardState };
+      return { content, open: () => DurableLog.#open({ ...options, segmentBytes }, found, state) };
+    } catch (error) {
+      throw diskError("Opening the Raft log", error);
+    }
+  }
+
+  static async #open(
+    options: Required<DurableLogOptions>,
+    found: FoundLog,
+    state: LogState,
+  ): Promise<OpenedLog> {
+    const { directory, logger, segmentBytes } = options;
+    try {
+      const { tail, tornBytes } = await mendLog(directory, logger, found);
+      const { segments, entries } = found;
       const newest = found.prepared.at(-1) ?? found.tail?.segment;
       const pool = new SegmentPool({
         directory,

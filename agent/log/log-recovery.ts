@@ -36,7 +36,7 @@ import { SEGMENT_BYTES_MIN, type Segment, SegmentSet } from "./segment-set.ts";
  *
  * What cannot be told apart: damage to the last batch of all from a torn one, and the loss of every header behind some
  * batch (a disk that has gone back in time) from a log that ends there. No log can by itself (Alagappan et al.,
- * Protocol-Aware Recovery, FAST 2018); only the databases, where they are further, tell of it. A log that is closed in good
+ * Protocol-Aware Recovery, FAST 2018); only the databases, where they are further, tell of it (`assertOneHistory`). A log that is closed in good
  * order ends with a batch that says only that, so the batch before it is not the last one. And a torn batch that lost the
  * header of a payload is searched inside that payload: a copy of a segment in there could be taken for damage, never for
  * content.

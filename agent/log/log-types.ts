@@ -19,14 +19,18 @@ export interface LogBatch {
   readonly entries: readonly Entry[];
 }
 
-/** What was found on the disk. */
-export interface RecoveredLog {
+/** What is on the disk. */
+export interface LogContent {
   /** Before the first kept entry: everything up to it is in the state machine. */
   readonly base: LogPosition;
   /** From `base.index + 1`, without a gap. */
   readonly entries: readonly Entry[];
   /** `commit` is a lower bound, never below `base.index`. */
   readonly hardState: HardState;
+}
+
+/** What a log goes on from. */
+export interface RecoveredLog extends LogContent {
   /** Bytes of an incomplete last batch that were cut: the process died before they were acknowledged. */
   readonly tornBytes: number;
 }

@@ -14,7 +14,7 @@ import { stopping } from "../replica/sql-errors.ts";
 import type { SqlService } from "../replica/sql-service.ts";
 import { Waiters } from "../replica/waiters.ts";
 import type { AgentStatus } from "./agent-status.ts";
-import { type DataDirectory, logLost } from "./data-directory.ts";
+import type { DataDirectory } from "./data-directory.ts";
 import { establishCluster } from "./establish-cluster.ts";
 import { foundOrJoin } from "./founding.ts";
 import { Member } from "./member.ts";
@@ -205,7 +205,6 @@ export class Membership {
 
   async #findCluster({ log, store }: Storage): Promise<void> {
     const { data, bus, clock, logger, random, hasSeeds, expect } = this.#options;
-    if (store.newest.index > 0) throw logLost(data.path, "there are databases but no log that made them");
     const founded = await foundOrJoin({
       bus,
       nodeId: data.identity.nodeId,

@@ -8,7 +8,10 @@ import type { Identity } from "./identity.ts";
 import { type Asker, untilExpendable } from "./rejoin.ts";
 
 export type Storage = Pick<ReplicaOptions, "log" | "recovered" | "store">;
-/** Opens the log and the databases of the node. May be called again after a rejection. */
+/**
+ * Opens the log and the databases of the node, which stand on it (`assertOneHistory`). May be called again after a rejection, which has
+ * changed nothing of the log.
+ */
 export type OpenStorage = () => Promise<Storage>;
 /** Told once why the databases will do nothing any more. */
 export type StoreFailureListener = (error: TrivetError) => void;
@@ -59,6 +62,7 @@ const ANOTHER_COPY: Remedy = {
 
 /** By the code that opening rejects with. */
 const REMEDIES: ReadonlyMap<string, Remedy> = new Map([
+  ["log-behind-store", ANOTHER_MEMBER],
   ["log-corrupt", ANOTHER_MEMBER],
   ["log-lost", ANOTHER_MEMBER],
   ["store-damaged", ANOTHER_COPY],

@@ -18,7 +18,7 @@ export async function alignLog(options: {
   const installed = store.pendingInstall;
   if (installed === null) return recovered;
   // mark: replica: the log is brought up to a snapshot that was installed before a crash
-  const aligned = alignTo(recovered, installed);
+  const aligned = alignedTo(installed, recovered);
   if (aligned !== recovered) {
     await log.append({ base: installed, hardState: aligned.hardState, entries: [] });
   }
@@ -27,7 +27,7 @@ export async function alignLog(options: {
 }
 
 /** What the log is once it begins behind `position`, which is committed (Raft figure 13, steps 6 and 7). */
-function alignTo(recovered: Recovered, position: LogPosition): Recovered {
+export function alignedTo(position: LogPosition, recovered: Recovered): Recovered {
   const { base, entries, hardState } = recovered;
   if (position.index <= base.index) return recovered;
   const isHeld = entries[position.index - base.index - 1]?.term === position.term;

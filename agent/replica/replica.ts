@@ -1,4 +1,5 @@
 import type { Clock } from "../platform/clock.ts";
+import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import type { RestoredSnapshot } from "../raft/core.ts";
@@ -15,7 +16,7 @@ import { LogRetention } from "./log-retention.ts";
 import { LogTime } from "./log-time.ts";
 import { MemberChanges } from "./member-changes.ts";
 import { placedConfiguration } from "./membership-record.ts";
-import { assertOneHistory } from "./one-history.ts";
+import { isOneHistory } from "./one-history.ts";
 import type { ReplicaLog, Transport } from "./ports.ts";
 import { Proposer } from "./proposer.ts";
 import { type ReplicaStatus, replicaStatusOf } from "./replica-status.ts";
@@ -73,7 +74,8 @@ export class Replica {
 
   constructor(options: ReplicaOptions) {
     const { store, recovered, clock } = options;
-    assertOneHistory(store.newest, recovered);
+    // Whoever opened the storage has looked (`assertOneHistory`), and has brought the log up to what was installed.
+    invariant(isOneHistory(store, recovered), "the databases do not stand on the log");
     this.#options = options;
     const waiters = new Waiters(clock);
     this.#waiters = waiters;

@@ -2,6 +2,7 @@ import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promi
 import { basename, join } from "node:path";
 import sqlite from "node-sqlite3-wasm";
 import { t } from "tap";
+import { loseLastBatches } from "../log/lose-batches.ts";
 import type { AgentProcess } from "./agent-process.ts";
 import { TestCluster } from "./test-cluster.ts";
 import { until } from "./until.ts";
@@ -80,6 +81,26 @@ t.test("damaged data comes back without a person", { timeout: 280_000 }, async (
       );
     });
   }
+
+  await t.test("a log has lost its last writes, as only the databases can tell", async (t) => {
+    const leader = await cluster.untilLed();
+    const victim = other(cluster, [leader]);
+    const { memberId } = (await victim.status()).node;
+    await write(leader, 3);
+    await cluster.untilEqual();
+    t.equal(await victim.stop(), 0);
+    // That it was closed, and these; a base may be among them.
+    await loseLastBatches(join(victim.directory, "raft"), 4);
+    const damaged = await readLog(victim.directory);
+    victim.start();
+    await victim.untilStatus("is a voter again, as another member", ({ node, members }) =>
+      members.some((member) => member.memberId === node.memberId && member.memberId !== memberId),
+    );
+    await untilWhole();
+    t.ok(victim.lines.some((line) => /applied entry \d+ of term \d+, and the log, which ends at/.test(line)));
+    const [slot = ""] = await quarantineOf(victim);
+    t.strictSame(await readLog(join(victim.directory, "quarantine", slot)), damaged, "what is left is kept");
+  });
 
   await t.test("the database of a node is damaged, its log is not", async (t) => {
     const victim = other(cluster, [await cluster.untilLed()]);

@@ -27,6 +27,28 @@ t.test("open() makes an empty log, and finds it again", async (t) => {
   t.same((await reopen(directory)).recovered, NOTHING);
 });
 
+t.test("read() changes nothing: what it takes for torn is cut by open() only", async (t) => {
+  const writing = new MemoryDirectory();
+  const { log } = await openLog(writing);
+  await log.append({ entries: commands(1, 2, 1), hardState: hardState(1, "a", 1) });
+  await log.append({ entries: commands(3, 1, 1) });
+  const directory = writing.kill();
+  const [name = ""] = await directory.list();
+  const file = await directory.open(name);
+  const image = await file.read(0, await file.size());
+  const last = image.findLastIndex((byte) => byte !== 0);
+  directory.flipBit(name, last, 0);
+  const damaged = await file.read(0, image.length);
+  const { content, open } = await DurableLog.read({ directory, logger: new RecordingLogger() });
+  t.same(content, { base: NOTHING.base, entries: commands(1, 2, 1), hardState: hardState(1, "a", 1) });
+  t.ok(damaged.equals(await file.read(0, image.length)));
+  const { log: mended, recovered } = await open();
+  t.same({ ...content, tornBytes: recovered.tornBytes }, recovered);
+  t.ok(recovered.tornBytes > 0);
+  await mended.append({ entries: commands(3, 2, 1) });
+  t.same((await reopen(directory)).recovered.entries, commands(1, 4, 1));
+});
+
 t.test("open() refuses segments that are too small", async (t) => {
   for (const segmentBytes of [0, 4095, 4100]) {
     await t.rejects(openLog(new MemoryDirectory(), segmentBytes), { name: "InvariantError" });

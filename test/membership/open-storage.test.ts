@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Test, t } from "tap";
 import { Bus } from "../../agent/bus/bus.ts";
+import { exitCodeOf } from "../../agent/cli/exit-code.ts";
 import { NodeStorage } from "../../agent/cli/node-storage.ts";
 import { DataDirectory } from "../../agent/membership/data-directory.ts";
 import { type Damage, openSoundStorage } from "../../agent/membership/open-storage.ts";
@@ -13,6 +14,7 @@ import { TrivetError } from "../../agent/platform/trivet-error.ts";
 import { foundCluster } from "../../agent/replica/found-cluster.ts";
 import { memberIdOf } from "../../agent/replica/member-id.ts";
 import { until } from "../cluster/until.ts";
+import { loseLastBatches } from "../log/lose-batches.ts";
 
 const LEADER = "a".repeat(32);
 const logger = { log: () => undefined };
@@ -30,15 +32,18 @@ async function openBus(t: Test, nodeId: string, seeds: readonly Bus[] = []): Pro
   return bus;
 }
 
-/** A member of a cluster of three that does not run. Its log begins behind the first entry, if that `isCompacted`. */
-async function newMember(t: Test, { isCompacted }: { readonly isCompacted: boolean }): Promise<string> {
+/** A member that does not run, of a cluster of three. Its log begins behind the first entry, if that `isCompacted`. */
+async function newMember(
+  t: Test,
+  { isCompacted, isAlone = false }: { readonly isCompacted: boolean; readonly isAlone?: boolean },
+): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), "trivet-test-"));
   t.teardown(() => rm(path, { recursive: true }));
   const data = await DataDirectory.open(path, random, clock);
   const storage = new NodeStorage({ data, logger, clock });
   const { log, store } = await storage.open();
-  const voters = [memberIdOf(LEADER, "00000001"), data.memberId, memberIdOf("b".repeat(32), "00000001")];
-  await foundCluster(log, voters);
+  const others = [memberIdOf(LEADER, "00000001"), memberIdOf("b".repeat(32), "00000001")];
+  await foundCluster(log, isAlone ? [data.memberId] : [data.memberId, ...others]);
   await log.append({ hardState: HARD_STATE, entries: [LAST] });
   await store.apply([
     { ...BASE, command: null },
@@ -46,11 +51,22 @@ async function newMember(t: Test, { isCompacted }: { readonly isCompacted: boole
   ]);
   await store.checkpoint();
   if (isCompacted) await log.compact(BASE);
-  await data.joinCluster("one", true);
+  await data.joinCluster("one", !isAlone);
   await storage.close();
   await data.close();
   return path;
 }
+
+/** The files of the log, with what is in them. */
+async function logOf(path: string): Promise<Readonly<Record<string, string>>> {
+  const content: Record<string, string> = {};
+  for (const name of await readdir(join(path, "raft")))
+    content[name] = (await readFile(join(path, "raft", name))).toString("hex");
+  return content;
+}
+
+/** The last entry, and that the log was closed in good order: then its end is as a crash may leave it. */
+const loseLastEntry = (path: string): Promise<void> => loseLastBatches(join(path, "raft"), 2);
 
 /** The files of a data directory that stay the same from start to start, with what is in them. */
 async function contentOf(path: string): Promise<Readonly<Record<string, string>>> {
@@ -61,6 +77,17 @@ async function contentOf(path: string): Promise<Readonly<Record<string, string>>
 }
 
 const spoil = (path: string): Promise<void> => writeFile(join(path, "app.db"), Buffer.alloc(8_192, 7));
+
+/** The node's storage, and nobody in sight. */
+async function open(path: string) {
+  const data = await DataDirectory.open(path, random, clock);
+  const storage = new NodeStorage({ data, logger, clock });
+  const close = async (): Promise<void> => {
+    await storage.close();
+    await data.close();
+  };
+  return { data, storage, close };
+}
 
 /** Opens the storage of the member with a leader in sight that vouches for a quorum once it is told to. */
 async function reopen(t: Test, path: string) {
@@ -144,4 +171,67 @@ t.test("damaged databases that the log makes anew need nobody's word", async (t)
   t.equal(state.damage, null);
   t.strictSame([store.applied.index, recovered.base.index, recovered.entries.length], [0, 0, 2]);
   t.equal((await readdir(join(path, "quarantine"))).length, 1);
+});
+
+t.test("a log that has lost its end, as the databases tell, makes another member of the node", async (t) => {
+  const path = await newMember(t, { isCompacted: false });
+  await loseLastEntry(path);
+  const before = await logOf(path);
+  const { data, opening, state } = await reopen(t, path);
+  const { memberId } = data;
+  await until("it is told why it waits", 20_000, async () => {
+    return state.damage?.waitsFor.includes("no quorum of the others") === true ? true : null;
+  });
+  t.match(state.damage?.error, { code: "log-behind-store", message: /applied entry 2 .* ends at 1/ });
+  t.strictSame(await logOf(path), before, "what passes for torn is not cut: it may be the last copy");
+  t.notOk((await readdir(path)).includes("quarantine"));
+
+  state.hasQuorum = true;
+  const { store, recovered } = await opening;
+  t.equal(state.damage, null);
+  t.not(data.memberId, memberId, "what it promised may be lost");
+  t.strictSame([recovered.entries.length, store.newest.index], [0, 0]);
+  const [slot = ""] = await readdir(join(path, "quarantine"));
+  t.strictSame(await logOf(join(path, "quarantine", slot)), before, "what was damaged is kept");
+});
+
+t.test("a batch that is damaged and passes for torn is not cut while databases have its entry", async (t) => {
+  const path = await newMember(t, { isCompacted: false });
+  await loseLastBatches(join(path, "raft"), 1);
+  const [name = ""] = await readdir(join(path, "raft"));
+  const log = await readFile(join(path, "raft", name));
+  const last = log.findLastIndex((byte) => byte !== 0);
+  log.writeUInt8(log.readUInt8(last) ^ 1, last);
+  await writeFile(join(path, "raft", name), log);
+  const before = await logOf(path);
+  for (let start = 1; start <= 2; start++) {
+    const { storage, close } = await open(path);
+    await t.rejects(storage.open(), { code: "log-behind-store" }, `start ${start}`);
+    await close();
+    t.strictSame(await logOf(path), before);
+  }
+});
+
+t.test("a node that is alone in its cluster, and whose log has lost its end, needs a person", async (t) => {
+  const path = await newMember(t, { isCompacted: false, isAlone: true });
+  await loseLastEntry(path);
+  const before = await logOf(path);
+  const { opening } = await reopen(t, path);
+  const error = await opening.then(
+    () => t.fail("it opens"),
+    (reason: unknown) => reason,
+  );
+  t.match(error, { code: "log-behind-store" });
+  t.equal(exitCodeOf(error), 78);
+  t.strictSame(await logOf(path), before, "it is the last copy");
+});
+
+t.test("databases of another directory, next to a node without a cluster, need a person", async (t) => {
+  const path = await mkdtemp(join(tmpdir(), "trivet-test-"));
+  t.teardown(() => rm(path, { recursive: true }));
+  const source = await newMember(t, { isCompacted: false });
+  for (const name of ["app.db", "state.db"]) await copyFile(join(source, name), join(path, name));
+  const { storage, close } = await open(path);
+  t.teardown(close);
+  await t.rejects(storage.open(), { code: "log-behind-store", message: /the log is empty/ });
 });
