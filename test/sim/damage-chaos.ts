@@ -21,7 +21,8 @@ export class DamageChaos {
       data.mediumFault = this.#random.pick(MEDIUM_FAULTS);
       around.lost.add(node.memberId);
     }
-    if (this.#random.isTrue(damage.databaseRate) && this.#canLose(node)) {
+    // Where they alone tell that the log is damaged, nobody would know.
+    if (this.#random.isTrue(damage.databaseRate) && this.#canLose(node) && !data.hasLostEnd) {
       data.files.isDamaged = true;
       around.lost.add(node.memberId);
     }

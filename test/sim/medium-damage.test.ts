@@ -3,7 +3,7 @@ import type { DurableLog } from "../../agent/log/durable-log.ts";
 import { type DiskOperation, MemoryDirectory } from "../../agent/platform/memory-directory.ts";
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import { command, LOSES_ALL, openLog } from "../log/log-fixture.ts";
-import { damageMedium, MEDIUM_FAULTS } from "./medium-damage.ts";
+import { damageMedium, MEDIUM_FAULTS, type MediumFault } from "./medium-damage.ts";
 import { SimRandom } from "./sim-random.ts";
 import { rememberWrites, WriteMemory } from "./write-memory.ts";
 
@@ -34,15 +34,27 @@ async function foundOn(disk: MemoryDirectory): Promise<number | "damaged"> {
   }
 }
 
+/** What a log finds after each of many damages. `newestIndex`: of the databases. */
+async function findAfter(
+  fault: MediumFault,
+  disk: MemoryDirectory,
+  writes: WriteMemory,
+  newestIndex = 0,
+): Promise<readonly (number | "damaged")[]> {
+  const databases = { newest: { index: newestIndex, term: 1 }, pendingInstall: null };
+  const found: (number | "damaged")[] = [];
+  for (let seed = 1; seed <= SEEDS; seed += 1) {
+    const damaged = disk.copy();
+    await damageMedium({ disk: damaged, writes, fault, random: new SimRandom(seed), databases });
+    found.push(await foundOn(damaged));
+  }
+  return found;
+}
+
 /** Whatever is damaged, a log can tell: it finds all of its entries, or that they are damaged. */
 async function checkTells(t: Test, disk: MemoryDirectory, memory: WriteMemory, entries: number) {
   for (const fault of MEDIUM_FAULTS) {
-    const found: (number | "damaged")[] = [];
-    for (let seed = 1; seed <= SEEDS; seed += 1) {
-      const damaged = disk.copy();
-      await damageMedium(damaged, memory, fault, new SimRandom(seed));
-      found.push(await foundOn(damaged));
-    }
+    const found = await findAfter(fault, disk, memory);
     t.same(
       found.filter((one) => one !== "damaged" && one !== entries),
       [],
@@ -78,4 +90,23 @@ t.test("damageMedium() leaves a batch alone whose successor no start has made du
     await writtenAgain;
   }
   await checkTells(t, disk.crash(LOSES_ALL), memory, 6);
+});
+
+t.test("damageMedium() damages the last batch only where the databases hold its entry", async (t) => {
+  const memory = new WriteMemory();
+  const directory = new MemoryDirectory();
+  const { log } = await openLog(rememberWrites(directory, memory));
+  await append(log, 100, 100, 100, 100, 100, 100);
+  const disk = directory.kill();
+  for (const fault of MEDIUM_FAULTS) {
+    const told = await findAfter(fault, disk, memory, 6);
+    t.ok(told.includes(5), `${fault}: the log ends before its last entry, and says nothing`);
+    t.same(
+      told.filter((found) => found !== "damaged" && found < 5),
+      [],
+      "what stands before another one is missed by the log",
+    );
+    const untold = await findAfter(fault, disk, memory, 5);
+    t.notOk(untold.includes(5), `${fault}: nobody could find that out`);
+  }
 });

@@ -1,8 +1,12 @@
+import { DurableLog } from "../../agent/log/durable-log.ts";
+import type { LogContent } from "../../agent/log/log-types.ts";
 import type { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
+import { isTrivetError } from "../../agent/platform/trivet-error.ts";
+import type { StorePositions } from "../../agent/replica/one-history.ts";
 import type { SimRandom } from "./sim-random.ts";
 import type { WriteMemory, WrittenPlace } from "./write-memory.ts";
 
-/** What a medium does to a write that it has acknowledged and synced, and that was not the last one. */
+/** What a medium does to a write that it has acknowledged and synced. */
 export const MEDIUM_FAULTS = [
   /** A bit of it flips. */
   "rot",
@@ -13,32 +17,82 @@ export const MEDIUM_FAULTS = [
 ] as const;
 export type MediumFault = (typeof MEDIUM_FAULTS)[number];
 
-/** Damages one of the old writes of a log. To be called while no process uses it. */
-export async function damageMedium(
-  disk: MemoryDirectory,
-  writes: WriteMemory,
-  fault: MediumFault,
-  random: SimRandom,
-): Promise<void> {
+/** Of the damages, where the databases tell of one of the last writes: is to one of these. */
+const LATE_RATE = 0.5;
+
+const SILENT = { log: () => undefined };
+
+export interface MediumDamage {
+  readonly disk: MemoryDirectory;
+  readonly writes: WriteMemory;
+  readonly fault: MediumFault;
+  readonly random: SimRandom;
+  /** Null where they cannot be read. */
+  readonly databases: StorePositions | null;
+}
+
+/**
+ * Damages one of the writes of a log: an old one, or a late one where the databases show that it is missing. All other late ones are
+ * left alone: nobody on this node could find out. To be called while no process uses the disk. True if it was a late one.
+ */
+export async function damageMedium(damage: MediumDamage): Promise<boolean> {
+  const { disk, writes, fault, random } = damage;
   const present = await disk.list();
   const old = writes.oldPlaces(present);
-  if (old.length === 0) return;
-  const place = random.pick(old);
+  const late = await toldPlaces(damage, writes.latePlaces(present));
+  const isLate = late.length > 0 && random.isTrue(LATE_RATE);
+  const places = isLate ? late : old;
+  if (places.length === 0) return false;
+  const place = random.pick(places);
   switch (fault) {
     case "rot":
       disk.flipBit(place.name, place.offset + random.below(place.length), random.below(8));
-      return;
+      break;
     case "lost":
       // Where a segment is new there were zeros.
-      return overwrite(disk, place, Buffer.alloc(place.length));
+      await overwrite(disk, place, Buffer.alloc(place.length));
+      break;
     case "misdirected": {
       const bytes = await readPlace(disk, place);
-      const { name } = random.pick(old);
+      const { name } = random.pick(places);
       const wrong = { ...place, name, offset: random.below(await sizeOf(disk, name)) & ~7 };
       await overwrite(disk, place, Buffer.alloc(place.length));
-      if (!writes.isSpared(wrong)) await overwrite(disk, wrong, bytes);
+      if (!writes.isLate(wrong)) await overwrite(disk, wrong, bytes);
     }
   }
+  return isLate;
+}
+
+/** Those of `late`, which are the newest writes, without which the log would end before what the databases hold. */
+async function toldPlaces(
+  { disk, databases }: MediumDamage,
+  late: readonly WrittenPlace[],
+): Promise<readonly WrittenPlace[]> {
+  const told: WrittenPlace[] = [];
+  const shortened = disk.copy();
+  for (const place of databases === null ? [] : late.toReversed()) {
+    await overwrite(shortened, place, Buffer.alloc(place.length));
+    const content = await contentOf(shortened);
+    if (databases !== null && content !== null && isMissing(databases, content)) told.push(place);
+  }
+  return told;
+}
+
+/** Null if it is damaged already. */
+async function contentOf(disk: MemoryDirectory): Promise<LogContent | null> {
+  try {
+    return (await DurableLog.read({ directory: disk, logger: SILENT })).content;
+  } catch (error) {
+    if (!isTrivetError(error, "log-corrupt")) throw error;
+    return null;
+  }
+}
+
+/** Not by the agent's own judgement, which is under test. */
+function isMissing({ newest, pendingInstall }: StorePositions, { base, entries }: LogContent): boolean {
+  // What came with a snapshot need not be in the log yet.
+  if (newest.index <= base.index || newest.index === pendingInstall?.index) return false;
+  return entries[newest.index - base.index - 1]?.term !== newest.term;
 }
 
 async function readPlace(disk: MemoryDirectory, { name, offset, length }: WrittenPlace): Promise<Buffer> {

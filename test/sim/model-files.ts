@@ -1,3 +1,4 @@
+import type { StorePositions } from "../../agent/replica/one-history.ts";
 import type { SnapshotFileName } from "../../agent/store/snapshot.ts";
 import type { LogPosition } from "../../agent/store/types.ts";
 import { ModelFile, type PackedContent } from "./model-file.ts";
@@ -21,6 +22,20 @@ export class ModelFiles {
   /** Of a snapshot that was installed, until the log stands on it. */
   get pendingInstall(): LogPosition | null {
     return this.#marker?.position ?? null;
+  }
+
+  /** What the next process finds in them, an installation that was cut included. */
+  get positions(): StorePositions {
+    const { app, state, pendingInstall } = this;
+    if (this.#marker?.phase === "swapping") return { newest: this.#marker.position, pendingInstall };
+    const isAppAhead = app.position.index >= state.position.index;
+    return { newest: isAppAhead ? app.position : state.position, pendingInstall };
+  }
+
+  /** What they hold stays, also if the power goes. */
+  makeDurable(): void {
+    this.app.checkpoint();
+    this.state.checkpoint();
   }
 
   finishInstall(): void {

@@ -20,6 +20,8 @@ export class NodeData {
   rejoin: RejoinStage | null = null;
   /** The medium is bad, so the log may be found corrupt: at each start something else of it is damaged. */
   mediumFault: MediumFault | null = null;
+  /** The log has lost what only the databases tell of. */
+  hasLostEnd = false;
   isLogLost = false;
 
   constructor(nodeId: string) {
@@ -61,5 +63,6 @@ export class NodeData {
   #clearLog(): void {
     this.disk = new MemoryDirectory();
     this.writes = new WriteMemory();
+    this.hasLostEnd = false;
   }
 }

@@ -63,6 +63,13 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
     seeds: 50,
   },
   {
+    name: "go on with a log that ends before its databases",
+    file: "replica/one-history.ts",
+    find: "return found?.term === newest.term;",
+    replace: "return true;",
+    seeds: 300,
+  },
+  {
     name: "give damaged data up without asking",
     file: "membership/open-storage.ts",
     find: "await untilExpendable({ bus, nodeId, clusterId, clock, signal, onWait }, memberId);",

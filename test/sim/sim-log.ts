@@ -1,4 +1,4 @@
-import { DurableLog } from "../../agent/log/durable-log.ts";
+import { DurableLog, type UnopenedLog } from "../../agent/log/durable-log.ts";
 import type { LogBatch } from "../../agent/log/log-types.ts";
 import type { Logger } from "../../agent/platform/logger.ts";
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
@@ -16,15 +16,14 @@ export interface SimLogOptions {
   readonly onFault: () => void;
 }
 
-/** Opens the log on the disk of a node, with the faults of that disk, and with what happened to it while nobody looked. */
-export async function openSimLog(options: SimLogOptions): ReturnType<typeof DurableLog.open> {
+/** Reads the log on the disk of a node, with the faults of that disk, and with what happened to it while nobody looked. */
+export async function readSimLog(options: SimLogOptions): Promise<UnopenedLog> {
   const { machine, isAlive, logger, onFault } = options;
   const { data, around, number, clock, space } = machine;
   const { disk, writes } = data;
   const { random, mix, isBad } = around;
   disk.onCall = undefined;
-  if (isBad() && data.mediumFault !== null)
-    await damageMedium(disk, writes, data.mediumFault, around.streamOf(`medium ${number}`));
+  if (isBad()) await damage(machine);
   disk.onCall = diskFaults({
     mix: mix.disk,
     random,
@@ -40,7 +39,18 @@ export async function openSimLog(options: SimLogOptions): ReturnType<typeof Dura
     onFault,
   });
   const directory = rememberWrites(disk, writes);
-  return DurableLog.open({ directory, logger, segmentBytes: mix.segmentBytes });
+  return DurableLog.read({ directory, logger, segmentBytes: mix.segmentBytes });
+}
+
+async function damage({ data, around, number }: Machine): Promise<void> {
+  const { disk, writes, files, mediumFault: fault } = data;
+  if (fault === null) return;
+  const databases = files.isDamaged ? null : files.positions;
+  const random = around.streamOf(`medium ${number}`);
+  if (!(await damageMedium({ disk, writes, fault, random, databases }))) return;
+  // They alone tell: a power cut that takes that from them before anyone has looked leaves nobody who could.
+  files.makeDurable();
+  data.hasLostEnd = true;
 }
 
 /** The log as the replica has it; what is written to it is seen from above. */

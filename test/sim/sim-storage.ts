@@ -1,15 +1,17 @@
-import type { DurableLog } from "../../agent/log/durable-log.ts";
+import type { DurableLog, UnopenedLog } from "../../agent/log/durable-log.ts";
+import type { LogContent } from "../../agent/log/log-types.ts";
 import { logLost } from "../../agent/membership/data-directory.ts";
 import type { DamagedData, Storage } from "../../agent/membership/open-storage.ts";
 import type { Logger } from "../../agent/platform/logger.ts";
 import { isTrivetError, TrivetError } from "../../agent/platform/trivet-error.ts";
 import { isBlank } from "../../agent/replica/found-cluster.ts";
+import { assertOneHistory } from "../../agent/replica/one-history.ts";
 import type { LogPosition } from "../../agent/store/types.ts";
 import type { Machine } from "./machine.ts";
 import { ModelFiles } from "./model-files.ts";
 import { ModelStore } from "./model-store.ts";
 import { ModelWork } from "./model-work.ts";
-import { openSimLog, watchLog } from "./sim-log.ts";
+import { readSimLog, watchLog } from "./sim-log.ts";
 import { check } from "./violation.ts";
 
 /** How long a small file takes to be written. */
@@ -65,23 +67,28 @@ export class SimStorage implements DamagedData {
     const { machine, isAlive } = this.#options;
     const data = this.#data;
     if (data.rejoin === "emptying") this.#empty();
-    const { log, recovered } = await this.#openLog();
-    if (isBlank(recovered) && !data.mayBeBlank) {
+    const { content, open } = await this.#readLog();
+    if (isBlank(content) && !data.mayBeBlank) {
       check(data.isLogLost, () => `node ${machine.number} finds its log empty`);
-      await log.close();
       throw logLost(data.disk.path, "the log is blank");
     }
-    machine.around.watch.logOf(data.memberId).opened(recovered);
     if (data.files.isDamaged) {
-      if (recovered.base.index > 0) {
-        await log.close();
+      if (content.base.index > 0)
         throw new TrivetError("store-damaged", "The databases of the model are damaged.");
-      }
       this.#renewFiles();
     }
-    this.#log = log;
-    this.#store = this.#openStore();
-    return { log: watchLog(log, machine, isAlive), recovered, store: this.#store };
+    const store = this.#openStore();
+    try {
+      this.#assertOneHistory(store, content);
+      const { log, recovered } = await open();
+      machine.around.watch.logOf(data.memberId).opened(recovered);
+      this.#log = log;
+      this.#store = store;
+      return { log: watchLog(log, machine, isAlive), recovered, store };
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
@@ -117,13 +124,23 @@ export class SimStorage implements DamagedData {
     return this.#options.machine.data;
   }
 
-  async #openLog(): ReturnType<typeof DurableLog.open> {
+  #assertOneHistory(store: ModelStore, content: LogContent): void {
+    try {
+      assertOneHistory(store, content);
+    } catch (error) {
+      const { number } = this.#options.machine;
+      check(this.#data.mediumFault !== null, () => `node ${number} finds its log cut short without a fault`);
+      throw error;
+    }
+  }
+
+  async #readLog(): Promise<UnopenedLog> {
     const { machine } = this.#options;
     const onFault = () => {
       this.#hadDiskFault = true;
     };
     try {
-      return await openSimLog({ ...this.#options, onFault });
+      return await readSimLog({ ...this.#options, onFault });
     } catch (error) {
       const isCorrupt = isTrivetError(error, "log-corrupt");
       check(

@@ -9,8 +9,8 @@ export interface WrittenPlace {
   readonly length: number;
 }
 
-/** How many of the newest batches are left alone: no log can tell damage to its last one from a torn one. */
-const SPARED = 3;
+/** So many of the newest batches are late ones: no log can tell damage to its last one from a torn one. */
+const LATE = 3;
 const REMEMBERED_MAX = 64;
 
 /** Remembers where batches of the log are, so that the medium can go bad in a place that matters. */
@@ -27,12 +27,17 @@ export class WriteMemory {
 
   /** What was written to files that are there, and not lately. */
   oldPlaces(present: readonly string[]): readonly WrittenPlace[] {
-    return this.#writes.filter((written) => present.includes(written.name) && !this.isSpared(written));
+    return this.#writes.filter((written) => present.includes(written.name) && !this.isLate(written));
+  }
+
+  /** What was written lately to files that are there, oldest first. */
+  latePlaces(present: readonly string[]): readonly WrittenPlace[] {
+    return this.#writes.slice(-LATE).filter(({ name }) => present.includes(name));
   }
 
   /** It was written lately, or a part of it was. */
-  isSpared(place: WrittenPlace): boolean {
-    return this.#writes.slice(-SPARED).some((spared) => overlap(spared, place));
+  isLate(place: WrittenPlace): boolean {
+    return this.#writes.slice(-LATE).some((late) => overlap(late, place));
   }
 }
 
