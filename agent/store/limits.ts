@@ -5,6 +5,12 @@ export const STATEMENTS_MAX = 4096;
 /** SQL text and parameters of one command or query request together. */
 export const REQUEST_BYTES_MAX = 2 * 1024 * 1024;
 
+/**
+ * Tokens (words, values, signs) in the SQL of one request. They are what a check costs, on the main thread, where a heartbeat waits
+ * behind it: 10 to 30 ms at the limit on a PC (`npm run bench:check`). Rows of values with as many take 3/4 of a megabyte.
+ */
+export const TOKENS_MAX = 256 * 1024;
+
 /** Writes of objects in one command. */
 export const OBJECT_WRITES_MAX = 128;
 /** Of each of the three parts of an object's key, and of the body of one object. */

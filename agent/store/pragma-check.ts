@@ -1,5 +1,4 @@
-import { isOperator } from "./sql-shape.ts";
-import type { SqlToken } from "./sql-tokens.ts";
+import type { SqlTokens } from "./sql-tokens.ts";
 
 /** PRAGMAs that tell about the schema or the data, and change nothing whatever their argument. */
 const READING: ReadonlySet<string> = new Set([
@@ -45,9 +44,9 @@ const OF_ONE_NODE: ReadonlySet<string> = new Set([
 export type PragmaUse = "reads" | "writes" | "refused";
 
 /** What `PRAGMA [schema.]name [= value | (value)]` does; `tokens` begin with PRAGMA. */
-export function classifyPragma(tokens: readonly SqlToken[]): PragmaUse {
+export function classifyPragma(tokens: SqlTokens): PragmaUse {
   // The connection's own temporary database is on one node only, and gone when it starts again.
-  if (hasSchema(tokens) && tokens[1]?.text.toLowerCase() !== "main") return "refused";
+  if (hasSchema(tokens) && tokens.text(1).toLowerCase() !== "main") return "refused";
   const nameAt = nameIndex(tokens);
   const name = nameOf(tokens);
   const hasArgument = tokens.length > nameAt + 1;
@@ -58,20 +57,20 @@ export function classifyPragma(tokens: readonly SqlToken[]): PragmaUse {
 }
 
 /** True if the answer is that of one node alone; `tokens` begin with PRAGMA. */
-export function isPragmaOfOneNode(tokens: readonly SqlToken[]): boolean {
+export function isPragmaOfOneNode(tokens: SqlTokens): boolean {
   return OF_ONE_NODE.has(nameOf(tokens));
 }
 
-function hasSchema(tokens: readonly SqlToken[]): boolean {
-  return isOperator(tokens[2], ".");
+function hasSchema(tokens: SqlTokens): boolean {
+  return tokens.isOperator(2, ".");
 }
 
-function nameIndex(tokens: readonly SqlToken[]): number {
+function nameIndex(tokens: SqlTokens): number {
   return hasSchema(tokens) ? 3 : 1;
 }
 
-function nameOf(tokens: readonly SqlToken[]): string {
-  return tokens[nameIndex(tokens)]?.text.toLowerCase() ?? "";
+function nameOf(tokens: SqlTokens): string {
+  return tokens.text(nameIndex(tokens)).toLowerCase();
 }
 
 /** True if the table-valued function `pragma_<name>` may stand in a statement that writes (or only reads). */

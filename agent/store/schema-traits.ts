@@ -1,6 +1,6 @@
 import type { DatabaseFile } from "./database-file.ts";
 import { hasCostlyExpression } from "./sql-costs.ts";
-import { tokenizeSql } from "./sql-tokens.ts";
+import { tokenizeSql } from "./tokenize-sql.ts";
 
 /** What the schema says that the text of a write does not show. */
 export interface SchemaTraits {

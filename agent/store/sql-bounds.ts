@@ -1,6 +1,6 @@
 import { hasCostlyExpression } from "./sql-costs.ts";
-import { isOperator, keyword, type SqlShape } from "./sql-shape.ts";
-import type { SqlToken } from "./sql-tokens.ts";
+import type { SqlShape } from "./sql-shape.ts";
+import type { SqlTokens } from "./sql-tokens.ts";
 
 /**
  * True if the work of a statement is plainly bounded by its own text and a pass over each table and index that it
@@ -16,18 +16,23 @@ import type { SqlToken } from "./sql-tokens.ts";
  * does not mean quick: a foreign key without an index on its child costs a pass over the child for each parent row.
  */
 export function isBounded({ tokens, isExplain }: SqlShape): boolean {
-  return isExplain || !(tokens.some((_, at) => mayBringRows(tokens, at)) || hasCostlyExpression(tokens));
+  return isExplain || !(bringsRows(tokens) || hasCostlyExpression(tokens));
 }
 
-function mayBringRows(tokens: readonly SqlToken[], at: number): boolean {
-  switch (keyword(tokens[at])) {
+function bringsRows(tokens: SqlTokens): boolean {
+  for (let at = 0; at < tokens.length; at++) if (mayBringRows(tokens, at)) return true;
+  return false;
+}
+
+function mayBringRows(tokens: SqlTokens, at: number): boolean {
+  switch (tokens.keyword(at)) {
     case "SELECT":
     case "WITH":
       return true;
     case "FROM":
-      return keyword(tokens[at - 1]) !== "DELETE";
+      return tokens.keyword(at - 1) !== "DELETE";
     case "IN":
-      return !isOperator(tokens[at + 1], "(");
+      return !tokens.isOperator(at + 1, "(");
     default:
       return false;
   }

@@ -1,5 +1,5 @@
 import { LruCache } from "../platform/lru-cache.ts";
-import { REQUEST_BYTES_MAX, STATEMENTS_MAX } from "./limits.ts";
+import { REQUEST_BYTES_MAX, STATEMENTS_MAX, TOKENS_MAX } from "./limits.ts";
 import {
   ALLOWED_PRAGMAS,
   classifyPragma,
@@ -7,8 +7,8 @@ import {
   isPragmaOfOneNode,
 } from "./pragma-check.ts";
 import { isBounded } from "./sql-bounds.ts";
-import { isOperator, keyword, readSqlShape, type SqlShape } from "./sql-shape.ts";
-import type { SqlToken } from "./sql-tokens.ts";
+import { readSqlShape, type SqlShape } from "./sql-shape.ts";
+import type { SqlTokens } from "./sql-tokens.ts";
 import type { SqlStatement } from "./types.ts";
 import { requestBytes } from "./value-size.ts";
 
@@ -86,7 +86,8 @@ function checkText(sql: string): SqlCheck {
       "The statement contains a NUL character, where SQLite would end it. Pass such text as a parameter.",
     );
   }
-  const shape = readSqlShape(sql);
+  const shape = readSqlShape(sql, TOKENS_MAX + 1);
+  if (shape.tokenCount > TOKENS_MAX) return tooManyTokens();
   if (shape.hasSecond) {
     return refuse(
       "several-statements",
@@ -105,6 +106,13 @@ function checkText(sql: string): SqlCheck {
     (reads && isSuspect && checkTokens(shape, false) !== null);
   const mayChangeSchema = shape.verb === "CREATE" || shape.verb === "ALTER";
   return { ok: true, isReadOnly: reads, isOfOneNode, isBounded: isBounded(shape), mayChangeSchema };
+}
+
+function tooManyTokens(): Refusal {
+  return refuse(
+    "too-large",
+    `The SQL of a request may have ${TOKENS_MAX} words, values and signs; this has more. Pass values as parameters, or send several requests.`,
+  );
 }
 
 function readsOnly({ verb, tokens }: SqlShape): boolean {
@@ -152,27 +160,32 @@ function checkVerb({ verb, tokens }: SqlShape): Refusal | null {
 }
 
 /** CREATE TEMP ..., or CREATE ... temp.name: it would belong to a connection, so a restarted node had it not. */
-function createsTemporary(tokens: readonly SqlToken[]): boolean {
-  if (["TEMP", "TEMPORARY"].includes(keyword(tokens[1]))) return true;
-  const kindAt = tokens.findIndex((token) => CREATED_KINDS.has(keyword(token)));
-  const nameAt = kindAt + (keyword(tokens[kindAt + 1]) === "IF" ? 4 : 1);
-  return isOperator(tokens[nameAt + 1], ".") && tokens[nameAt]?.text.toLowerCase() === "temp";
+function createsTemporary(tokens: SqlTokens): boolean {
+  if (["TEMP", "TEMPORARY"].includes(tokens.keyword(1))) return true;
+  const kindAt = tokens.findIndex((at) => CREATED_KINDS.has(tokens.keyword(at)));
+  const nameAt = kindAt + (tokens.keyword(kindAt + 1) === "IF" ? 4 : 1);
+  return tokens.isOperator(nameAt + 1, ".") && tokens.text(nameAt).toLowerCase() === "temp";
 }
 const CREATED_KINDS: ReadonlySet<string> = new Set(["TABLE", "VIEW", "INDEX", "TRIGGER"]);
 
 function checkTokens({ tokens }: SqlShape, reads: boolean): Refusal | null {
-  for (const [at, token] of tokens.entries()) {
-    const refusal =
-      checkName(token, reads) ?? checkCall(token, tokens[at + 1], reads) ?? checkConflict(tokens, at);
+  for (let at = 0; at < tokens.length; at++) {
+    const refusal = checkWord(tokens, at, reads) ?? checkConflict(tokens, at);
     if (refusal !== null) return refusal;
   }
   return null;
 }
 
-/** SQLite takes text in '' as a name where only a name fits, so it is checked like one. */
-function checkName({ kind, text }: SqlToken, reads: boolean): Refusal | null {
-  if (kind !== "word" && kind !== "name" && kind !== "string") return null;
-  const name = text.toLowerCase();
+function checkWord(tokens: SqlTokens, at: number, reads: boolean): Refusal | null {
+  if (tokens.keyword(at) !== "") return null;
+  // SQLite takes text in '' as a name where only a name fits, so it is checked like one.
+  if (!tokens.isName(at) && tokens.kind(at) !== "string") return null;
+  const name = tokens.text(at).toLowerCase();
+  const isCall = tokens.isName(at) && tokens.isOperator(at + 1, "(");
+  return checkName(name, reads) ?? (isCall ? checkCall(name, reads) : null);
+}
+
+function checkName(name: string, reads: boolean): Refusal | null {
   if (name.startsWith(RESERVED_PREFIX)) {
     return refuse(
       "reserved-name",
@@ -211,19 +224,17 @@ const REFUSED_FUNCTIONS: ReadonlyMap<string, string> = new Map([
 const OF_THE_PROGRAM =
   /^(?:sqlite_version|sqlite_source_id|sqlite_compileoption_get|sqlite_compileoption_used|fts5_source_id)$/;
 
-function checkCall({ kind, text }: SqlToken, next: SqlToken | undefined, reads: boolean): Refusal | null {
-  if ((kind !== "word" && kind !== "name") || !isOperator(next, "(")) return null;
-  const name = text.toLowerCase();
+function checkCall(name: string, reads: boolean): Refusal | null {
   const isOfProgram = !reads && OF_THE_PROGRAM.test(name);
   const reason = isOfProgram ? "it tells of the program of one node" : REFUSED_FUNCTIONS.get(name);
   return reason === undefined ? null : refuse("refused-function", `${name}() is not supported: ${reason}.`);
 }
 
 /** OR ROLLBACK, ON CONFLICT ROLLBACK and RAISE(ROLLBACK, ...) end the SQLite transaction, which others share. */
-function checkConflict(tokens: readonly SqlToken[], at: number): Refusal | null {
-  if (keyword(tokens[at]) !== "ROLLBACK") return null;
-  const isRaise = isOperator(tokens[at - 1], "(") && keyword(tokens[at - 2]) === "RAISE";
-  if (!isRaise && !["OR", "CONFLICT"].includes(keyword(tokens[at - 1]))) return null;
+function checkConflict(tokens: SqlTokens, at: number): Refusal | null {
+  if (tokens.keyword(at) !== "ROLLBACK") return null;
+  const isRaise = tokens.isOperator(at - 1, "(") && tokens.keyword(at - 2) === "RAISE";
+  if (!isRaise && !["OR", "CONFLICT"].includes(tokens.keyword(at - 1))) return null;
   return refuse(
     "conflict-rollback",
     "The conflict clause ROLLBACK is not supported: it would undo other requests. Use ABORT, and send the request with transaction set.",

@@ -1,5 +1,5 @@
-import { isOperator, keyword } from "./sql-shape.ts";
-import type { SqlToken } from "./sql-tokens.ts";
+import type { Keyword } from "./sql-keywords.ts";
+import type { SqlTokens } from "./sql-tokens.ts";
 
 /**
  * Functions whose time or answer is out of proportion to what they are given: a few of them in one statement can keep every
@@ -25,9 +25,12 @@ const MAKES_BYTES: ReadonlySet<string> = new Set(["randomblob", "zeroblob"]);
 /** What they may be told for an identifier or a key. */
 const MADE_BYTES_MAX = 1024;
 
+const COMPARES_WITH_PATTERN: ReadonlySet<Keyword> = new Set(["GLOB", "LIKE", "MATCH", "REGEXP"]);
 /** A pattern that is written out and no longer than this costs a pass over the text and no more. */
 const PATTERN_LENGTH_MAX = 64;
 
+/** SQLite's own limit: it takes no statement with more. */
+const PARAMETERS_MAX = 32_766;
 /** `?1` or `:name` again and again makes a large text of a small one. */
 const PARAMETER_USES_MAX = 16;
 
@@ -35,48 +38,51 @@ const PARAMETER_USES_MAX = 16;
  * True if an expression among `tokens` may cost far more than its text, its parameters and the values that it reads. On the safe
  * side: a column or a type with the name of such a function is taken for it.
  */
-export function hasCostlyExpression(tokens: readonly SqlToken[]): boolean {
-  return (
-    repeatsParameter(tokens) || tokens.some((_, at) => isCostlyCall(tokens, at) || isCostlyMatch(tokens, at))
-  );
+export function hasCostlyExpression(tokens: SqlTokens): boolean {
+  for (let at = 0; at < tokens.length; at++) {
+    if (isCostlyCall(tokens, at) || isCostlyMatch(tokens, at)) return true;
+  }
+  return repeatsParameter(tokens);
 }
 
-function isCostlyCall(tokens: readonly SqlToken[], at: number): boolean {
-  const token = tokens[at];
-  if ((token?.kind !== "word" && token?.kind !== "name") || !isOperator(tokens[at + 1], "(")) return false;
-  const name = token.text.toLowerCase();
+function isCostlyCall(tokens: SqlTokens, at: number): boolean {
+  if (!tokens.isOperator(at + 1, "(") || !tokens.isName(at)) return false;
+  const name = tokens.text(at).toLowerCase();
   if (MAKES_BYTES.has(name)) return !makesFewBytes(tokens, at);
   if (!COSTLY_AROUND_MORE.has(name)) return COSTLY.has(name);
-  const argument = tokens[at + 2];
-  const isWord = argument?.kind === "word" || argument?.kind === "name";
-  if (isWord && MAKES_BYTES.has(argument.text.toLowerCase())) return !isOperator(tokens[at + 6], ")");
-  return !isOperator(tokens[at + 3], ")");
+  const makesBytes = tokens.isName(at + 2) && MAKES_BYTES.has(tokens.text(at + 2).toLowerCase());
+  if (makesBytes) return !tokens.isOperator(at + 6, ")");
+  return !tokens.isOperator(at + 3, ")");
 }
 
 /** `randomblob(16)` and the like. */
-function makesFewBytes(tokens: readonly SqlToken[], at: number): boolean {
-  const bytes = tokens[at + 2];
+function makesFewBytes(tokens: SqlTokens, at: number): boolean {
+  const bytes = tokens.text(at + 2);
   const isNumber =
-    bytes?.kind === "literal" && /^\d{1,4}$/.test(bytes.text) && Number(bytes.text) <= MADE_BYTES_MAX;
-  return isNumber && isOperator(tokens[at + 3], ")");
+    tokens.kind(at + 2) === "literal" && /^\d{1,4}$/.test(bytes) && Number(bytes) <= MADE_BYTES_MAX;
+  return isNumber && tokens.isOperator(at + 3, ")");
 }
 
 /** An operator that compares with a pattern, unless that is written out and short. */
-function isCostlyMatch(tokens: readonly SqlToken[], at: number): boolean {
-  if (!["LIKE", "GLOB", "REGEXP", "MATCH"].includes(keyword(tokens[at]))) return false;
-  const pattern = tokens[at + 1];
-  return (
-    pattern?.kind !== "string" || pattern.text.length > PATTERN_LENGTH_MAX || isOperator(tokens[at + 2], "|")
-  );
+function isCostlyMatch(tokens: SqlTokens, at: number): boolean {
+  const keyword = tokens.keyword(at);
+  if (keyword === "" || !COMPARES_WITH_PATTERN.has(keyword)) return false;
+  const isShort = tokens.kind(at + 1) === "string" && tokens.text(at + 1).length <= PATTERN_LENGTH_MAX;
+  return !isShort || tokens.isOperator(at + 2, "|");
 }
 
-function repeatsParameter(tokens: readonly SqlToken[]): boolean {
-  const uses = new Map<string, number>();
-  for (const { kind, text } of tokens) {
-    if (kind !== "literal" || !/^(?:\?\d|[:@#$])/.test(text)) continue;
-    const count = (uses.get(text) ?? 0) + 1;
+function repeatsParameter(tokens: SqlTokens): boolean {
+  const uses = new Map<string | number, number>();
+  for (let at = 0; at < tokens.length; at++) {
+    if (tokens.kind(at) !== "parameter") continue;
+    const parameter = tokens.text(at);
+    if (parameter === "?") continue;
+    // ?1 and ?01 are one.
+    const key = parameter.startsWith("?") ? Number(parameter.slice(1)) : parameter;
+    const count = (uses.get(key) ?? 0) + 1;
     if (count > PARAMETER_USES_MAX) return true;
-    uses.set(text, count);
+    uses.set(key, count);
+    if (uses.size > PARAMETERS_MAX) return false;
   }
   return false;
 }

@@ -1,7 +1,5 @@
-/**
- * SQL cut into tokens by SQLite's own rules (tokenize.c), as far as a check before execution needs them. White space
- * and comments are skipped. Written by hand: it runs on the main thread over texts of megabytes.
- */
+import { KEYWORDS, type Keyword } from "./sql-keywords.ts";
+
 export type SqlTokenKind =
   /** Unquoted identifier or keyword. */
   | "word"
@@ -9,118 +7,107 @@ export type SqlTokenKind =
   | "name"
   /** Text in ''. SQLite takes it as an identifier where only that fits. */
   | "string"
-  /** Numbers, blobs, parameters: nothing that could be a name. */
+  /** A number or a blob. */
   | "literal"
+  /** With its prefix: ? : @ # $ */
+  | "parameter"
   /** One character of punctuation. */
   | "operator"
   /** A quote that is not closed, with all that follows: SQLite takes the statement for an error. */
   | "illegal";
 
-export interface SqlToken {
-  readonly kind: SqlTokenKind;
+/**
+ * What a token is, in one byte: the code of an operator's character, one of these, or `TAG_KEYWORD` and the index of the
+ * keyword.
+ */
+export const TAG_WORD = 0x80;
+export const TAG_NAME = 0x81;
+export const TAG_STRING = 0x82;
+export const TAG_LITERAL = 0x83;
+export const TAG_PARAMETER = 0x84;
+export const TAG_ILLEGAL = 0x85;
+export const TAG_KEYWORD = 0x90;
+
+/** An element for each token: a text of megabytes has hundreds of thousands, for which objects would take twenty times as long. */
+export interface TokenColumns {
+  readonly tags: Uint8Array;
+  /** Offsets in the text; quotes and prefixes are part of a token. */
+  readonly starts: Uint32Array;
+  readonly ends: Uint32Array;
+}
+
+/** The tokens of a text, or some that follow one another in it. Beyond their ends there is nothing of any kind. */
+export class SqlTokens {
+  readonly length: number;
+  readonly #sql: string;
+  readonly #columns: TokenColumns;
+  readonly #first: number;
+
+  constructor(sql: string, columns: TokenColumns, first: number, length: number) {
+    this.length = length;
+    this.#sql = sql;
+    this.#columns = columns;
+    this.#first = first;
+  }
+
+  kind(at: number): SqlTokenKind | null {
+    switch (this.#tag(at)) {
+      case -1:
+        return null;
+      case TAG_NAME:
+        return "name";
+      case TAG_STRING:
+        return "string";
+      case TAG_LITERAL:
+        return "literal";
+      case TAG_PARAMETER:
+        return "parameter";
+      case TAG_ILLEGAL:
+        return "illegal";
+      default:
+        return this.#tag(at) < TAG_WORD ? "operator" : "word";
+    }
+  }
+
+  /** "" for all but the words in `KEYWORDS`. */
+  keyword(at: number): Keyword | "" {
+    const tag = this.#tag(at);
+    return tag < TAG_KEYWORD ? "" : (KEYWORDS[tag - TAG_KEYWORD] ?? "");
+  }
+
+  isOperator(at: number, operator: string): boolean {
+    return this.#tag(at) === operator.charCodeAt(0);
+  }
+
+  /** True if it can name something, wherever it stands; text in '' can only where nothing else fits. */
+  isName(at: number): boolean {
+    const tag = this.#tag(at);
+    return tag === TAG_WORD || tag === TAG_NAME || tag >= TAG_KEYWORD;
+  }
+
   /** Quotes removed and doubled quotes undone; everything else as written. */
-  readonly text: string;
-  /** Offset of what follows it. */
-  readonly end: number;
-}
-
-/** The tokens of `sql`, in order. */
-export function tokenizeSql(sql: string): readonly SqlToken[] {
-  const tokens: SqlToken[] = [];
-  let at = skipBlank(sql, 0);
-  while (at < sql.length) {
-    const token = readToken(sql, at);
-    tokens.push(token);
-    at = skipBlank(sql, token.end);
+  text(at: number): string {
+    const tag = this.#tag(at);
+    if (tag < 0) return "";
+    const { starts, ends } = this.#columns;
+    const written = this.#sql.slice(starts[this.#first + at], ends[this.#first + at]);
+    if (tag !== TAG_NAME && tag !== TAG_STRING) return written;
+    const quote = written.charAt(0);
+    const inner = written.slice(1, -1);
+    return quote !== "[" && inner.includes(quote) ? inner.replaceAll(quote + quote, quote) : inner;
   }
-  return tokens;
-}
 
-const CLASS_BLANK = 1;
-const CLASS_WORD_START = 2;
-const CLASS_DIGIT = 3;
-const CLASS_QUOTE = 4;
-/** Begins a parameter: ? : @ # $ */
-const CLASS_PARAMETER = 5;
-
-/** Class of each ASCII character; 0 is punctuation. */
-const CLASSES = new Uint8Array(128);
-for (const blank of " \t\n\f\r") CLASSES[blank.charCodeAt(0)] = CLASS_BLANK;
-for (const letter of "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_") {
-  CLASSES[letter.charCodeAt(0)] = CLASS_WORD_START;
-}
-for (const digit of "0123456789") CLASSES[digit.charCodeAt(0)] = CLASS_DIGIT;
-for (const quote of "'\"`[") CLASSES[quote.charCodeAt(0)] = CLASS_QUOTE;
-for (const prefix of "?:@#$") CLASSES[prefix.charCodeAt(0)] = CLASS_PARAMETER;
-/** SQLite takes a byte order mark for white space, and every other character beyond ASCII for a letter. */
-const BYTE_ORDER_MARK = 0xfeff;
-
-function classAt(sql: string, at: number): number {
-  const code = sql.charCodeAt(at);
-  if (code < 128) return CLASSES[code] ?? 0;
-  return code === BYTE_ORDER_MARK ? CLASS_BLANK : CLASS_WORD_START;
-}
-
-function skipBlank(sql: string, start: number): number {
-  let at = start;
-  while (at < sql.length) {
-    if (classAt(sql, at) === CLASS_BLANK) at += 1;
-    else if (sql.startsWith("--", at)) at = endAfter(sql, "\n", at + 2);
-    else if (sql.startsWith("/*", at)) at = endAfter(sql, "*/", at + 2);
-    else break;
+  slice(from: number, to = this.length): SqlTokens {
+    return new SqlTokens(this.#sql, this.#columns, this.#first + from, Math.max(0, to - from));
   }
-  return at;
-}
 
-/** An open comment takes the rest of the text. */
-function endAfter(sql: string, terminator: string, from: number): number {
-  const found = sql.indexOf(terminator, from);
-  return found < 0 ? sql.length : found + terminator.length;
-}
-
-function readToken(sql: string, start: number): SqlToken {
-  switch (classAt(sql, start)) {
-    case CLASS_WORD_START:
-      return isBlob(sql, start) ? readBlob(sql, start) : readWord("word", sql, start);
-    case CLASS_QUOTE:
-      return readQuoted(sql, start);
-    case CLASS_DIGIT:
-    case CLASS_PARAMETER:
-      return readWord("literal", sql, start);
-    default:
-      return { kind: "operator", text: sql.charAt(start), end: start + 1 };
+  /** -1 if there is none. */
+  findIndex(isSo: (at: number) => boolean): number {
+    for (let at = 0; at < this.length; at++) if (isSo(at)) return at;
+    return -1;
   }
-}
 
-/** x'...' */
-function isBlob(sql: string, start: number): boolean {
-  return (sql[start] === "x" || sql[start] === "X") && sql[start + 1] === "'";
-}
-
-/** Its first character, and then letters, digits, _ and $. */
-function readWord(kind: "word" | "literal", sql: string, start: number): SqlToken {
-  let end = start + 1;
-  while (end < sql.length) {
-    const follower = classAt(sql, end);
-    if (follower !== CLASS_WORD_START && follower !== CLASS_DIGIT && sql[end] !== "$") break;
-    end += 1;
+  #tag(at: number): number {
+    return at >= 0 && at < this.length ? (this.#columns.tags[this.#first + at] ?? -1) : -1;
   }
-  return { kind, text: sql.slice(start, end), end };
-}
-
-function readBlob(sql: string, start: number): SqlToken {
-  const { kind, text, end } = readQuoted(sql, start + 1);
-  return { kind: kind === "illegal" ? kind : "literal", text, end };
-}
-
-/** A doubled quote stands for itself, but not in []. */
-function readQuoted(sql: string, start: number): SqlToken {
-  const quote = sql.charAt(start);
-  const closing = quote === "[" ? "]" : quote;
-  let close = sql.indexOf(closing, start + 1);
-  while (close >= 0 && closing === quote && sql[close + 1] === quote) close = sql.indexOf(quote, close + 2);
-  if (close < 0) return { kind: "illegal", text: sql.slice(start), end: sql.length };
-  const inner = sql.slice(start + 1, close);
-  const text = closing === quote && inner.includes(quote) ? inner.replaceAll(quote + quote, quote) : inner;
-  return { kind: quote === "'" ? "string" : "name", text, end: close + 1 };
 }

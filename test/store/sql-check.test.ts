@@ -1,5 +1,5 @@
 import t from "tap";
-import { REQUEST_BYTES_MAX, STATEMENTS_MAX } from "../../agent/store/limits.ts";
+import { REQUEST_BYTES_MAX, STATEMENTS_MAX, TOKENS_MAX } from "../../agent/store/limits.ts";
 import { checkStatement, checkStatements } from "../../agent/store/sql-check.ts";
 import { statement } from "./store-node.ts";
 
@@ -204,6 +204,7 @@ const UNBOUNDED = [
   "DELETE FROM t WHERE a NOT IN main.endless_view",
   "DELETE FROM t WHERE a IN json_each('[1]')",
   'DELETE FROM t WHERE a IN "endless view"',
+  "DELETE FROM t WHERE ?1in endless_view",
   "DELETE FROM t WHERE EXISTS (SELECT 1)",
   "DELETE FROM t RETURNING (SELECT 1)",
   "INSERT INTO t VALUES (instr(?, ?))",
@@ -221,6 +222,7 @@ const UNBOUNDED = [
   `DELETE FROM t WHERE a GLOB '${"*a".repeat(40)}'`,
   `INSERT INTO t VALUES ${"(?1),".repeat(17)} (1)`,
   `INSERT INTO t VALUES ${"(:large),".repeat(17)} (1)`,
+  `INSERT INTO t VALUES (${Array.from({ length: 17 }, (_, nth) => `?${"0".repeat(nth)}1`).join(", ")})`,
   "CREATE TABLE t (a CHECK (a LIKE b))",
   "CREATE INDEX i ON t (instr(a, b))",
   "CREATE TABLE u AS SELECT 1",
@@ -258,6 +260,17 @@ t.test("checkStatement() takes time in proportion to the text", async (t) => {
   for (const sql of texts) checkStatement(sql);
   const { user } = process.cpuUsage(start);
   t.ok(user < 5_000_000, `${texts.length} texts of ${size} bytes took ${user / 1000} ms of CPU`);
+});
+
+t.test("checkStatement() bounds the tokens, and says what to do", async (t) => {
+  const most = `INSERT INTO t VALUES ${"(".repeat(TOKENS_MAX - 4)}`;
+  t.match(checkStatement(most), { ok: true });
+  t.match(checkStatement(`${most}(`), {
+    ok: false,
+    code: "too-large",
+    message: /262144.*as parameters, or send/,
+  });
+  t.match(checkStatement(`COMMIT${";".repeat(TOKENS_MAX)}`), { ok: false, code: "too-large" });
 });
 
 t.test("checkStatements() bounds the request", async (t) => {
