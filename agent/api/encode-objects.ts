@@ -1,5 +1,5 @@
 import { formatAfter } from "./object-path.ts";
-import type { ObjectChange, ObjectList, StoredObject } from "./object-types.ts";
+import type { ObjectChange, ObjectHead, ObjectList, StoredObject } from "./object-types.ts";
 import { type JsonValue, writeJson } from "./write-json.ts";
 
 /** `{"revision", "objects", "after"}`; `after` is there if there may be more, for the parameter of that name. */
@@ -19,9 +19,9 @@ export function encodeObjectChange({ revision, events }: ObjectChange): string {
   return `${writeJson({ revision, events: list })}\n`;
 }
 
-/** The body is base64: it may be any bytes. */
-function objectToJson(object: StoredObject): JsonValue {
-  const { kind, namespace, name, uid, revision, createdRevision, body } = object;
-  const text = Buffer.from(body).toString("base64");
-  return { kind, namespace, name, uid, revision, createdRevision, body: text };
+/** The body is base64: it may be any bytes. What was deleted has none. */
+function objectToJson(object: StoredObject | ObjectHead): JsonValue {
+  const { kind, namespace, name, uid, revision, createdRevision } = object;
+  const body = "body" in object ? Buffer.from(object.body).toString("base64") : undefined;
+  return { kind, namespace, name, uid, revision, createdRevision, body };
 }

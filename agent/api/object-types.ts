@@ -5,4 +5,5 @@ export type ObjectKey = Parameters<ObjectsService["get"]>[0];
 export type ObjectWrite = Parameters<ObjectsService["write"]>[0][number];
 export type ObjectList = Awaited<ReturnType<ObjectsService["list"]>>;
 export type StoredObject = ObjectList["objects"][number];
+export type ObjectHead = Omit<StoredObject, "body">;
 export type { ObjectChange, ObjectFilter };

@@ -1,7 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
 import type { TrivetError } from "../platform/trivet-error.ts";
 import { EVENT_BYTES } from "../store/limits.ts";
-import type { ObjectEvent, PageLimits } from "../store/objects.ts";
+import { bodyBytesOf, type ObjectEvent, type PageLimits } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 import { Waiters } from "./waiters.ts";
 
@@ -126,5 +126,5 @@ export function byRevision(events: readonly ObjectEvent[]): readonly ObjectRevis
 }
 
 function bytesOf(events: readonly ObjectEvent[]): number {
-  return events.reduce((sum, { object }) => sum + object.body.byteLength, 0);
+  return events.reduce((sum, event) => sum + bodyBytesOf(event), 0);
 }

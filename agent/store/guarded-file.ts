@@ -1,5 +1,6 @@
 import type { DatabaseFile } from "./database-file.ts";
-import type { ObjectEvent } from "./objects.ts";
+import { EVENT_BYTES } from "./limits.ts";
+import { bodyBytesOf, type ObjectEvent } from "./objects.ts";
 import type { RanCommand } from "./ran-command.ts";
 import { encodeResults } from "./result-codec.ts";
 import { SessionTable } from "./session-table.ts";
@@ -63,7 +64,7 @@ export class GuardedFile {
   ): { readonly ran: RanCommand; readonly encoded: Uint8Array } {
     const encoded = encodeResults(results);
     this.file.digest.fold(index, "results", encoded);
-    const eventBytes = events.reduce((sum, { object }) => sum + object.body.byteLength, 0);
+    const eventBytes = events.reduce((sum, event) => sum + bodyBytesOf(event) + EVENT_BYTES, 0);
     return { ran: { results, events, bytes: encoded.byteLength + eventBytes }, encoded };
   }
 }

@@ -1,7 +1,7 @@
 import type { DatabaseFile } from "./database-file.ts";
 import { EVENT_BYTES, HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, OBJECTS_READ_MAX } from "./limits.ts";
-import { AFTER_OBJECT_COLUMNS, OBJECT_COLUMNS, REVISION_COLUMN, readObject } from "./object-row.ts";
-import type { ObjectEvent, PageLimits } from "./objects.ts";
+import { AFTER_OBJECT_COLUMNS, OBJECT_COLUMNS, REVISION_COLUMN, readHead, readObject } from "./object-row.ts";
+import { bodyBytesOf, type ObjectEvent, type PageLimits } from "./objects.ts";
 import type { PreparedStatement } from "./prepared-statement.ts";
 
 export const HISTORY_SCHEMA = [
@@ -9,6 +9,7 @@ export const HISTORY_SCHEMA = [
 ] as const;
 
 const COMPACTED = "compacted_revision";
+const NO_BODY = new Uint8Array();
 
 /**
  * The changes of objects, oldest first, so that a watcher that was away can go on where it was. Bounded: the oldest
@@ -37,16 +38,18 @@ export class ObjectHistory {
 
   /** The changes of one entry, the newest. */
   append(events: readonly ObjectEvent[]): void {
-    for (const [nth, { revision, type, object }] of events.entries()) {
-      const { kind, namespace, name, uid, createdRevision, body } = object;
+    for (const [nth, event] of events.entries()) {
+      const { kind, namespace, name, uid, createdRevision } = event.object;
       this.#file.run("INSERT INTO _trivet_history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [
-        ...[revision, nth, type === "delete" ? 1 : 0],
-        ...[kind, namespace, name, uid, createdRevision, body],
+        ...[event.revision, nth, event.type === "delete" ? 1 : 0],
+        ...[kind, namespace, name, uid, createdRevision],
+        event.type === "put" ? event.object.body : NO_BODY,
       ]);
       this.#events += 1;
-      this.#bytes += body.byteLength;
+      this.#bytes += bodyBytesOf(event);
     }
-    while (this.#events > HISTORY_EVENTS_MAX || this.#bytes > HISTORY_BYTES_MAX) this.#dropOldest();
+    const newest = events.at(-1)?.revision;
+    if (newest !== undefined) this.#keepBounds(newest);
   }
 
   /** Drops everything up to `revision`. */
@@ -81,10 +84,14 @@ export class ObjectHistory {
     return { events: page.events, isComplete: page.isComplete };
   }
 
-  #dropOldest(): void {
-    // mark: store: history dropped at its bound
-    const oldest = this.#file.connection.readValue("SELECT min(revision) FROM _trivet_history");
-    this.#drop(Number(oldest));
+  /** Whatever it weighs, the newest revision stays: nobody could have seen it. */
+  #keepBounds(newest: number): void {
+    while (this.#events > HISTORY_EVENTS_MAX || this.#bytes > HISTORY_BYTES_MAX) {
+      const oldest = Number(this.#file.connection.readValue("SELECT min(revision) FROM _trivet_history"));
+      if (oldest === newest) return;
+      // mark: store: history dropped at its bound
+      this.#drop(oldest);
+    }
   }
 
   #drop(revision: number): void {
@@ -150,7 +157,8 @@ class HistoryPage {
 }
 
 function readEvent(row: PreparedStatement): ObjectEvent {
-  const object = readObject(row);
-  const type = row.readColumn(IS_DELETE) === 1 ? "delete" : "put";
-  return { revision: object.revision, type, object };
+  const revision = Number(row.readColumn(REVISION_COLUMN));
+  return row.readColumn(IS_DELETE) === 1
+    ? { revision, type: "delete", object: readHead(row) }
+    : { revision, type: "put", object: readObject(row) };
 }

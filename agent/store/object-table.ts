@@ -3,9 +3,9 @@ import type { Outcome } from "./guarded-file.ts";
 import { OBJECTS_READ_BYTES_MAX, OBJECTS_READ_MAX } from "./limits.ts";
 import type { ObjectHistory } from "./object-history.ts";
 import type { ObjectRange } from "./object-question.ts";
-import { OBJECT_COLUMNS, readObject } from "./object-row.ts";
+import { HEAD_COLUMNS, OBJECT_COLUMNS, readHead, readObject } from "./object-row.ts";
 import { createObjectUid } from "./object-uid.ts";
-import type { ObjectEvent, ObjectKey, ObjectWrite, StoredObject } from "./objects.ts";
+import type { ObjectEvent, ObjectHead, ObjectKey, ObjectWrite, StoredObject } from "./objects.ts";
 import { errorResult } from "./statement-error.ts";
 import type { ObjectsCommand } from "./types.ts";
 
@@ -14,6 +14,8 @@ export const OBJECT_SCHEMA = [
 ] as const;
 
 const SELECT = `SELECT ${OBJECT_COLUMNS} FROM _trivet_objects`;
+const SELECT_HEAD = `SELECT ${HEAD_COLUMNS} FROM _trivet_objects`;
+const OF_KEY = "WHERE kind = ? AND namespace = ? AND name = ?";
 
 /** The cluster's objects as they are now. Every change goes to their history too. */
 export class ObjectTable {
@@ -39,8 +41,7 @@ export class ObjectTable {
 
   get({ kind, namespace, name }: ObjectKey): StoredObject | null {
     let object: StoredObject | null = null;
-    const sql = `${SELECT} WHERE kind = ? AND namespace = ? AND name = ?`;
-    this.#file.read(sql, [kind, namespace, name], (row) => {
+    this.#file.read(`${SELECT} ${OF_KEY}`, [kind, namespace, name], (row) => {
       object = readObject(row);
       return false;
     });
@@ -71,10 +72,19 @@ export class ObjectTable {
     return { objects, isComplete };
   }
 
+  #head({ kind, namespace, name }: ObjectKey): ObjectHead | null {
+    let head: ObjectHead | null = null;
+    this.#file.read(`${SELECT_HEAD} ${OF_KEY}`, [kind, namespace, name], (row) => {
+      head = readHead(row);
+      return false;
+    });
+    return head;
+  }
+
   /** Why the precondition of `write` does not hold; null if it does. */
   #conflictOf(write: ObjectWrite): string | null {
     if (write.kind === "compact" || write.revision === null) return null;
-    const found = this.get(write.key)?.revision ?? 0;
+    const found = this.#head(write.key)?.revision ?? 0;
     if (found === write.revision) return null;
     // mark: store: a precondition of an object did not hold
     const { kind, namespace, name } = write.key;
@@ -99,7 +109,7 @@ export class ObjectTable {
   }
 
   #put({ kind, namespace, name }: ObjectKey, bytes: Uint8Array, at: EntryPosition): ObjectEvent {
-    const before = this.get({ kind, namespace, name });
+    const before = this.#head({ kind, namespace, name });
     const uid = before?.uid ?? createObjectUid(at.index, at.nth, at.timeMs);
     const createdRevision = before?.createdRevision ?? at.index;
     // A copy: what was decoded is a part of the message that brought it, and would take all of it along.
@@ -113,12 +123,10 @@ export class ObjectTable {
   }
 
   #delete(key: ObjectKey, index: number): ObjectEvent | null {
-    const before = this.get(key);
+    const before = this.#head(key);
     if (before === null) return null;
     const { kind, namespace, name } = key;
-    this.#file.run("DELETE FROM _trivet_objects WHERE kind = ? AND namespace = ? AND name = ?", [
-      ...[kind, namespace, name],
-    ]);
+    this.#file.run(`DELETE FROM _trivet_objects ${OF_KEY}`, [kind, namespace, name]);
     return { revision: index, type: "delete", object: { ...before, revision: index } };
   }
 }

@@ -24,22 +24,31 @@ export type ObjectWrite =
   /** Drops the history up to `revision`, itself included. Objects stay. */
   | { readonly kind: "compact"; readonly revision: number };
 
-export interface StoredObject extends ObjectKey {
+/** All of an object but its body, which may be large. */
+export interface ObjectHead extends ObjectKey {
   /** Of this object alone, for ever: another one of the same name has another. */
   readonly uid: string;
   /** Log index of its last change. */
   readonly revision: number;
   /** Log index of its first. */
   readonly createdRevision: number;
+}
+
+export interface StoredObject extends ObjectHead {
   readonly body: Uint8Array;
 }
 
-export interface ObjectEvent {
-  /** Log index of the change; those of one command share it. */
-  readonly revision: number;
-  readonly type: "put" | "delete";
-  /** After a `put`. Of a `delete`, the last body, with the revision of the deletion. */
-  readonly object: StoredObject;
+/**
+ * `revision` is the log index of the change; those of one command share it, and of a deletion the object has it, too. That carries no
+ * body: a small command could otherwise make an event of any size.
+ */
+export type ObjectEvent =
+  | { readonly revision: number; readonly type: "put"; readonly object: StoredObject }
+  | { readonly revision: number; readonly type: "delete"; readonly object: ObjectHead };
+
+/** What an event weighs, apart from `EVENT_BYTES`. */
+export function bodyBytesOf(event: ObjectEvent): number {
+  return event.type === "put" ? event.object.body.byteLength : 0;
 }
 
 /** A part of `Store`: the cluster's objects. */

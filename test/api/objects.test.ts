@@ -157,7 +157,7 @@ t.test("a watch is a stream of lines, goes on where it ended, and ends with the 
   const [second] = await lines.take(1);
   t.match(second, {
     revision: gone.body.revision,
-    events: [{ type: "delete", object: { body: "cmVk" } }],
+    events: [{ type: "delete", object: { name: "a", revision: gone.body.revision, body: undefined } }],
   });
   abort.abort();
 

@@ -73,7 +73,7 @@ async function watchUntil(
 }
 
 function texts({ events }: ObjectChange): readonly string[] {
-  return events.map(({ object }) => Buffer.from(object.body).toString());
+  return events.flatMap((event) => (event.type === "put" ? Buffer.from(event.object.body).toString() : []));
 }
 
 t.test("ClusterObjects: any node writes, and every other reads what was acknowledged", async (t) => {

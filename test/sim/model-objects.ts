@@ -12,7 +12,10 @@ import type { CommandResult, ObjectsCommand } from "../../agent/store/types.ts";
 const HISTORY_EVENTS_MAX = 60;
 
 type Packed<Item> = Omit<Item, "body"> & { readonly body: string };
-type PackedEvent = Omit<ObjectEvent, "object"> & { readonly object: Packed<StoredObject> };
+type Deletion = Extract<ObjectEvent, { readonly type: "delete" }>;
+type PackedEvent =
+  | Deletion
+  | { readonly revision: number; readonly type: "put"; readonly object: Packed<StoredObject> };
 
 export interface PackedObjects {
   readonly objects: readonly Packed<StoredObject>[];
@@ -70,7 +73,7 @@ export class ModelObjects {
   pack(): PackedObjects {
     return {
       objects: [...this.#objects.values()].map(packBody),
-      history: this.#history.map((event) => ({ ...event, object: packBody(event.object) })),
+      history: this.#history.map(packEvent),
       compacted: this.#compacted,
     };
   }
@@ -78,7 +81,7 @@ export class ModelObjects {
   static unpack({ objects, history, compacted }: PackedObjects): ModelObjects {
     const unpacked = new ModelObjects();
     for (const object of objects) unpacked.#objects.set(nameOf(object), unpackBody(object));
-    unpacked.#history = history.map((event) => ({ ...event, object: unpackBody(event.object) }));
+    unpacked.#history = history.map(unpackEvent);
     unpacked.#compacted = compacted;
     return unpacked;
   }
@@ -104,7 +107,8 @@ export class ModelObjects {
         const before = this.get(write.key);
         if (before === null) return [];
         this.#objects.delete(nameOf(before));
-        return [{ revision: index, type: "delete", object: { ...before, revision: index } }];
+        const { body: _, ...head } = before;
+        return [{ revision: index, type: "delete", object: { ...head, revision: index } }];
       }
       case "require":
         return [];
@@ -122,6 +126,14 @@ export class ModelObjects {
 
 function nameOf({ kind, namespace, name }: ObjectKey): string {
   return JSON.stringify([kind, namespace, name]);
+}
+
+function packEvent(event: ObjectEvent): PackedEvent {
+  return event.type === "put" ? { ...event, object: packBody(event.object) } : event;
+}
+
+function unpackEvent(event: PackedEvent): ObjectEvent {
+  return event.type === "put" ? { ...event, object: unpackBody(event.object) } : event;
 }
 
 function packBody(object: StoredObject): Packed<StoredObject> {

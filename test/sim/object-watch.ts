@@ -1,5 +1,5 @@
 import type { ObjectChange } from "../../agent/replica/objects-service.ts";
-import type { ObjectEvent, ObjectList, StoredObject } from "../../agent/store/objects.ts";
+import type { ObjectEvent, ObjectHead, ObjectList, StoredObject } from "../../agent/store/objects.ts";
 import { check } from "./violation.ts";
 
 /** All changes of objects that ever happened, as the log has them: what watchers and lists are held to. */
@@ -34,10 +34,10 @@ export class ObjectWatch {
 
   listed(reader: string, { revision, objects }: ObjectList): void {
     const wanted = new Map<string, StoredObject>();
-    for (const { revision: at, type, object } of this.#events) {
-      if (at > revision) break;
-      if (type === "put") wanted.set(object.name, object);
-      else wanted.delete(object.name);
+    for (const event of this.#events) {
+      if (event.revision > revision) break;
+      if (event.type === "put") wanted.set(event.object.name, event.object);
+      else wanted.delete(event.object.name);
     }
     const state = (all: Iterable<StoredObject>) => [...all].map(describeObject).sort().join(" ");
     check(
@@ -51,6 +51,8 @@ function describe(events: readonly ObjectEvent[]): string {
   return events.map(({ type, object }) => `${type} ${describeObject(object)}`).join(" ");
 }
 
-function describeObject({ name, uid, revision, createdRevision, body }: StoredObject): string {
-  return `${name} ${uid} ${createdRevision} ${revision} ${Buffer.from(body)}`;
+function describeObject(object: StoredObject | ObjectHead): string {
+  const { name, uid, revision, createdRevision } = object;
+  const body = "body" in object ? Buffer.from(object.body) : "gone";
+  return `${name} ${uid} ${createdRevision} ${revision} ${body}`;
 }

@@ -40,9 +40,10 @@ async function read(node: StoreNode, key: ObjectKey): Promise<string | null> {
   return object === null ? null : Buffer.from(object.body).toString();
 }
 
-/** An event in short: `5 put a=text`. */
-function inShort({ revision, type, object }: ObjectEvent): string {
-  return `${revision} ${type} ${object.name}=${Buffer.from(object.body)}`;
+/** An event in short: `5 put a=text`, `6 delete a`. */
+function inShort(event: ObjectEvent): string {
+  const { revision, type, object } = event;
+  return `${revision} ${type} ${object.name}${type === "put" ? `=${Buffer.from(event.object.body)}` : ""}`;
 }
 
 t.test("writes of objects", async (t) => {
@@ -186,15 +187,15 @@ t.test("objects.history()", async (t) => {
       revision: 3,
       compactedRevision: 0,
       isComplete: true,
-      events: ["1 put a=1", "1 put b=1", "2 put a=2", "3 delete b=1", "3 put c=3"],
+      events: ["1 put a=1", "1 put b=1", "2 put a=2", "3 delete b", "3 put c=3"],
     });
-    t.same((await history(2)).events, ["3 delete b=1", "3 put c=3"]);
+    t.same((await history(2)).events, ["3 delete b", "3 put c=3"]);
     t.same((await history(3)).events, []);
   });
 
   t.test("gives page after page, and cuts no revision", async (t) => {
     t.match(await history(0, 1), { events: ["1 put a=1", "1 put b=1"], isComplete: false });
-    t.match(await history(1, 2), { events: ["2 put a=2", "3 delete b=1", "3 put c=3"], isComplete: true });
+    t.match(await history(1, 2), { events: ["2 put a=2", "3 delete b", "3 put c=3"], isComplete: true });
     t.match(await history(1, 1), { events: ["2 put a=2"], isComplete: false });
   });
 
@@ -216,10 +217,10 @@ t.test("objects.history()", async (t) => {
 
   t.test("forgets what a command compacts, never its own changes", async (t) => {
     await write(node, { kind: "compact", revision: 2 });
-    t.match(await history(0), { compactedRevision: 2, events: ["3 delete b=1", "3 put c=3"] });
+    t.match(await history(0), { compactedRevision: 2, events: ["3 delete b", "3 put c=3"] });
     await write(node, { kind: "compact", revision: 1 });
     await node.reopen();
-    t.match(await history(0), { compactedRevision: 2, events: ["3 delete b=1", "3 put c=3"] });
+    t.match(await history(0), { compactedRevision: 2, events: ["3 delete b", "3 put c=3"] });
     await write(node, { kind: "compact", revision: 999 }, put(keyOf("d"), "6"));
     t.match(await history(0), { compactedRevision: 5, events: ["6 put d=6"] });
     t.equal(await read(node, keyOf("a")), "2", "objects stay");
@@ -240,6 +241,42 @@ t.test("objects.history()", async (t) => {
     await node.store.apply([objectsEntry(next + fit, [put(keyOf("small"), "x")])]);
     t.equal((await history(0, 0)).compactedRevision, next, "one byte more: the oldest large one goes");
   });
+});
+
+t.test("a deletion weighs nothing, however large the objects were", async (t) => {
+  const node = await StoreNode.create();
+  t.teardown(() => node.remove());
+  // More than the history may hold.
+  const fit = HISTORY_BYTES_MAX / OBJECT_BODY_BYTES_MAX;
+  const keys = Array.from({ length: fit + 4 }, (_, nth) => keyOf(`large ${nth}`));
+  const body = "x".repeat(OBJECT_BODY_BYTES_MAX);
+  for (const key of keys) await write(node, put(key, body));
+  const events: ObjectEvent[] = [];
+  node.store.onObjectEvents((some) => events.push(...some));
+  const made = (await node.store.objects.get(keyOf("large 0"), PATIENT)).object;
+  await write(node, ...keys.map((key) => remove(key)));
+  const revision = node.store.applied.index;
+  t.equal(events.length, keys.length);
+  const { kind, namespace, name, uid, createdRevision } = made ?? {};
+  const deleted = { kind, namespace, name, uid, createdRevision, revision };
+  t.strictSame(events[0], { revision, type: "delete", object: deleted });
+  const page = await node.store.objects.history(revision - 1, { limit: 999, bytesMax: 0, ...PATIENT });
+  t.strictSame(page.events, events, "none of it is forgotten");
+  t.match(page, { isComplete: true, compactedRevision: keys.length - fit });
+});
+
+t.test("history keeps the newest revision, whatever it weighs", async (t) => {
+  const node = await StoreNode.create();
+  t.teardown(() => node.remove());
+  // Beyond what the check lets into the log.
+  const body = "x".repeat(OBJECT_BODY_BYTES_MAX);
+  const count = HISTORY_BYTES_MAX / OBJECT_BODY_BYTES_MAX + 1;
+  await write(node, put(keyOf("old"), "1"));
+  await write(node, ...Array.from({ length: count }, (_, nth) => put(keyOf(`${nth}`), body)));
+  const page = await node.store.objects.history(1, { limit: 99, bytesMax: 0, ...PATIENT });
+  t.match(page, { compactedRevision: 1, events: { length: count } });
+  await write(node, put(keyOf("new"), "2"));
+  t.equal((await node.store.objects.history(2, { limit: 99, bytesMax: 0, ...PATIENT })).compactedRevision, 2);
 });
 
 t.test("onObjectEvents()", async (t) => {
