@@ -104,6 +104,16 @@ export class CopyKeeper {
     return this.#server.position;
   }
 
+  /** See `SnapshotServer.heldPosition`. */
+  get heldPosition(): LogPosition | null {
+    return this.#server.heldPosition;
+  }
+
+  /** See `SnapshotServer.sentFraction`. */
+  get sentFraction(): number | null {
+    return this.#server.sentFraction;
+  }
+
   /** Ends it; who reads it begins anew. */
   endSending(): Promise<void> {
     return this.#server.end();

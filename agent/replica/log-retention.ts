@@ -8,6 +8,11 @@ import type { LogPosition } from "../store/types.ts";
  */
 const HELD_FACTOR = 4;
 
+/** From this part of that on, writes are slowed while a snapshot is being sent. */
+const SLOWS_FROM = 0.5;
+/** What the log may take of the rest by the end of the sending; what is left is for the time in which the receiver installs it. */
+const SENT_SHARE = 0.8;
+
 /** After a run that freed nothing, the log grows by this part of what is retained before the next one. */
 const RETRY_FRACTION = 8;
 
@@ -40,8 +45,12 @@ export interface LogRetentionOptions {
   readonly mayDrop: () => boolean;
   /** Makes what is applied durable; resolves with how far that goes. */
   readonly checkpoint: () => Promise<LogPosition>;
-  /** The snapshot that is being sent, if there is one: it was durable when it was opened, and checkpoints wait for its end. */
-  readonly openSnapshot: () => LogPosition | null;
+  /** Of a snapshot that is or was just sent, if there is one: it was durable when it was opened, and checkpoints wait for its end. */
+  readonly heldPosition: () => LogPosition | null;
+  /** How much of it is sent, from 0 to 1; null if nobody takes it. */
+  readonly sentFraction: () => number | null;
+  /** Behind this, others need the log to come up by it; infinity if nobody does. */
+  readonly neededFrom: () => number;
   /** Ends it: checkpoints go on. */
   readonly endSnapshot: () => Promise<void>;
   /** Forgets the entries up to `base`, in memory and on disk. */
@@ -90,6 +99,18 @@ export class LogRetention {
     return log().logBytes > HELD_FACTOR * retainBytes;
   }
 
+  /**
+   * True while a snapshot is being sent and the log behind it has grown faster than that goes on: to the bound it must last until the
+   * end, or the snapshot would be of no use. Then writes are to wait.
+   */
+  get isOutrun(): boolean {
+    const { log, retainBytes, sentFraction } = this.#options;
+    const fraction = sentFraction();
+    if (fraction === null) return false;
+    const allowed = HELD_FACTOR * retainBytes;
+    return log().logBytes > allowed * (SLOWS_FROM + (1 - SLOWS_FROM) * fraction * SENT_SHARE);
+  }
+
   stop(): void {
     this.#isStopped = true;
   }
@@ -110,7 +131,9 @@ export class LogRetention {
     // The copy may have been put out of use meanwhile.
     if (this.#isStopped || !this.#options.mayDrop()) return;
     const now = log();
-    const base = chooseBase(now, retainBytes / 2, Math.min(durable.index, now.applicableIndex));
+    const isHeld = now.logBytes <= HELD_FACTOR * retainBytes;
+    const needed = isHeld ? this.#options.neededFrom() : Number.POSITIVE_INFINITY;
+    const base = chooseBase(now, retainBytes / 2, Math.min(durable.index, now.applicableIndex, needed));
     if (base === null) return;
     this.#thresholdBytes = retainBytes;
     await compact(base);
@@ -118,8 +141,8 @@ export class LogRetention {
 
   /** How far the database is durable; while a snapshot is open, as far as that goes. */
   async #durable(): Promise<LogPosition> {
-    const { retainBytes, log, openSnapshot, endSnapshot, checkpoint } = this.#options;
-    const held = openSnapshot();
+    const { retainBytes, log, heldPosition, endSnapshot, checkpoint } = this.#options;
+    const held = heldPosition();
     if (held !== null) {
       if (log().logBytes <= HELD_FACTOR * retainBytes) return held;
       // mark: replica: a snapshot was ended, the log behind it grew too large

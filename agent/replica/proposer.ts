@@ -29,6 +29,8 @@ export interface ProposerOptions {
   readonly copy: Pick<CopyKeeper, "fault">;
   readonly store: Pick<Store, "hasHiddenWork" | "lastTimeMs" | "rehearse">;
   readonly appliedIndex: () => number;
+  /** See `LogRetention.isOutrun`. */
+  readonly isOutrun: () => boolean;
   readonly logTime: LogTime;
   readonly waiters: Waiters;
   readonly clock: Clock;
@@ -63,6 +65,8 @@ export class Proposer {
   /** Until this one is applied, the store cannot say what a plain write may run besides. */
   #lastOfSchema: LogPosition = { index: 0, term: 0 };
   #refusal: () => TrivetError | null = () => null;
+  /** How many wait for a snapshot that is being sent. */
+  #slowed = 0;
 
   constructor(options: ProposerOptions) {
     this.#options = options;
@@ -86,10 +90,25 @@ export class Proposer {
    * not enter the log any more; once it has, the caller keeps the deadline.
    */
   async propose(draft: CommandDraft, timeoutMs: number): Promise<Applied> {
-    if (this.#proposals.size + this.#gate.waiting >= WAITING_MAX) throw overloaded();
+    if (this.#proposals.size + this.#gate.waiting + this.#slowed >= WAITING_MAX) throw overloaded();
     this.#assertLeads();
-    const { answer } = await this.#enterOnce(draft, new Deadline(this.#options.clock, timeoutMs));
+    const deadline = new Deadline(this.#options.clock, timeoutMs);
+    if (this.#options.isOutrun() && !isBarrier(draft)) await this.#untilNotOutrun(deadline);
+    const { answer } = await this.#enterOnce(draft, deadline);
     return answer;
+  }
+
+  /** So writes go on as fast as a snapshot that is being sent allows. */
+  async #untilNotOutrun(deadline: Deadline): Promise<void> {
+    const { waiters, isOutrun } = this.#options;
+    // mark: replica: writes are slowed for a snapshot that is being sent
+    this.#slowed += 1;
+    try {
+      await waiters.until(() => !isOutrun() || !this.#leads(), deadline.remainingMs, outrun);
+    } finally {
+      this.#slowed -= 1;
+    }
+    this.#assertLeads();
   }
 
   /** To be called when consensus has moved. */
@@ -205,6 +224,13 @@ export class Proposer {
     this.#options.waiters.throwIfFailed();
     if (!this.#leads(term)) throw notLeader();
   }
+}
+
+function outrun(): TrivetError {
+  return new TrivetError(
+    "store-busy",
+    "A copy of the data is being sent to another node, which slows writes, and this one was not carried out in time. Try again later.",
+  );
 }
 
 function notSettled(): TrivetError {

@@ -4,6 +4,7 @@ import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import type { RestoredSnapshot } from "../raft/core.ts";
 import type { Timing } from "../raft/pace.ts";
+import type { PeerStatus } from "../raft/peers.ts";
 import type { MemberId } from "../raft/types.ts";
 import type { Store } from "../store/store.ts";
 import type { LogPosition } from "../store/types.ts";
@@ -119,13 +120,16 @@ export class Replica {
       // Before the membership is in the store, the log is all that knows it; without a copy, of everything.
       mayDrop: () => copy.fault === null && store.configuration !== null,
       checkpoint: () => store.checkpoint(),
-      openSnapshot: () => copy.sending,
+      heldPosition: () => copy.heldPosition,
+      sentFraction: () => copy.sentFraction,
+      neededFrom: () => followedFrom(raft().peers),
       endSnapshot: () => copy.endSending(),
       compact: (base) => consensus.compact(base),
       onFailed,
     });
     const parts = { ...options, consensus, copy, waiters, appliedIndex };
-    this.proposer = new Proposer({ ...parts, logTime: new LogTime(clock) });
+    const isOutrun = (): boolean => this.#retention.isOutrun;
+    this.proposer = new Proposer({ ...parts, isOutrun, logTime: new LogTime(clock) });
     this.reads = new IndexReads(parts);
     this.leadership = new Leadership({ ...parts, isAnswering: () => this.proposer.isAnswering });
     this.members = new MemberChanges({
@@ -254,4 +258,10 @@ export class Replica {
     this.proposer.restored(snapshot);
     return waitsForLog;
   }
+}
+
+/** What the slowest of those has who come up by a leader's log. Who needs a snapshot does not. */
+function followedFrom(peers: readonly PeerStatus[] | null): number {
+  const coming = (peers ?? []).filter(({ isActive, state }) => isActive && state !== "snapshot");
+  return Math.min(Number.POSITIVE_INFINITY, ...coming.map(({ match }) => match));
 }

@@ -25,6 +25,9 @@ const IDLE_MS = 30_000;
 /** Who reads asks for the next piece sooner than that, also where some are lost. Longer, it holds up nobody who needs a newer snapshot. */
 const READING_MS = 5_000;
 
+/** Who has taken all of it asks for the log behind it by then. */
+const FOLLOW_MS = 3_000;
+
 const ID_BYTES = 8;
 
 export interface SnapshotServerOptions {
@@ -40,11 +43,21 @@ export interface SnapshotServerOptions {
   readonly assertServing: () => void;
 }
 
+interface Reader {
+  /** When it asked for something last. */
+  readonly seenMs: number;
+  /** When it was given something last that it may not have had. */
+  readonly advancedMs: number;
+  /** What it was given; what it has asked for twice, twice. */
+  readonly givenBytes: number;
+}
+
 interface Open {
   readonly id: string;
   readonly snapshot: StoreSnapshot;
-  /** Nodes that read it, and when each asked for something last. */
-  readonly readers: Map<string, number>;
+  readonly totalBytes: number;
+  /** By node. */
+  readonly readers: Map<string, Reader>;
 }
 
 /**
@@ -57,6 +70,8 @@ export class SnapshotServer {
   #open: Open | null = null;
   #opening: Promise<Open> | null = null;
   #timer: Timer | null = null;
+  /** The last one that was read to its end. */
+  #followed: { readonly position: LogPosition; readonly untilMs: number } | null = null;
   #isStopped = false;
 
   constructor(options: SnapshotServerOptions) {
@@ -72,15 +87,33 @@ export class SnapshotServer {
     ];
   }
 
-  /** What is being sent: the log is to be kept from here on. Null if nothing is. */
+  /** What is being sent. Null if nothing is. */
   get position(): LogPosition | null {
     return this.#open?.snapshot.position ?? null;
+  }
+
+  /** The log is to be kept from here on, for who reads a snapshot or is about to go on behind it. Null if nobody is. */
+  get heldPosition(): LogPosition | null {
+    const followed = this.#followed;
+    if (this.position !== null || followed === null) return this.position;
+    return this.#options.clock.nowMs() < followed.untilMs ? followed.position : null;
+  }
+
+  /** How much of what is being sent the slowest of those who read it has, from 0 to 1. Null if nobody does. */
+  get sentFraction(): number | null {
+    const open = this.#open;
+    if (open === null) return null;
+    const sinceMs = this.#options.clock.nowMs() - READING_MS;
+    const reading = [...open.readers.values()].filter(({ advancedMs }) => advancedMs > sinceMs);
+    if (reading.length === 0) return null;
+    return Math.min(1, ...reading.map(({ givenBytes }) => givenBytes / open.totalBytes));
   }
 
   /** Ends what is being sent; its readers must begin anew. */
   async end(): Promise<void> {
     const open = this.#open;
     this.#open = null;
+    this.#followed = null;
     this.#timer?.cancel();
     this.#timer = null;
     await open?.snapshot.close();
@@ -97,8 +130,9 @@ export class SnapshotServer {
     if (clusterId !== this.#options.clusterId)
       throw new TrivetError("other-cluster", "This node belongs to another cluster: its data is not yours.");
     this.#options.assertServing();
-    const { id, snapshot, readers } = await this.#openFor(from, minIndex);
-    readers.set(from, this.#options.clock.nowMs());
+    const open = await this.#openFor(from, minIndex);
+    this.#seen(open, from, 0);
+    const { id, snapshot } = open;
     return encodeOpened({ id, manifest: snapshot });
   }
 
@@ -106,7 +140,7 @@ export class SnapshotServer {
     const { id, name, offset, length } = decodeRead(body);
     const open = this.#open;
     if (open?.id !== id || !open.readers.has(from)) throw snapshotGone();
-    open.readers.set(from, this.#options.clock.nowMs());
+    this.#seen(open, from, length);
     try {
       return encodePiece(await open.snapshot.read(name, offset, length));
     } catch (error) {
@@ -119,7 +153,22 @@ export class SnapshotServer {
     const open = this.#open;
     if (open?.id !== id) return;
     open.readers.delete(from);
-    if (open.readers.size === 0) await this.end();
+    if (open.readers.size > 0) return;
+    await this.end();
+    const untilMs = this.#options.clock.nowMs() + FOLLOW_MS;
+    this.#followed = { position: open.snapshot.position, untilMs };
+  }
+
+  #seen({ readers, totalBytes }: Pick<Open, "readers" | "totalBytes">, from: string, bytes: number): void {
+    const nowMs = this.#options.clock.nowMs();
+    const { givenBytes, advancedMs } = readers.get(from) ?? { givenBytes: 0, advancedMs: nowMs };
+    // Who asks on and on for the same holds up nobody.
+    const hasAdvanced = bytes > 0 && givenBytes < totalBytes;
+    readers.set(from, {
+      seenMs: nowMs,
+      advancedMs: hasAdvanced ? nowMs : advancedMs,
+      givenBytes: givenBytes + bytes,
+    });
   }
 
   /** The open snapshot if it is new enough, else a new one if nobody else reads the old one. */
@@ -145,7 +194,7 @@ export class SnapshotServer {
 
   #isReadByOthers({ readers }: Open, from: string): boolean {
     const sinceMs = this.#options.clock.nowMs() - READING_MS;
-    return [...readers].some(([reader, seenMs]) => reader !== from && seenMs > sinceMs);
+    return [...readers].some(([reader, { seenMs }]) => reader !== from && seenMs > sinceMs);
   }
 
   async #openNew(): Promise<Open> {
@@ -161,21 +210,25 @@ export class SnapshotServer {
       throw error;
     }
     const id = Array.from(random.bytes(ID_BYTES), (byte) => byte.toString(16).padStart(2, "0")).join("");
-    const open = { id, snapshot, readers: new Map<string, number>() };
+    const totalBytes = bytesOf(snapshot);
+    const open = { id, snapshot, totalBytes, readers: new Map<string, Reader>() };
     this.#open = open;
     this.#watchIdle(open);
-    const bytes = snapshot.files.reduce((sum, file) => sum + file.bytes, 0);
-    logger.log("info", "A snapshot is open for others.", { index: snapshot.position.index, bytes });
+    logger.log("info", "A snapshot is open for others.", {
+      index: snapshot.position.index,
+      bytes: totalBytes,
+    });
     return open;
   }
 
   /** Forgets readers that have gone without a word, and with the last one closes. */
   #watchIdle(open: Open): void {
     const { clock } = this.#options;
-    const lastMs = open.readers.size > 0 ? Math.max(...open.readers.values()) : clock.nowMs();
+    const seenMs = [...open.readers.values()].map((reader) => reader.seenMs);
+    const lastMs = seenMs.length > 0 ? Math.max(...seenMs) : clock.nowMs();
     this.#timer = clock.setTimer(lastMs + IDLE_MS - clock.nowMs(), () => {
       const sinceMs = clock.nowMs() - IDLE_MS;
-      for (const [reader, seenMs] of open.readers) if (seenMs <= sinceMs) open.readers.delete(reader);
+      for (const [reader, { seenMs }] of open.readers) if (seenMs <= sinceMs) open.readers.delete(reader);
       if (open.readers.size > 0) {
         this.#watchIdle(open);
         return;
@@ -186,6 +239,10 @@ export class SnapshotServer {
       });
     });
   }
+}
+
+function bytesOf({ files }: Pick<StoreSnapshot, "files">): number {
+  return files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 function snapshotGone(): TrivetError {

@@ -3,7 +3,7 @@ import { invariant } from "../platform/invariant.ts";
 import { isCheckedAtOpen, requireSound } from "./database-check.ts";
 import { DigestChain } from "./digest-chain.ts";
 import type { EngineInternals } from "./engine-internals.ts";
-import { PINNED_WAL_FRAMES_MAX, WAL_FRAMES_MAX } from "./limits.ts";
+import { PINNED_WAL_FRAMES_MIN, WAL_FRAMES_MAX } from "./limits.ts";
 import type { PreparedStatement } from "./prepared-statement.ts";
 import { SqliteConnection } from "./sqlite-connection.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
@@ -55,8 +55,8 @@ export class DatabaseFile {
     return this.#committedTimeMs;
   }
   #committedTimeMs: number;
-  /** While true, no checkpoint changes the file. */
-  isPinned = false;
+  /** While it is pinned: how many frames its write-ahead log may get. */
+  #pinnedFramesMax: number | null = null;
 
   /**
    * Opens or creates the file. The caller holds the lock of the data directory: a lock left by a process that was
@@ -112,9 +112,23 @@ export class DatabaseFile {
     if (!this.isPinned && this.#walFrames() > WAL_FRAMES_MAX) this.checkpoint();
   }
 
+  /** From now on no checkpoint changes the file. */
+  pin(): void {
+    // A large file takes long to be read, and whoever has room for it has room for as much again.
+    this.#pinnedFramesMax = Math.max(PINNED_WAL_FRAMES_MIN, this.#pages());
+  }
+
+  unpin(): void {
+    this.#pinnedFramesMax = null;
+  }
+
+  get isPinned(): boolean {
+    return this.#pinnedFramesMax !== null;
+  }
+
   /** True if the write-ahead log has become too long to let the file wait for its next checkpoint. */
   get hasOutgrownPin(): boolean {
-    return this.isPinned && this.#walFrames() > PINNED_WAL_FRAMES_MAX;
+    return this.#pinnedFramesMax !== null && this.#walFrames() > this.#pinnedFramesMax;
   }
 
   /**
@@ -169,9 +183,17 @@ export class DatabaseFile {
   }
 
   #walFrames(): number {
-    return this.statements.use("PRAGMA wal_checkpoint(NOOP)", (statement) => {
+    return this.#pragma("PRAGMA wal_checkpoint(NOOP)", 1);
+  }
+
+  #pages(): number {
+    return this.#pragma("PRAGMA page_count", 0);
+  }
+
+  #pragma(sql: string, column: number): number {
+    return this.statements.use(sql, (statement) => {
       if (statement?.prepared.step() !== true) return 0;
-      return Number(statement.prepared.readColumn(1));
+      return Number(statement.prepared.readColumn(column));
     });
   }
 }

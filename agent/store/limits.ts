@@ -76,8 +76,8 @@ export const COMMIT_DELAY_MS = 1000;
 
 /** Frames in a write-ahead log after which a commit is followed by a checkpoint: 4 MiB of 4 KiB pages. */
 export const WAL_FRAMES_MAX = 1024;
-/** The same while a snapshot is read, when checkpoints wait: 64 MiB. Then the snapshot is ended. */
-export const PINNED_WAL_FRAMES_MAX = 16_384;
+/** The same while a snapshot is read, when checkpoints wait: 64 MiB, or as much as the file has. Then the snapshot is ended. */
+export const PINNED_WAL_FRAMES_MIN = 16_384;
 
 /** A database up to here is checked as a whole when the last process was cut off: under a second on a fast box. */
 export const CHECKED_AT_OPEN_BYTES_MAX = 64 * 1024 * 1024;

@@ -191,7 +191,10 @@ export class StateMachine {
 
   #setPin(position: LogPosition | null): void {
     this.#pinnedAt = position;
-    for (const { file } of [this.#state, this.#app]) file.isPinned = position !== null;
+    for (const { file } of [this.#state, this.#app]) {
+      if (position === null) file.unpin();
+      else file.pin();
+    }
   }
 
   #run(index: number, command: Command): RanCommand {

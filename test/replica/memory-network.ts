@@ -16,7 +16,8 @@ export class MemoryNetwork {
   readonly delivered = new Map<string, number>();
   /** Methods of which the next answer does not arrive; nobody is told. */
   readonly answersToDrop = new Set<string>();
-  /** What an answer becomes on its way. */
+  /** How long an answer is on its way, and what it becomes there. */
+  answerMs: (method: string) => number = () => 1;
   alterAnswer: (method: string, body: Uint8Array) => Uint8Array = (_method, body) => body;
 
   constructor(clock: Clock) {
@@ -39,7 +40,7 @@ export class MemoryNetwork {
   transportOf(nodeId: string): Transport {
     return {
       send: (toNode, kind, body) => {
-        this.#carry(nodeId, toNode, () => {
+        this.#carry(nodeId, toNode, 1, () => {
           const handler = this.#handlers.get(`${toNode} ${kind}`);
           if (handler === undefined) return;
           this.#count(kind);
@@ -59,10 +60,10 @@ export class MemoryNetwork {
     };
   }
 
-  /** Takes a millisecond, and does not arrive if the way is cut when it leaves. */
-  #carry(fromNode: string, toNode: string, arrive: () => void): void {
+  /** Does not arrive if the way is cut when it leaves. */
+  #carry(fromNode: string, toNode: string, ms: number, arrive: () => void): void {
     if (this.#cuts.has(`${fromNode} ${toNode}`)) return;
-    this.#clock.setTimer(1, arrive);
+    this.#clock.setTimer(ms, arrive);
   }
 
   #request(
@@ -85,10 +86,10 @@ export class MemoryNetwork {
       };
       if (signal.aborted) return abort();
       signal.addEventListener("abort", abort, { once: true });
-      this.#carry(fromNode, toNode, () => {
+      this.#carry(fromNode, toNode, 1, () => {
         void this.#answer(fromNode, toNode, method, body).then((outcome) => {
           if (this.answersToDrop.delete(method)) return;
-          this.#carry(toNode, fromNode, () =>
+          this.#carry(toNode, fromNode, this.answerMs(method), () =>
             end(() => {
               if ("body" in outcome) resolve(this.alterAnswer(method, outcome.body));
               else reject(new RemoteError(toNode, outcome.code, outcome.message));

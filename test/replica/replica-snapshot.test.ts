@@ -82,6 +82,37 @@ testMembers(
   },
 );
 
+testMembers(
+  "a member gets a snapshot over a slow link while others write as fast as they can",
+  async (t, members) => {
+    await members.write("a", 1, 20, 100_000);
+    members.cutOff("c");
+    await members.write("a", 21, 40);
+    // Half a second for 2 MB: the log would grow far beyond what is kept meanwhile.
+    members.network.answerMs = (method) => (method === "snapshot/read" ? 60 : 1);
+    members.network.heal();
+    const { replica, memberId } = members.get("c");
+    const { replica: leader } = members.get("a");
+    let [isDone, written] = [false, 60];
+    const writing = async (): Promise<void> => {
+      for (; !isDone; written += 8) await members.write("a", written + 1, 8);
+    };
+    const wrote = writing();
+    await members.until("c follows by the log", () => {
+      const peer = leader.status().peers?.find(({ member }) => member === memberId);
+      return (
+        peer?.state === "replicate" && replica.status().snapshot === null && replica.status().firstIndex > 60
+      );
+    });
+    isDone = true;
+    await wrote;
+    const opened = members.network.delivered.get("snapshot/open") ?? 0;
+    t.ok(opened <= 3, `a snapshot was opened ${opened} times`);
+    t.ok(written > 80, `${written} rows: writes went on`);
+    t.equal((await members.ids("c", "linearizable")).length, written);
+  },
+);
+
 testMembers("a member whose databases are lost serves nothing until it has another's", async (t, members) => {
   await members.write("a", 1, 120);
   // Else its own log would bring everything back.

@@ -59,6 +59,8 @@ function retentionOf(
     snapshot: LogPosition | null;
     applied?: number;
     mayDrop?: boolean;
+    sentFraction?: number;
+    needed?: number;
     onCheckpoint?: () => void;
   },
 ) {
@@ -75,7 +77,9 @@ function retentionOf(
       state.onCheckpoint?.();
       return { index: state.durable, term: 2 };
     },
-    openSnapshot: () => state.snapshot,
+    heldPosition: () => state.snapshot,
+    sentFraction: () => state.sentFraction ?? null,
+    neededFrom: () => state.needed ?? Number.POSITIVE_INFINITY,
     endSnapshot: async () => {
       state.snapshot = null;
     },
@@ -89,7 +93,7 @@ function retentionOf(
     retention.maybeRun();
     await new Promise((resolve) => setImmediate(resolve));
   };
-  return { run, compacted, failures, checkpoints: () => checkpoints };
+  return { retention, run, compacted, failures, checkpoints: () => checkpoints };
 }
 
 t.test("LogRetention drops down to half, so that it has rest for a while", async (t) => {
@@ -152,6 +156,33 @@ t.test("LogRetention keeps the log behind a snapshot that is being sent, but not
   await long.run();
   t.equal(state.snapshot, null, "the snapshot was ended");
   t.strictSame(long.compacted, [275]);
+});
+
+t.test("LogRetention keeps what a follower still comes up by, but not without end", async (t) => {
+  const following = retentionOf(new SomeLog(1, 150), { durable: 150, snapshot: null, needed: 40 });
+  await following.run();
+  t.strictSame(following.compacted, [40]);
+  const far = retentionOf(new SomeLog(1, 201), { durable: 201, snapshot: null, needed: 40 });
+  await far.run();
+  t.strictSame(far.compacted, [176]);
+});
+
+t.test("LogRetention is outrun where the log would reach its bound before a snapshot is sent", async (t) => {
+  const at = (entries: number, sentFraction?: number): boolean => {
+    const state = {
+      durable: 0,
+      snapshot: { index: 1, term: 2 },
+      ...(sentFraction === undefined ? {} : { sentFraction }),
+    };
+    return retentionOf(new SomeLog(1, entries), state).retention.isOutrun;
+  };
+  t.notOk(at(199), "nobody takes it");
+  t.notOk(at(100, 0));
+  t.ok(at(101, 0), "half of the bound");
+  t.notOk(at(140, 0.5));
+  t.ok(at(141, 0.5));
+  t.notOk(at(180, 1));
+  t.ok(at(181, 1), "something is left for the installation");
 });
 
 t.test("nextRecord() remembers who left, and forgets nobody's id too soon", async (t) => {

@@ -4,7 +4,7 @@ import t, { type Test } from "tap";
 import { systemClock } from "../../agent/platform/clock.ts";
 import { NodeDirectory } from "../../agent/platform/node-directory.ts";
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
-import { PINNED_WAL_FRAMES_MAX } from "../../agent/store/limits.ts";
+import { PINNED_WAL_FRAMES_MIN } from "../../agent/store/limits.ts";
 import { rebaseJobs } from "../../agent/store/rebase-jobs.ts";
 import type { SnapshotManifest } from "../../agent/store/snapshot.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
@@ -99,7 +99,7 @@ t.test("openSnapshot()", async (t) => {
 
   t.test("ends when the write-ahead log has become too long", async (t) => {
     const snapshot = await node.store.openSnapshot();
-    const large = `INSERT INTO t WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT ${PINNED_WAL_FRAMES_MAX / 16}) SELECT zeroblob(4000) FROM c`;
+    const large = `INSERT INTO t WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT ${PINNED_WAL_FRAMES_MIN / 16}) SELECT zeroblob(4000) FROM c`;
     const writeLarge = async () => {
       await node.execute([large]);
       await commit(node);
