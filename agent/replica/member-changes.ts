@@ -1,8 +1,9 @@
 import type { Clock } from "../platform/clock.ts";
-import { TrivetError } from "../platform/trivet-error.ts";
+import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import { type ConfigurationTarget, isSameSet } from "../raft/configuration-change.ts";
 import type { ChangeRefusal, ProposeResult } from "../raft/leader.ts";
 import type { MemberId } from "../raft/types.ts";
+import type { LogPosition } from "../store/types.ts";
 import type { AppliedMembership } from "./applier.ts";
 import { Deadline } from "./deadline.ts";
 import { notLeader, overloaded } from "./sql-errors.ts";
@@ -15,6 +16,8 @@ export interface MemberChangesOptions {
   /** Where the newest configuration stands in the log. */
   readonly configurationIndex: () => number;
   readonly propose: (target: ConfigurationTarget) => ProposeResult<ChangeRefusal>;
+  /** Of the entry at `index`; undefined where the log does not hold it any more. */
+  readonly termAt: (index: number) => number | undefined;
   /** What this member has applied. */
   readonly membership: () => AppliedMembership | null;
 }
@@ -38,25 +41,40 @@ export class MemberChanges {
 
   /**
    * Makes these the members, if this member leads; resolves once that is applied here. New voters should have caught up as
-   * learners. Rejects with `not-leader`, `change-pending`, `member-retired`, `no-copy`, `invalid-configuration`, `overloaded`
-   * (nothing was done), `timeout` (unknown) or `stopping`.
+   * learners. Rejects with `not-leader`, `change-pending`, `member-retired`, `no-copy`, `invalid-configuration`, `overloaded`,
+   * `stopping` (nothing was done), `timeout` or `outcome-unknown`.
    */
   async change(target: ConfigurationTarget, timeoutMs: number): Promise<void> {
-    const { waiters, membership, clock } = this.#options;
+    const { waiters, membership, termAt, clock } = this.#options;
     const deadline = new Deadline(clock, timeoutMs);
     waiters.throwIfFailed();
     this.#assertPossible(target);
     await this.#assertCopied(target, deadline);
     waiters.throwIfFailed();
-    const index = this.#propose(target);
-    if (index === null) return;
+    const position = this.#propose(target);
+    if (position === null) return;
+    await this.#untilSettled(position.index, deadline);
+    if (isTarget(membership(), target)) return;
+    // Something else stands there, of a newer leader; or another change has followed, which it could not before this one was done.
+    const term = termAt(position.index);
+    if (term === undefined) throw changeUnknown();
+    if (term !== position.term) throw notLeader();
+    // mark: replica: a change of members was done, and another one followed
+  }
+
+  /** Resolves once the change at `index`, or what took its place, is done and applied. */
+  async #untilSettled(index: number, deadline: Deadline): Promise<void> {
+    const { waiters, membership } = this.#options;
     const isSettled = (): boolean => {
       const applied = membership();
       return applied !== null && applied.index >= index && applied.configuration.outgoing.length === 0;
     };
-    await waiters.until(isSettled, deadline.remainingMs, changeTimeout);
-    // Something else stands there, of a newer leader.
-    if (!isTarget(membership(), target)) throw notLeader();
+    try {
+      await waiters.until(isSettled, deadline.remainingMs, changeTimeout);
+    } catch (error) {
+      // Others may bring to its end what this member has proposed before it stopped.
+      throw isTrivetError(error, "stopping") ? changeUnknown(error) : error;
+    }
   }
 
   #assertPossible(target: ConfigurationTarget): void {
@@ -85,11 +103,11 @@ export class MemberChanges {
   }
 
   /** Where the first entry of the change stands; null if there is nothing to change. */
-  #propose(target: ConfigurationTarget): number | null {
+  #propose(target: ConfigurationTarget): LogPosition | null {
     // Much may have happened since it was asked for.
     this.#assertPossible(target);
     const proposed = this.#options.propose(target);
-    if (proposed.kind === "proposed") return proposed.index;
+    if (proposed.kind === "proposed") return { index: proposed.index, term: proposed.term };
     switch (proposed.reason) {
       case "unchanged":
         return null;
@@ -134,5 +152,13 @@ function changeTimeout(): TrivetError {
   return new TrivetError(
     "timeout",
     "The change of the members was not done in time: it may or may not take effect. Look at the members before you repeat it.",
+  );
+}
+
+function changeUnknown(cause?: unknown): TrivetError {
+  return new TrivetError(
+    "outcome-unknown",
+    "What became of the change of the members is not known here: it may or may not take effect. Look at the members before you repeat it.",
+    { cause },
   );
 }

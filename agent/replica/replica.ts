@@ -137,6 +137,7 @@ export class Replica {
       isLeader: () => this.leadership.isLeader,
       configurationIndex: () => raft().configurationIndex,
       propose: (target) => consensus.changeConfiguration(target),
+      termAt: (index) => raft().termAt(index),
       membership: () => applier.membership,
     });
     // The database was emptied, or is a copy from long ago: the log does not reach back to its end.
