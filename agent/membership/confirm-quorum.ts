@@ -32,7 +32,7 @@ export async function confirmQuorum(
   timeoutMs: number,
 ): Promise<void> {
   const deadline = new Deadline(clock, timeoutMs);
-  const { position } = await deadline.race(replica.proposer.propose(BARRIER, timeoutMs), noQuorum);
+  const { position } = await deadline.race(replica.proposer.propose(BARRIER, deadline), noQuorum);
   const { raft, leadership } = replica;
   const { configuration, configurationIndex } = raft;
   if (configurationIndex > position.index) throw changePending();

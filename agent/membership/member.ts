@@ -69,7 +69,7 @@ export class Member {
       () => repairer.stop(),
       answerReturners(bus, {
         clusterId,
-        isLeader: () => replica.leadership.isLeader,
+        leadsIn: (term) => replica.leadership.leadsIn(term),
         members: () => replica.status(),
         confirmQuorum: (withoutNode, timeoutMs) =>
           confirmQuorum({ replica, census, clock }, withoutNode, timeoutMs),

@@ -6,22 +6,28 @@ import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import { nodeIdOf } from "../replica/member-id.ts";
 import { pause } from "../replica/pause.ts";
 import type { Transport } from "../replica/ports.ts";
-import { asArray, asString } from "../replica/wire-fields.ts";
+import { notLeader } from "../replica/sql-errors.ts";
+import { asArray, asInteger, asString } from "../replica/wire-fields.ts";
 
 /**
  * How a node whose data is damaged comes back without a person. With a damaged log, it is another member from then on:
  *
  *     node                                     leader
- *     cluster/may-rejoin [cluster, old id] ->  commits an entry, and asks the others after that: a quorum of them, without this
+ *     cluster/may-rejoin
+ *       [cluster, old id, term]            ->  commits an entry, and asks the others after that: a quorum of them, without this
  *                                              node, must say that it holds everything up to there (see `confirmQuorum`)
  *                                          <-  yes
  *     puts its data into quarantine,
  *     takes a new incarnation, an empty log
- *     cluster/rejoin [cluster, new id]     ->  makes it a learner of the cluster
+ *     cluster/rejoin
+ *       [cluster, new id, term]            ->  makes it a learner of the cluster
  *                                          <-  yes, also if it is one
  *     catches up, by snapshot                  once it has caught up, swaps it for the old member (see `nextRepair`)
  *
  * With damaged databases behind a sound log, it asks the first question only, and stays who it is.
+ *
+ * Each is asked of the leader of a term: a copy of the request may come late, to a leader that has started again, when the node is yet
+ * another member. To make the one of then a learner would put out the one of now.
  *
  * Until the first yes nothing of the damaged data is touched: it could be the last copy.
  */
@@ -48,7 +54,7 @@ export interface PresentMembers extends Members {
 /** What the leader's side needs of the replica. */
 export interface RejoinTarget {
   readonly clusterId: string;
-  readonly isLeader: () => boolean;
+  readonly leadsIn: (term: number) => boolean;
   readonly members: () => PresentMembers;
   /**
    * Resolves once a quorum without this node says that it holds all that was committed when it was called. Rejects if there is none,
@@ -62,12 +68,13 @@ export interface RejoinTarget {
 /** Answers nodes that come back. Returns what ends that. */
 export function answerReturners(bus: Pick<Transport, "handle">, target: RejoinTarget): () => void {
   const check = (from: string, body: Uint8Array): string => {
-    const [clusterId, memberId] = asArray(decodeCbor(body)).map(asString);
-    if (clusterId !== target.clusterId)
+    const [clusterId, member, term] = asArray(decodeCbor(body));
+    if (asString(clusterId) !== target.clusterId)
       throw new TrivetError("foreign-cluster", "This node belongs to another cluster of the same name.");
-    if (memberId === undefined || nodeIdOf(memberId) !== from)
+    const memberId = asString(member);
+    if (nodeIdOf(memberId) !== from)
       throw new TrivetError("not-this-member", "A node can ask for itself only.");
-    if (!target.isLeader()) throw new TrivetError("not-leader", "This node does not lead: ask the leader.");
+    if (!target.leadsIn(asInteger(term))) throw notLeader();
     if (incarnationsOf(target.members(), from).length === 0) throw notMember();
     return memberId;
   };
@@ -142,9 +149,9 @@ async function askUntilGranted(options: RejoinOptions, method: string, memberId:
 async function askLeaders(options: Asker, method: string, memberId: string): Promise<string | null> {
   const { bus, nodeId, clusterId, signal } = options;
   let refusal = "no leader of the cluster is in sight";
-  for (const leader of leadersOf(bus.peers(), clusterId)) {
+  for (const { leader, term } of leadersOf(bus.peers(), clusterId)) {
     if (leader === nodeId) continue;
-    const body = encodeCbor([clusterId, memberId]);
+    const body = encodeCbor([clusterId, memberId, term]);
     try {
       await bus.request(leader, method, body, { timeoutMs: ASK_TIMEOUT_MS, signal });
       return null;
@@ -156,13 +163,19 @@ async function askLeaders(options: Asker, method: string, memberId: string): Pro
   return refusal;
 }
 
-/** Nodes that lead the cluster, as those say that are up; there may be old tales among them. */
-export function leadersOf(peers: ReadonlyMap<string, Peer>, clusterId: string): readonly string[] {
-  const leaders = [...peers.values()]
-    .filter(({ up, presence }) => up && presence?.clusterId === clusterId)
-    .map(({ presence }) => presence?.raft.leader)
-    .filter((leader) => typeof leader === "string");
-  return [...new Set(leaders)];
+/** Who leads the cluster in which term, as those say that are up, the newest first; there may be old tales among them. */
+export function leadersOf(
+  peers: ReadonlyMap<string, Peer>,
+  clusterId: string,
+): readonly { readonly leader: string; readonly term: number }[] {
+  const leaders = new Map<number, string>();
+  for (const { up, presence } of peers.values()) {
+    if (!up || presence?.clusterId !== clusterId) continue;
+    const { leader, term } = presence.raft;
+    // A term has one leader.
+    if (leader !== null) leaders.set(term, leader);
+  }
+  return [...leaders].map(([term, leader]) => ({ leader, term })).sort((one, other) => other.term - one.term);
 }
 
 /** The ids under which a node belongs to the cluster: two while it is being replaced by itself. */

@@ -11,6 +11,10 @@ export class Deadline {
     this.#atMs = clock.nowMs() + timeoutMs;
   }
 
+  static at(clock: Clock, atMs: number): Deadline {
+    return new Deadline(clock, atMs - clock.nowMs());
+  }
+
   /** Milliseconds that are left; never negative. */
   get remainingMs(): number {
     return Math.max(0, this.#atMs - this.#clock.nowMs());

@@ -1,11 +1,18 @@
 import type { Clock } from "../platform/clock.ts";
 import { isTrivetError } from "../platform/trivet-error.ts";
-import type { MemberId } from "../raft/types.ts";
 import type { LogPosition } from "../store/types.ts";
-import { assertBounded, BARRIER, type CommandDraft, decodeDraft, encodeDraft } from "./command-draft.ts";
-import type { Deadline } from "./deadline.ts";
+import { assertBounded, BARRIER, type CommandDraft } from "./command-draft.ts";
+import { Deadline } from "./deadline.ts";
 import { Forwards } from "./forwards.ts";
-import { decodeApplied, decodePosition, encodeApplied, encodePosition } from "./leader-wire.ts";
+import {
+  decodeApplied,
+  decodePosition,
+  decodeProposal,
+  encodeApplied,
+  encodePosition,
+  encodeProposal,
+} from "./leader-wire.ts";
+import type { Leader } from "./leadership.ts";
 import { nodeIdOf } from "./member-id.ts";
 import type { Transport } from "./ports.ts";
 import type { Applied } from "./proposals.ts";
@@ -23,7 +30,10 @@ import {
   writeTimeout,
 } from "./sql-errors.ts";
 
-/** Asks the leader to replicate a command; answers with its result. */
+/**
+ * Asks the leader of a term to replicate a command; answers with its result. A leader that has started again may get the request once
+ * more (see `Transport.handle`), but then it leads in another term.
+ */
 const PROPOSE = "command/propose";
 /** Asks the leader for the index that a linearizable read must wait for. */
 const READ_INDEX = "command/read-index";
@@ -32,9 +42,6 @@ const COMMIT_INDEX = "command/commit-index";
 
 /** How long to wait before the same leader is asked again after it refused or could not be reached. */
 const RETRY_MS = 25;
-
-/** How long what came over the bus may wait to enter the log: for how long its sender waits, it does not say. */
-const FORWARDED_MS = 10_000;
 
 /**
  * How long an answer is waited for before a request that may be repeated is sent again: datagrams get lost. Twice as long each
@@ -54,7 +61,7 @@ type Repetition =
 interface Question<T> {
   readonly repetition: Repetition;
   readonly here: () => Promise<T>;
-  readonly there: (leaderNode: string, timeoutMs: number) => Promise<T>;
+  readonly there: (leader: Leader, timeoutMs: number) => Promise<T>;
   /** Throws if this is no answer to earlier tries of the same question. */
   readonly check?: (answer: T) => void;
 }
@@ -81,11 +88,11 @@ export class LeaderAccess {
     this.#forwards = new Forwards(clock);
     this.#stopHandling = [
       replica.leadership.onChange((leader) => this.#forwards.leaderChanged(nodeIdOf(leader))),
-      transport.handle(PROPOSE, async (_from, body) => {
-        const draft = decodeDraft(body);
+      transport.handle(PROPOSE, async (_from, body, { deadlineMs }) => {
+        const { draft, term } = decodeProposal(body);
         // The sender has checked this; but what is too large to be sent on would stop every leader that tries.
         assertBounded(draft);
-        return encodeApplied(await replica.proposer.propose(draft, FORWARDED_MS));
+        return encodeApplied(await replica.proposer.propose(draft, Deadline.at(clock, deadlineMs), term));
       }),
       transport.handle(READ_INDEX, async () => encodePosition(await replica.reads.readIndex())),
       transport.handle(COMMIT_INDEX, async () => {
@@ -130,9 +137,11 @@ export class LeaderAccess {
   #propose(draft: CommandDraft, deadline: Deadline, repetition: Repetition): Promise<Applied> {
     return this.#ask(deadline, {
       repetition,
-      here: () => this.#replica.proposer.propose(draft, deadline.remainingMs),
-      there: async (leader, timeoutMs) =>
-        decodeApplied(await this.#request(leader, PROPOSE, encodeDraft(draft), timeoutMs)),
+      here: () => this.#replica.proposer.propose(draft, deadline),
+      there: async (leader, timeoutMs) => {
+        const body = encodeProposal({ term: leader.term, draft });
+        return decodeApplied(await this.#request(leader, PROPOSE, body, timeoutMs));
+      },
       check: ({ result }) => throwIfForgotten(result),
     });
   }
@@ -156,7 +165,7 @@ export class LeaderAccess {
     const onTimeout = repetition === "harmless" ? readTimeout : writeTimeout;
     /** Once an answer to a write got lost, no later refusal can vouch for it that nothing was done; the session's own neither. */
     let isInDoubt = false;
-    let refused: MemberId | null = null;
+    let refused: Leader | null = null;
     let answerMs = repetition === "forbidden" ? Infinity : ANSWER_MS_MIN;
     try {
       for (;;) {
@@ -165,7 +174,7 @@ export class LeaderAccess {
         const timeoutMs = Math.min(answerMs, deadline.remainingMs);
         answerMs *= 2;
         try {
-          const asked = this.#replica.leadership.isLeader ? here() : there(nodeIdOf(leader), timeoutMs);
+          const asked = this.#replica.leadership.isLeader ? here() : there(leader, timeoutMs);
           const answer = await deadline.race(asked, onTimeout);
           check?.(answer);
           return answer;
@@ -189,25 +198,30 @@ export class LeaderAccess {
   }
 
   /** Who leads. One that has just refused is given a moment in which another may take over; the refusal may have been a passing one. */
-  async #nextLeader(refused: MemberId | null, deadline: Deadline): Promise<MemberId> {
+  async #nextLeader(refused: Leader | null, deadline: Deadline): Promise<Leader> {
     if (refused !== null) await this.#waitOtherLeader(refused, deadline);
     for (;;) {
       await this.#replica.leadership.wait((leader) => leader !== null, deadline.remainingMs);
-      const { leader } = this.#replica.leadership;
-      if (leader !== null) return leader;
+      const { present } = this.#replica.leadership;
+      if (present !== null) return present;
     }
   }
 
-  async #waitOtherLeader(refused: MemberId, deadline: Deadline): Promise<void> {
+  async #waitOtherLeader(refused: Leader, deadline: Deadline): Promise<void> {
+    const { leadership } = this.#replica;
+    const isOther = (): boolean => {
+      const { present } = leadership;
+      return present !== null && (present.member !== refused.member || present.term !== refused.term);
+    };
     try {
-      const timeoutMs = Math.min(RETRY_MS, deadline.remainingMs);
-      await this.#replica.leadership.wait((leader) => leader !== null && leader !== refused, timeoutMs);
+      await leadership.wait(isOther, Math.min(RETRY_MS, deadline.remainingMs));
     } catch (error) {
       if (!isTrivetError(error, "no-leader")) throw error;
     }
   }
 
-  #request(toNode: string, method: string, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+  #request({ member }: Leader, method: string, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    const toNode = nodeIdOf(member);
     return this.#forwards.follow(toNode, (signal) =>
       this.#transport.request(toNode, method, body, { timeoutMs, signal }),
     );

@@ -39,6 +39,12 @@ export interface LeadershipOptions {
   readonly logger: Logger;
 }
 
+/** A member in one term of its leadership: what was asked of it then is not to be done by it in another. */
+export interface Leader {
+  readonly member: MemberId;
+  readonly term: number;
+}
+
 /** Who leads the cluster, as far as this member knows; and how it gives leadership away. */
 export class Leadership {
   readonly #options: LeadershipOptions;
@@ -57,8 +63,18 @@ export class Leadership {
     return isTransferring || (leader === id && copy.fault !== null) ? null : leader;
   }
 
+  /** `leader`, and the term in which it leads. */
+  get present(): Leader | null {
+    const { leader: member } = this;
+    return member === null ? null : { member, term: this.#options.consensus.raft.term };
+  }
+
   get isLeader(): boolean {
     return this.leader === this.#options.consensus.raft.id;
+  }
+
+  leadsIn(term: number): boolean {
+    return this.isLeader && this.#options.consensus.raft.term === term;
   }
 
   /** Resolves once `isMet` holds for the present leader. Rejects with `no-leader` after `timeoutMs`, or `stopping`. */

@@ -18,6 +18,12 @@ export interface ReplicaLog {
   compact(base: LogPosition): Promise<void>;
 }
 
+/** What is known of a request besides what it asks for. */
+export interface RequestContext {
+  /** On the monotonic clock: when the sender gives up. A copy that comes late on another path gets as much time as the first one. */
+  readonly deadlineMs: number;
+}
+
 /** The bus, as the replica uses it. */
 export interface Transport {
   /** Best effort: the datagram may be lost, doubled, delayed or overtaken. Never blocks. False: no way there now. */
@@ -33,5 +39,12 @@ export interface Transport {
     body: Uint8Array,
     options: { readonly timeoutMs: number; readonly signal: AbortSignal },
   ): Promise<Uint8Array>;
-  handle(method: string, handler: (fromNode: string, body: Uint8Array) => Promise<Uint8Array>): () => void;
+  /**
+   * A request comes at most once to one process, but another time, maybe much later, to one that has started since: what must not be done
+   * twice has to be bound to something that ended with the first one, such as its term of leadership.
+   */
+  handle(
+    method: string,
+    handler: (fromNode: string, body: Uint8Array, context: RequestContext) => Promise<Uint8Array>,
+  ): () => void;
 }

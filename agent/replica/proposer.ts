@@ -9,7 +9,7 @@ import type { CommandResult, LogPosition, SqlStatement } from "../store/types.ts
 import { type CommandDraft, completeDraft, isBarrier } from "./command-draft.ts";
 import type { Consensus } from "./consensus.ts";
 import type { CopyKeeper } from "./copy-keeper.ts";
-import { Deadline } from "./deadline.ts";
+import type { Deadline } from "./deadline.ts";
 import type { LogTime } from "./log-time.ts";
 import { type Applied, Proposals } from "./proposals.ts";
 import { notLeader, outcomeUnknown, overloaded, stopping } from "./sql-errors.ts";
@@ -45,9 +45,23 @@ interface Stamp {
   readonly seed: Uint8Array;
 }
 
+/** A command that is to enter the log. */
+interface Request {
+  readonly draft: CommandDraft;
+  /** Later it does not enter. */
+  readonly deadline: Deadline;
+  /** Of this member's leadership: it enters in no other. */
+  readonly term: number;
+}
+
 /** A command that is in the log. */
 interface Proposed {
   readonly answer: Promise<Applied>;
+}
+
+interface Entering {
+  readonly deadline: Deadline;
+  readonly proposed: Promise<Proposed>;
 }
 
 /**
@@ -61,7 +75,7 @@ export class Proposer {
   readonly #proposals = new Proposals();
   readonly #gate: WriteGate;
   /** Commands of sessions on their way into the log, by their guard: a repetition waits for the same answer, and nobody for it. */
-  readonly #entering = new Map<string, Promise<Proposed>>();
+  readonly #entering = new Map<string, Entering>();
   /** Until this one is applied, the store cannot say what a plain write may run besides. */
   #lastOfSchema: LogPosition = { index: 0, term: 0 };
   #refusal: () => TrivetError | null = () => null;
@@ -85,16 +99,19 @@ export class Proposer {
   }
 
   /**
-   * Replicates and applies a command, if this member leads. Rejects with `not-leader` (it did not and will not happen), what
-   * `Store.rehearse` rejects with, `overloaded`, `store-busy`, `stopping` (likewise) or `outcome-unknown`. After `timeoutMs` it does
-   * not enter the log any more; once it has, the caller keeps the deadline.
+   * Replicates and applies a command, if this member leads in `term`. Rejects with `not-leader` (it did not and will not happen), what
+   * `Store.rehearse` rejects with, `overloaded`, `store-busy`, `stopping` (likewise) or `outcome-unknown`. After the deadline, or in another
+   * term, it does not enter the log any more; once it has, the caller keeps the deadline.
    */
-  async propose(draft: CommandDraft, timeoutMs: number): Promise<Applied> {
+  async propose(
+    draft: CommandDraft,
+    deadline: Deadline,
+    term = this.#options.consensus.raft.term,
+  ): Promise<Applied> {
     if (this.#proposals.size + this.#gate.waiting + this.#slowed >= WAITING_MAX) throw overloaded();
-    this.#assertLeads();
-    const deadline = new Deadline(this.#options.clock, timeoutMs);
+    this.#assertLeads(term);
     if (this.#options.isOutrun() && !isBarrier(draft)) await this.#untilNotOutrun(deadline);
-    const { answer } = await this.#enterOnce(draft, deadline);
+    const { answer } = await this.#enterOnce({ draft, deadline, term });
     return answer;
   }
 
@@ -132,33 +149,44 @@ export class Proposer {
     this.#proposals.fail(outcomeUnknown());
   }
 
-  #enterOnce(draft: CommandDraft, deadline: Deadline): Promise<Proposed> {
-    if (draft.kind === "open-session" || draft.session === null) return this.#enter(draft, deadline);
+  async #enterOnce(request: Request): Promise<Proposed> {
+    const { draft, deadline } = request;
+    if (draft.kind === "open-session" || draft.session === null) return this.#enter(request);
     const { id, sequence } = draft.session;
     const key = `${draft.kind} ${id} ${sequence}`;
-    const entering = this.#entering.get(key) ?? this.#enter(draft, deadline);
-    this.#entering.set(key, entering);
-    return entering.finally(() => this.#entering.delete(key));
+    for (let earlier = this.#entering.get(key); earlier !== undefined; earlier = this.#entering.get(key)) {
+      try {
+        return await earlier.proposed;
+      } catch (error) {
+        // It may have failed only for want of time, of which this one has more.
+        if (!earlier.deadline.hasPassed || deadline.hasPassed) throw error;
+      }
+    }
+    const proposed = this.#enter(request).finally(() => this.#entering.delete(key));
+    this.#entering.set(key, { deadline, proposed });
+    return proposed;
   }
 
-  #enter(draft: CommandDraft, deadline: Deadline): Promise<Proposed> {
+  #enter(request: Request): Promise<Proposed> {
+    const { draft, deadline } = request;
     return this.#gate.enter(
       {
         mustBeAlone: () => draft.kind === "sql" && this.#mustBeTried(draft),
-        pass: () => this.#put(draft, this.#stamp()),
-        passAlone: (othersWait) => this.#tryAndPut(draft, deadline, othersWait),
+        pass: () => this.#put(request, this.#stamp()),
+        passAlone: (othersWait) => this.#tryAndPut(request, othersWait),
       },
       deadline.remainingMs,
     );
   }
 
   /** While it is tried out, nothing is put into the log but what consensus puts there itself, which is not for the user's data. */
-  async #tryAndPut(draft: CommandDraft, deadline: Deadline, othersWait: AbortSignal): Promise<Proposed> {
-    const { consensus, store } = this.#options;
+  async #tryAndPut(request: Request, othersWait: AbortSignal): Promise<Proposed> {
+    const { draft, deadline, term } = request;
+    const { store } = this.#options;
+    this.#assertMayEnter(request);
     const stamp = this.#stamp();
     // Once all is applied, it may be plain after all.
-    if (draft.kind !== "sql" || !this.#mustBeTried(draft)) return this.#put(draft, stamp);
-    const { term } = consensus.raft;
+    if (draft.kind !== "sql" || !this.#mustBeTried(draft)) return this.#put(request, stamp);
     const { session, transaction, statements } = draft;
     const refusal = this.#refusal();
     // Where nothing can be taken, only the session is asked.
@@ -171,13 +199,15 @@ export class Proposer {
     });
     this.#assertLeads(term);
     // mark: replica: a write of a session that was done before is answered without being tried out
-    if (rehearsed === "answered") return this.#put({ ...draft, statements: [] }, stamp);
+    if (rehearsed === "answered")
+      return this.#put({ ...request, draft: { ...draft, statements: [] } }, stamp);
     if (refusal !== null) throw refusal;
-    return this.#put(draft, stamp);
+    return this.#put(request, stamp);
   }
 
-  #put(draft: CommandDraft, { timeMs, seed }: Stamp): Proposed {
-    this.#assertLeads();
+  #put(request: Request, { timeMs, seed }: Stamp): Proposed {
+    const { draft } = request;
+    this.#assertMayEnter(request);
     const refusal = isBarrier(draft) ? null : this.#refusal();
     if (refusal !== null) throw refusal;
     const proposed = this.#options.consensus.propose(encodeCommand(completeDraft(draft, timeMs, seed)));
@@ -224,6 +254,18 @@ export class Proposer {
     this.#options.waiters.throwIfFailed();
     if (!this.#leads(term)) throw notLeader();
   }
+
+  #assertMayEnter({ term, deadline }: Request): void {
+    this.#assertLeads(term);
+    if (deadline.hasPassed) throw tooLate();
+  }
+}
+
+function tooLate(): TrivetError {
+  return new TrivetError(
+    "store-busy",
+    "The time of the write was over before it could be carried out, and it was not. Give it more time, or try again later.",
+  );
 }
 
 function outrun(): TrivetError {

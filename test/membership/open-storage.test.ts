@@ -101,7 +101,7 @@ async function reopen(t: Test, path: string) {
   const state: { hasQuorum: boolean; damage: Damage | null } = { hasQuorum: false, damage: null };
   answerReturners(leader, {
     clusterId: "one",
-    isLeader: () => true,
+    leadsIn: () => true,
     members: () => ({ voters: [memberIdOf(LEADER, "00000001"), data.memberId], outgoing: [], learners: [] }),
     confirmQuorum: async () => {
       if (!state.hasQuorum) throw new TrivetError("no-quorum", "no quorum of the others");

@@ -32,8 +32,8 @@ async function openBus(t: Test, nodeId: string, seeds: readonly Bus[] = []): Pro
   return bus;
 }
 
-function announce(bus: Bus, leader: string | null, clusterId = "one"): void {
-  const raft = { term: 1, commit: 1, leader };
+function announce(bus: Bus, leader: string | null, clusterId = "one", term = 2): void {
+  const raft = { term, commit: 1, leader };
   const known = { version: "1", clusterId, api: null, broker: bus.brokerUrl, role: "voter" };
   bus.announce({ ...known, name: "n", memberId: "", raft });
 }
@@ -45,13 +45,13 @@ t.test(
     const leader = await openBus(t, A);
     const node = await openBus(t, C, [leader]);
     let members: PresentMembers = { voters: [a, b, c], outgoing: [], learners: [] };
-    let isLeader = false;
+    let leadsInTerm: number | null = null;
     let quorum: TrivetError | null = new TrivetError("timeout", "no quorum");
     const asked: Members[] = [];
     let pending: TrivetError | null = null;
     answerReturners(leader, {
       clusterId: "one",
-      isLeader: () => isLeader,
+      leadsIn: (term) => term === leadsInTerm,
       members: () => members,
       confirmQuorum: async (withoutNode) => {
         t.equal(withoutNode, C, "who asks does not count");
@@ -90,9 +90,13 @@ t.test(
       isExpendable = true;
     });
     await waitFor(/no leader of the cluster is in sight/);
-    announce(leader, A);
+    announce(leader, A, "one", 1);
     await waitFor(/does not lead/);
-    isLeader = true;
+    leadsInTerm = 2;
+    reasons.length = 0;
+    await waitFor(/does not lead/);
+    t.notOk(isExpendable, "it was asked as the leader that it was before");
+    announce(leader, A);
     await waitFor(/no quorum/);
     t.notOk(isExpendable, "without a quorum of others it may be the last copy");
     quorum = null;
@@ -143,21 +147,26 @@ t.test(
 );
 
 t.test("leadersOf() takes the word of those that are up and of the cluster", async (t) => {
-  const peer = (nodeId: string, leader: string | null, clusterId: string, up = true) => {
-    const raft = { term: 1, commit: 1, leader };
+  const peer = (nodeId: string, term: number, leader: string | null, clusterId: string, up = true) => {
+    const raft = { term, commit: 1, leader };
     const presence = {
       ...{ name: "", version: "1", memberId: "", clusterId, api: null, broker: null, role: "voter", raft },
     };
     return [nodeId, { nodeId, session: 1, presence, up, suspect: false }] as const;
   };
   const peers = new Map([
-    peer(A, B, "one"),
-    peer(B, B, "one"),
-    peer("d".repeat(32), A, "two"),
-    peer("e".repeat(32), "e".repeat(32), "one", false),
-    peer("f".repeat(32), null, "one"),
+    peer(A, 4, A, "one"),
+    peer(B, 5, B, "one"),
+    peer(C, 5, B, "one"),
+    peer("d".repeat(32), 7, A, "two"),
+    peer("e".repeat(32), 8, "e".repeat(32), "one", false),
+    peer("f".repeat(32), 9, null, "one"),
   ]);
-  t.strictSame(leadersOf(peers, "one"), [B]);
+  const leaders = [
+    { leader: B, term: 5 },
+    { leader: A, term: 4 },
+  ];
+  t.strictSame(leadersOf(peers, "one"), leaders, "each with its term, the newest first");
 });
 
 t.test("withReturner() leaves one learner of a node, incarnationsOf() finds all", async (t) => {

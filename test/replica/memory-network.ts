@@ -3,7 +3,14 @@ import type { Clock } from "../../agent/platform/clock.ts";
 import { isTrivetError, TrivetError } from "../../agent/platform/trivet-error.ts";
 import type { Transport } from "../../agent/replica/ports.ts";
 
-type RequestHandler = (fromNode: string, body: Uint8Array) => Promise<Uint8Array>;
+type RequestHandler = Parameters<Transport["handle"]>[1];
+
+interface Request {
+  readonly method: string;
+  readonly body: Uint8Array;
+  readonly timeoutMs: number;
+}
+
 type Outcome = { readonly body: Uint8Array } | { readonly code: string; readonly message: string };
 
 /** Nodes in one process that send each other datagrams and requests; any pair can be cut, one way too. */
@@ -87,7 +94,7 @@ export class MemoryNetwork {
       if (signal.aborted) return abort();
       signal.addEventListener("abort", abort, { once: true });
       this.#carry(fromNode, toNode, 1, () => {
-        void this.#answer(fromNode, toNode, method, body).then((outcome) => {
+        void this.#answer(fromNode, toNode, { method, body, timeoutMs }).then((outcome) => {
           if (this.answersToDrop.delete(method)) return;
           this.#carry(toNode, fromNode, this.answerMs(method), () =>
             end(() => {
@@ -100,12 +107,13 @@ export class MemoryNetwork {
     });
   }
 
-  async #answer(fromNode: string, toNode: string, method: string, body: Uint8Array): Promise<Outcome> {
+  async #answer(fromNode: string, toNode: string, request: Request): Promise<Outcome> {
+    const { method, body, timeoutMs } = request;
     this.#count(method);
     const handler = this.#requestHandlers.get(`${toNode} ${method}`);
     if (handler === undefined) return { code: "unknown-method", message: `${toNode} knows no ${method}` };
     try {
-      return { body: await handler(fromNode, body) };
+      return { body: await handler(fromNode, body, { deadlineMs: this.#clock.nowMs() + timeoutMs }) };
     } catch (error) {
       if (isTrivetError(error)) return { code: error.code, message: error.message };
       return { code: "internal", message: `${error}` };

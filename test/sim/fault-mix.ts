@@ -12,6 +12,8 @@ export interface FaultMix {
     readonly duplicateRate: number;
     /** Of the duplicated: comes minutes later. */
     readonly lateRate: number;
+    /** Of requests and answers: another copy takes a slow path, on which a process may end and the next one lead. */
+    readonly slowCopyRate: number;
     readonly delayMs: number;
     /** Of all: delayed by up to `tailMs`, most of them far less. */
     readonly tailRate: number;
@@ -97,6 +99,7 @@ export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => S
   const writes = streamOf("large writes");
   const writeBytesMax = writes.isTrue(0.25) ? writes.magnitude(2_000, 40_000) : 0;
   const cutOffs = streamOf("cut-offs");
+  const copies = streamOf("slow copies");
   const maybe = (probability: number, low: number, high: number) =>
     random.isTrue(probability) ? random.magnitude(low, high) : 0;
   const every = (probability: number, low: number, high: number) =>
@@ -106,6 +109,7 @@ export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => S
       lossRate: maybe(0.6, 0.002, 0.3),
       duplicateRate: maybe(0.6, 0.005, 0.5),
       lateRate: maybe(0.5, 0.01, 0.3),
+      slowCopyRate: copies.isTrue(0.4) ? copies.magnitude(0.02, 0.5) : 0,
       delayMs: random.magnitude(0.2, 30),
       tailRate: maybe(0.5, 0.002, 0.2),
       tailMs: random.magnitude(100, 10_000),

@@ -17,6 +17,13 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
     seeds: 30,
   },
   {
+    name: "do what another leader was asked to do",
+    file: "replica/leader-access.ts",
+    find: "Deadline.at(clock, deadlineMs), term)",
+    replace: "Deadline.at(clock, deadlineMs))",
+    seeds: 400,
+  },
+  {
     name: "answer a proposal by its index alone",
     file: "replica/proposals.ts",
     find: "function keyOf(index, term) { return",

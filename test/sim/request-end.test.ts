@@ -1,6 +1,8 @@
 import { t } from "tap";
 import { TrivetError } from "../../agent/platform/trivet-error.ts";
+import { ManualClock } from "../platform/manual-clock.ts";
 import { endOfChange, endOfRead, endOfWrite } from "./request-end.ts";
+import type { Packet } from "./sim-network.ts";
 import { ProcessDied } from "./sim-process.ts";
 import { SimTransport } from "./sim-transport.ts";
 import { Violation } from "./violation.ts";
@@ -26,20 +28,50 @@ t.test("SimTransport tells of a handler's bug, and answers with what is no bug",
   const sent: string[] = [];
   const bugs: unknown[] = [];
   const transport = new SimTransport({
-    session: "0.1",
+    session: 1,
     nodeIds: ["a", "b"],
-    send: (_to, packet) => sent.push(packet.kind === "refusal" ? packet.code : packet.kind),
+    send: (_to, { message }) => sent.push(message.kind === "refusal" ? message.code : message.kind),
     peers: () => new Map(),
-    setTimer: () => ({ cancel: () => undefined }),
+    clock: new ManualClock(),
     onProgramError: (error) => bugs.push(error),
     isAlive: () => true,
   });
   transport.handle("broken", () => Promise.reject(new TypeError("x is not a function")));
   transport.handle("busy", () => Promise.reject(new TrivetError("busy", "x")));
-  for (const method of ["broken", "busy"])
-    transport.receive(1, { kind: "request", id: method, method, body: Buffer.alloc(0) });
+  for (const [seq, method] of ["broken", "busy"].entries()) {
+    const request = { kind: "request", id: method, method, timeoutMs: 1_000, body: Buffer.alloc(0) } as const;
+    transport.receive(1, { session: 1, seq, message: request });
+  }
   await new Promise((resolve) => setImmediate(resolve));
   t.strictSame(sent, ["busy"]);
   t.match(bugs, [TypeError]);
   t.end();
+});
+
+t.test("SimTransport takes a doubled request once, and the process after it once more", async (t) => {
+  const start = (): { readonly transport: SimTransport; readonly asked: string[] } => {
+    const asked: string[] = [];
+    const transport = new SimTransport({
+      ...{ session: 1, nodeIds: ["a", "b"], clock: new ManualClock() },
+      ...{ send: () => undefined, peers: () => new Map(), isAlive: () => true },
+      onProgramError: (error) => t.fail("no handler has a bug", { error }),
+    });
+    transport.handle("once", async (_from, body) => {
+      asked.push(Buffer.from(body).toString());
+      return body;
+    });
+    return { transport, asked };
+  };
+  const packet = (session: number, seq: number, text: string): Packet => {
+    const body = Buffer.from(text);
+    return { session, seq, message: { kind: "request", id: text, method: "once", timeoutMs: 1_000, body } };
+  };
+  const first = start();
+  for (const each of [packet(1, 0, "x"), packet(1, 0, "x"), packet(1, 1, "y")])
+    first.transport.receive(1, each);
+  t.strictSame(first.asked, ["x", "y"]);
+  const next = start();
+  for (const each of [packet(1, 0, "x"), packet(2, 0, "z"), packet(1, 1, "y")])
+    next.transport.receive(1, each);
+  t.strictSame(next.asked, ["x", "z"], "until it hears of a newer process of the sender");
 });

@@ -11,7 +11,7 @@ const ENDING = ["stopping", "store-failed", "store-closed"];
 const READ_REFUSALS = ["no-leader", "overloaded", "store-busy", "not-serving", "timeout", ...ENDING];
 
 const WRITE_REFUSALS = ["no-leader", "overloaded", "stopping", "store-busy", "disk-full", "session-expired"];
-const WRITE_DOUBTS = ["timeout", "outcome-unknown"];
+const DOUBTS = ["timeout", "outcome-unknown"];
 
 const CHANGE_REFUSALS = [
   ...["not-leader", "change-pending", "member-retired", "no-copy", "overloaded", "disk-full", "stopping"],
@@ -24,12 +24,12 @@ export function endOfRead(error: unknown): RequestEnd {
 
 /** How a write ended that rejected with `error`. Throws what no caller of `SqlService.execute` is to see. */
 export function endOfWrite(error: unknown): RequestEnd {
-  return endAmong(error, WRITE_REFUSALS, WRITE_DOUBTS);
+  return endAmong(error, WRITE_REFUSALS, DOUBTS);
 }
 
 /** How a change of members ended. Throws what no caller of `MemberChanges.change` is to see. */
 export function endOfChange(error: unknown): RequestEnd {
-  return endAmong(error, CHANGE_REFUSALS, ["timeout"]);
+  return endAmong(error, CHANGE_REFUSALS, DOUBTS);
 }
 
 function endAmong(error: unknown, refusals: readonly string[], doubts: readonly string[]): RequestEnd {

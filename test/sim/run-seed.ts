@@ -53,7 +53,11 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   const watch = new ClusterWatch();
   const copies = new CopyWatch(() => world.nowMs);
   const objects = new ObjectWatch();
-  const network = new SimNetwork(world, random.fork(), mix.network);
+  const network = new SimNetwork(
+    world,
+    { random: random.fork(), copyRandom: streamOf("slow copies on their way") },
+    mix.network,
+  );
   const nodeCount = random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5]);
   const spareCount = random.pick([0, 0, 1, 2]);
   const nodeIds = Array.from(

@@ -2,35 +2,57 @@ import type { FaultMix } from "./fault-mix.ts";
 import type { SimRandom } from "./sim-random.ts";
 import type { World } from "./world.ts";
 
+/** How much longer the slow path takes: a process ends, another starts, and is elected, in less and in more. */
+const SLOW_MS_MIN = 100;
+const SLOW_MS_MAX = 20_000;
+
+const LATE_MS_MIN = 1_000;
 const LATE_MS_MAX = 180_000;
 
 /** Takes what arrives at a node. The network asks for it anew each time: a node may have been started again. */
 export type Receiver = (from: number, packet: Packet) => void;
 
-export type Packet =
+export type Message =
   | { readonly kind: "datagram"; readonly name: string; readonly body: Uint8Array }
   | {
       readonly kind: "request";
       readonly id: string;
       readonly method: string;
+      /** How long the sender waits. */
+      readonly timeoutMs: number;
       readonly body: Uint8Array;
     }
   | { readonly kind: "reply"; readonly id: string; readonly body: Uint8Array }
   | { readonly kind: "refusal"; readonly id: string; readonly code: string; readonly message: string };
 
+export interface Packet {
+  /** Grows with each process of the sender. */
+  readonly session: number;
+  /** Unique and growing within the session. */
+  readonly seq: number;
+  readonly message: Message;
+}
+
 /** Carries packets between nodes, badly. Every direction of every link is cut by itself. */
 export class SimNetwork {
   readonly #world: World;
   readonly #random: SimRandom;
+  /** Of the slow copies. */
+  readonly #copyRandom: SimRandom;
   readonly #receivers = new Map<number, Receiver>();
   readonly #cuts = new Set<number>();
   #mix: FaultMix["network"];
   /** How much longer than usual each direction takes, in milliseconds: asymmetric routes. */
   readonly #detours = new Map<number, number>();
 
-  constructor(world: World, random: SimRandom, mix: FaultMix["network"]) {
+  constructor(
+    world: World,
+    chance: { readonly random: SimRandom; readonly copyRandom: SimRandom },
+    mix: FaultMix["network"],
+  ) {
     this.#world = world;
-    this.#random = random;
+    this.#random = chance.random;
+    this.#copyRandom = chance.copyRandom;
     this.#mix = mix;
   }
 
@@ -59,24 +81,34 @@ export class SimNetwork {
   becomeGood(): void {
     this.healAll();
     this.#detours.clear();
-    this.#mix = { ...this.#mix, lossRate: 0, duplicateRate: 0, tailRate: 0 };
+    this.#mix = { ...this.#mix, lossRate: 0, duplicateRate: 0, slowCopyRate: 0, tailRate: 0 };
   }
 
   detour(from: number, to: number, ms: number): void {
     this.#detours.set(linkOf(from, to), ms);
   }
 
-  /** The bus drops doubled requests and replies (`ReplayWindow`), so only datagrams are doubled here. */
   send(from: number, to: number, packet: Packet): void {
-    const { lossRate, duplicateRate, lateRate } = this.#mix;
-    if (this.isCut(from, to) || this.#random.isTrue(lossRate)) return;
+    if (this.isCut(from, to) || this.#random.isTrue(this.#mix.lossRate)) return;
     this.#deliver(from, to, packet, this.#delayMs(from, to));
-    if (packet.kind !== "datagram" || duplicateRate === 0) return;
+    if (packet.message.kind === "datagram") this.#double(from, to, packet);
+    else this.#copySlowly(from, to, packet);
+  }
+
+  #double(from: number, to: number, packet: Packet): void {
+    const { duplicateRate, lateRate } = this.#mix;
+    if (duplicateRate === 0) return;
     while (this.#random.isTrue(duplicateRate)) {
-      const isLate = this.#random.isTrue(lateRate);
-      const lateMs = isLate ? this.#random.magnitude(1_000, LATE_MS_MAX) : 0;
+      const lateMs = this.#random.isTrue(lateRate) ? this.#random.magnitude(LATE_MS_MIN, LATE_MS_MAX) : 0;
       this.#deliver(from, to, packet, this.#delayMs(from, to) + lateMs);
     }
+  }
+
+  /** The process that has had the first one drops it (`ReplayGuard`), so only what comes to the next one can do harm. */
+  #copySlowly(from: number, to: number, packet: Packet): void {
+    const { slowCopyRate } = this.#mix;
+    if (slowCopyRate === 0 || !this.#copyRandom.isTrue(slowCopyRate)) return;
+    this.#deliver(from, to, packet, this.#copyRandom.magnitude(SLOW_MS_MIN, SLOW_MS_MAX));
   }
 
   #deliver(from: number, to: number, packet: Packet, delayMs: number): void {

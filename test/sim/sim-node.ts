@@ -64,7 +64,7 @@ export class SimNode implements Machine {
     if (this.#process !== null || this.isOut) return;
     this.#starts += 1;
     this.around.log(this.number, "starts");
-    const process = new SimProcess(this, `${this.number}.${this.#starts}`);
+    const process = new SimProcess(this, this.#starts);
     this.#process = process;
     const { world, random, mix, isBad } = this.around;
     if (isBad() && random.isTrue(mix.process.crashLoopRate)) {

@@ -13,7 +13,7 @@ import { decodeMessage } from "../../agent/replica/message-codec.ts";
 import type { Replica } from "../../agent/replica/replica.ts";
 import type { Machine } from "./machine.ts";
 import { WATERMARK_BYTES } from "./sim-disk-space.ts";
-import type { Packet } from "./sim-network.ts";
+import type { Message as BusMessage } from "./sim-network.ts";
 import { SimStorage } from "./sim-storage.ts";
 import { SimTransport } from "./sim-transport.ts";
 
@@ -48,13 +48,15 @@ export class SimProcess {
   #diskWatch: DiskWatch | null = null;
   #member: Member | null = null;
 
-  constructor(machine: Machine, session: string) {
+  /** `start`: which process of its node this is. */
+  constructor(machine: Machine, start: number) {
     const { around, number } = machine;
+    const session = `${number}.${start}`;
     this.#machine = machine;
     this.session = session;
     const deferMs = () => around.random.float() * DEFER_MS_MAX;
     this.#clock = machine.clock.forProcess(number, this.#alive, deferMs);
-    this.#transport = this.#openTransport();
+    this.#transport = this.#openTransport(start);
     this.#storage = new SimStorage({
       ...{ machine, logger: this.#logger, isAlive: this.#alive, clusterId: CLUSTER_ID },
       onStoreFailed: (error) => machine.processFailed(session, error),
@@ -209,26 +211,26 @@ export class SimProcess {
     look();
   }
 
-  #openTransport(): SimTransport {
-    const { around, clock, number } = this.#machine;
+  #openTransport(start: number): SimTransport {
+    const { around, number } = this.#machine;
     return new SimTransport({
-      session: this.session,
+      session: start,
       nodeIds: around.nodeIds,
       send: (to, packet) => {
-        this.#watchVote(to, packet);
+        this.#watchVote(to, packet.message);
         around.network.send(number, to, packet);
       },
       peers: () => around.peersOf(number),
-      setTimer: (delayMs, callback) => clock.after(delayMs, number, this.#alive, callback),
+      clock: this.#clock,
       onProgramError: (error) => around.world.end({ kind: "violation", error }),
       isAlive: this.#alive,
     });
   }
 
-  #watchVote(to: number, packet: Packet): void {
-    if (packet.kind !== "datagram" || packet.body.length > VOTE_BYTES_MAX) return;
+  #watchVote(to: number, sent: BusMessage): void {
+    if (sent.kind !== "datagram" || sent.body.length > VOTE_BYTES_MAX) return;
     const { nodeIds, watch } = this.#machine.around;
-    const message = decodeMessage(packet.body, nodeIds[this.#machine.number] ?? "", nodeIds[to] ?? "");
+    const message = decodeMessage(sent.body, nodeIds[this.#machine.number] ?? "", nodeIds[to] ?? "");
     const { kind, from, term } = message;
     if (kind === "vote-response" && message.granted) watch.voted(from, term, message.to);
     // Who asks has voted for itself, and may forget it no more than a vote for another.

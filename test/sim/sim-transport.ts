@@ -1,17 +1,19 @@
+import { DEFAULT_BUS_LIMITS } from "../../agent/bus/bus-limits.ts";
 import type { Peer } from "../../agent/bus/peer-table.ts";
+import { ReplayGuard } from "../../agent/bus/replay-window.ts";
 import type { MemberBus } from "../../agent/membership/member.ts";
-import type { Timer } from "../../agent/platform/clock.ts";
+import type { Clock } from "../../agent/platform/clock.ts";
 import { isTrivetError, TrivetError } from "../../agent/platform/trivet-error.ts";
-import type { Packet } from "./sim-network.ts";
+import type { Message, Packet } from "./sim-network.ts";
 
 export interface SimTransportOptions {
-  /** Tells the requests of different processes apart. */
-  readonly session: string;
+  /** Which process of its node this is: each later one has a higher number. */
+  readonly session: number;
   readonly nodeIds: readonly string[];
   readonly send: (to: number, packet: Packet) => void;
   /** What is heard of the other nodes. */
   readonly peers: () => ReadonlyMap<string, Peer>;
-  readonly setTimer: (delayMs: number, callback: () => void) => Timer;
+  readonly clock: Clock;
   /** Something else than a `TrivetError` came out of a handler: a bug, which must not pass for one more lost answer. */
   readonly onProgramError: (error: unknown) => void;
   /** False once the process has died: nothing leaves any more. */
@@ -28,14 +30,21 @@ type PeerListener = Parameters<MemberBus["onPeer"]>[0];
 type DatagramHandler = (fromNode: string, body: Uint8Array) => void;
 type RequestHandler = Parameters<MemberBus["handle"]>[1];
 
-/** The bus of one process: datagrams, requests and their answers, and the bus's errors. */
+type Request = Extract<Message, { kind: "request" }>;
+
+/**
+ * The bus of one process: datagrams, requests and their answers, and the bus's errors. It drops doubled requests and answers as the
+ * bus does, with the same guard, which knows what came to this process only. What is for Raft comes through doubled: it has to stand more.
+ */
 export class SimTransport implements MemberBus {
   readonly #options: SimTransportOptions;
   readonly #datagramHandlers = new Map<string, DatagramHandler>();
   readonly #requestHandlers = new Map<string, RequestHandler>();
   readonly #peerListeners = new Set<PeerListener>();
   readonly #pending = new Map<string, Pending>();
+  readonly #replayGuard = new ReplayGuard(DEFAULT_BUS_LIMITS);
   #lastId = 0;
+  #lastSeq = 0;
 
   constructor(options: SimTransportOptions) {
     this.#options = options;
@@ -62,7 +71,7 @@ export class SimTransport implements MemberBus {
     const id = `${this.#options.session}/${++this.#lastId}`;
     return new Promise((resolve, reject) => {
       const fail = (code: string) => this.#settle(id)?.reject(lost(code, method));
-      const timer = this.#options.setTimer(timeoutMs, () => fail("request-timeout"));
+      const timer = this.#options.clock.setTimer(timeoutMs, () => fail("request-timeout"));
       const abort = () => fail("request-aborted");
       const ended = () => {
         timer.cancel();
@@ -80,7 +89,7 @@ export class SimTransport implements MemberBus {
         },
       });
       signal.addEventListener("abort", abort, { once: true });
-      this.#send(to, { kind: "request", id, method, body });
+      this.#send(to, { kind: "request", id, method, timeoutMs, body });
     });
   }
 
@@ -101,18 +110,22 @@ export class SimTransport implements MemberBus {
   /** Something arrived from another node. */
   receive(from: number, packet: Packet): void {
     const fromNode = this.#options.nodeIds[from] ?? "";
-    switch (packet.kind) {
-      case "datagram":
-        this.#datagramHandlers.get(packet.name)?.(fromNode, packet.body);
-        return;
+    const { session, seq, message } = packet;
+    const verdict = this.#replayGuard.check(fromNode, session, seq);
+    if (message.kind === "datagram") this.#datagramHandlers.get(message.name)?.(fromNode, message.body);
+    else if (verdict === "fresh") this.#take(from, fromNode, message);
+  }
+
+  #take(from: number, fromNode: string, message: Exclude<Message, { kind: "datagram" }>): void {
+    switch (message.kind) {
       case "request":
-        void this.#answer(from, fromNode, packet);
+        void this.#answer(from, fromNode, message);
         return;
       case "reply":
-        this.#settle(packet.id)?.resolve(packet.body);
+        this.#settle(message.id)?.resolve(message.body);
         return;
       case "refusal":
-        this.#settle(packet.id)?.reject(new TrivetError(packet.code, packet.message));
+        this.#settle(message.id)?.reject(new TrivetError(message.code, message.message));
     }
   }
 
@@ -126,16 +139,13 @@ export class SimTransport implements MemberBus {
     for (const listener of this.#peerListeners) listener({ kind: "down", nodeId, peer });
   }
 
-  async #answer(
-    from: number,
-    fromNode: string,
-    request: Extract<Packet, { kind: "request" }>,
-  ): Promise<void> {
-    const { id, method, body } = request;
+  async #answer(from: number, fromNode: string, request: Request): Promise<void> {
+    const { id, method, timeoutMs, body } = request;
+    const deadlineMs = this.#options.clock.nowMs() + timeoutMs;
     try {
       const handler = this.#requestHandlers.get(method);
       if (handler === undefined) throw new TrivetError("unknown-method", `Nobody here answers ${method}.`);
-      this.#send(from, { kind: "reply", id, body: await handler(fromNode, body) });
+      this.#send(from, { kind: "reply", id, body: await handler(fromNode, body, { deadlineMs }) });
     } catch (error) {
       if (isTrivetError(error))
         this.#send(from, { kind: "refusal", id, code: error.code, message: error.message });
@@ -143,8 +153,9 @@ export class SimTransport implements MemberBus {
     }
   }
 
-  #send(to: number, packet: Packet): void {
-    if (this.#options.isAlive()) this.#options.send(to, packet);
+  #send(to: number, message: Message): void {
+    const { isAlive, send, session } = this.#options;
+    if (isAlive()) send(to, { session, seq: this.#lastSeq++, message });
   }
 
   #settle(id: string): Pending | undefined {
