@@ -22,23 +22,23 @@ interface Pending {
   readonly stopListening: () => void;
 }
 
+export interface RequestClientOptions {
+  /** Of this node: tells what it asks from what its earlier processes have asked. */
+  readonly session: number;
+  readonly limits: { readonly requestsMax: number };
+  readonly clock: Clock;
+  readonly send: (to: string, kind: string, body: Uint8Array) => SendResult;
+}
+
 /** Our requests that wait for an answer. Each ends exactly once: by its answer, its deadline, or a lost peer. */
 export class RequestClient {
-  readonly #requestsMax: number;
-  readonly #clock: Clock;
-  readonly #send: (to: string, kind: string, body: Uint8Array) => SendResult;
+  readonly #options: RequestClientOptions;
   readonly #pending = new Map<number, Pending>();
   #nextId = 0;
   #closed = false;
 
-  constructor(
-    limits: { readonly requestsMax: number },
-    clock: Clock,
-    send: (to: string, kind: string, body: Uint8Array) => SendResult,
-  ) {
-    this.#requestsMax = limits.requestsMax;
-    this.#clock = clock;
-    this.#send = send;
+  constructor(options: RequestClientOptions) {
+    this.#options = options;
   }
 
   request(to: string, method: string, body: Uint8Array, options: RequestOptions): Promise<Uint8Array> {
@@ -47,11 +47,13 @@ export class RequestClient {
       if (refusal !== null) return reject(refusal);
       const id = this.#nextId++;
       const { timeoutMs, signal } = options;
-      const sent = this.#send(to, REQUEST_KIND, encodeRequest({ id, method, remainingMs: timeoutMs, body }));
+      const { session, clock, send } = this.#options;
+      const question = encodeRequest({ session, id, method, remainingMs: timeoutMs, body });
+      const sent = send(to, REQUEST_KIND, question);
       if (sent !== "sent") return reject(notSent(to, method, sent));
       const abort = () => this.#fail(id, aborted(method));
       signal?.addEventListener("abort", abort, { once: true });
-      const timer = this.#clock.setTimer(timeoutMs, () => this.#fail(id, timedOut(to, method, timeoutMs)));
+      const timer = clock.setTimer(timeoutMs, () => this.#fail(id, timedOut(to, method, timeoutMs)));
       const stopListening = () => signal?.removeEventListener("abort", abort);
       this.#pending.set(id, { to, resolve, reject, timer, stopListening });
     });
@@ -60,7 +62,7 @@ export class RequestClient {
   /** Takes the body of a reply datagram. False if it is none, or nobody waits for it (any more). */
   receive(from: string, body: Uint8Array): boolean {
     const reply = decodeReply(body);
-    if (reply === null) return false;
+    if (reply === null || reply.session !== this.#options.session) return false;
     const pending = this.#pending.get(reply.id);
     if (pending === undefined || pending.to !== from) return false;
     this.#settle(reply.id, pending);
@@ -84,10 +86,11 @@ export class RequestClient {
   #refusal(signal: AbortSignal | undefined): TrivetError | null {
     if (this.#closed) return busClosed();
     if (signal?.aborted === true) return aborted("the request");
-    if (this.#pending.size < this.#requestsMax) return null;
+    const { requestsMax } = this.#options.limits;
+    if (this.#pending.size < requestsMax) return null;
     return new TrivetError(
       "too-many-requests",
-      `${this.#requestsMax} requests to other nodes wait for an answer already: try again later.`,
+      `${requestsMax} requests to other nodes wait for an answer already: try again later.`,
     );
   }
 

@@ -1,28 +1,37 @@
 import { CBOR_HEAD_BYTES_MAX, CborReader, CborWriter } from "./cbor-fields.ts";
 
-/** CBOR array `[id, method, remainingMs, body]`. */
-export interface RequestMessage {
-  /** Unique within the sender's session. */
+/** Which request of a node: what an earlier process of it had asked is not to be answered to the next one. */
+interface RequestKey {
+  /** Of the node that asks. */
+  readonly session: number;
+  /** Unique within the session. */
   readonly id: number;
+}
+
+/** CBOR array `[session, id, method, remainingMs, body]`. */
+export interface RequestMessage extends RequestKey {
   readonly method: string;
   /** How long the sender still waits when it sends this. */
   readonly remainingMs: number;
   readonly body: Uint8Array;
 }
 
-/** CBOR array `[id, body]` for a result, `[id, code, message]` for an error. */
-export type ReplyMessage =
-  | { readonly kind: "result"; readonly id: number; readonly body: Uint8Array }
-  | { readonly kind: "error"; readonly id: number; readonly code: string; readonly message: string };
+/** CBOR array `[session, id, body]` for a result, `[session, id, code, message]` for an error. */
+export type ReplyMessage = RequestKey &
+  (
+    | { readonly kind: "result"; readonly body: Uint8Array }
+    | { readonly kind: "error"; readonly code: string; readonly message: string }
+  );
 
 const METHOD_BYTES_MAX = 64;
 const CODE_BYTES_MAX = 256;
 const MESSAGE_BYTES_MAX = 4096;
 
 export function encodeRequest(request: RequestMessage): Uint8Array {
-  const { id, method, remainingMs, body } = request;
-  return new CborWriter(3 * method.length + body.byteLength + 5 * CBOR_HEAD_BYTES_MAX)
-    .array(4)
+  const { session, id, method, remainingMs, body } = request;
+  return new CborWriter(3 * method.length + body.byteLength + 6 * CBOR_HEAD_BYTES_MAX)
+    .array(5)
+    .uint(session)
     .uint(id)
     .text(method)
     .uint(Math.max(0, Math.ceil(remainingMs)))
@@ -33,8 +42,9 @@ export function encodeRequest(request: RequestMessage): Uint8Array {
 /** Null for anything else than one request. */
 export function decodeRequest(bytes: Uint8Array): RequestMessage | null {
   const reader = new CborReader(bytes);
-  if (reader.array() !== 4) return null;
+  if (reader.array() !== 5) return null;
   const request = {
+    session: reader.uint(),
     id: reader.uint(),
     method: reader.text(METHOD_BYTES_MAX),
     remainingMs: reader.uint(),
@@ -45,16 +55,18 @@ export function decodeRequest(bytes: Uint8Array): RequestMessage | null {
 
 export function encodeReply(reply: ReplyMessage): Uint8Array {
   if (reply.kind === "result") {
-    return new CborWriter(reply.body.byteLength + 3 * CBOR_HEAD_BYTES_MAX)
-      .array(2)
+    return new CborWriter(reply.body.byteLength + 4 * CBOR_HEAD_BYTES_MAX)
+      .array(3)
+      .uint(reply.session)
       .uint(reply.id)
       .bytes(reply.body)
       .finish();
   }
   const code = reply.code.slice(0, CODE_BYTES_MAX / 4);
   const message = reply.message.slice(0, MESSAGE_BYTES_MAX / 4);
-  return new CborWriter(3 * (code.length + message.length) + 4 * CBOR_HEAD_BYTES_MAX)
-    .array(3)
+  return new CborWriter(3 * (code.length + message.length) + 5 * CBOR_HEAD_BYTES_MAX)
+    .array(4)
+    .uint(reply.session)
     .uint(reply.id)
     .text(code)
     .text(message)
@@ -65,11 +77,16 @@ export function encodeReply(reply: ReplyMessage): Uint8Array {
 export function decodeReply(bytes: Uint8Array): ReplyMessage | null {
   const reader = new CborReader(bytes);
   const fields = reader.array();
-  const id = reader.uint();
+  const key = { session: reader.uint(), id: reader.uint() };
   let reply: ReplyMessage;
-  if (fields === 2) reply = { kind: "result", id, body: reader.bytes() };
-  else if (fields === 3) {
-    reply = { kind: "error", id, code: reader.text(CODE_BYTES_MAX), message: reader.text(MESSAGE_BYTES_MAX) };
+  if (fields === 3) reply = { kind: "result", ...key, body: reader.bytes() };
+  else if (fields === 4) {
+    reply = {
+      kind: "error",
+      ...key,
+      code: reader.text(CODE_BYTES_MAX),
+      message: reader.text(MESSAGE_BYTES_MAX),
+    };
   } else return null;
   return reader.done ? reply : null;
 }

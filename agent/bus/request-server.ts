@@ -62,7 +62,7 @@ export class RequestServer {
     const refusal = handler === undefined ? unknownMethod(request.method) : this.#refusal(from);
     if (handler === undefined || refusal !== null) {
       const error = refusal ?? unknownMethod(request.method);
-      this.#reply(from, { kind: "error", id: request.id, code: error.code, message: error.message });
+      this.#reply(from, errorReply(request, error));
     } else {
       void this.#run(from, request, handler);
     }
@@ -108,21 +108,23 @@ export class RequestServer {
     handler: RequestHandler,
     context: RequestContext,
   ): Promise<ReplyMessage> {
+    const { session, id } = request;
     try {
-      return { kind: "result", id: request.id, body: await handler(from, request.body, context) };
+      return { kind: "result", session, id, body: await handler(from, request.body, context) };
     } catch (error) {
       return this.#errorReply(from, request, error);
     }
   }
 
-  #errorReply(from: string, { id, method }: RequestMessage, error: unknown): ReplyMessage {
-    if (isTrivetError(error)) return { kind: "error", id, code: error.code, message: error.message };
+  #errorReply(from: string, request: RequestMessage, error: unknown): ReplyMessage {
+    if (isTrivetError(error)) return errorReply(request, error);
+    const { method } = request;
     this.#options.logger.log("error", "A request failed for a reason that is a bug.", {
       method,
       from,
       error,
     });
-    return { kind: "error", id, code: "internal", message: `"${method}" failed: ${messageOf(error)}` };
+    return errorReply(request, { code: "internal", message: `"${method}" failed: ${messageOf(error)}` });
   }
 
   #reply(to: string, reply: ReplyMessage): void {
@@ -132,9 +134,16 @@ export class RequestServer {
       if (sent !== "sent") logger.log("debug", "A reply was not sent.", { to, why: sent });
     } catch (error) {
       if (!isTrivetError(error, "too-large") || reply.kind === "error") throw error;
-      this.#reply(to, { kind: "error", id: reply.id, code: error.code, message: error.message });
+      this.#reply(to, errorReply(reply, error));
     }
   }
+}
+
+function errorReply(
+  { session, id }: Pick<RequestMessage, "session" | "id">,
+  { code, message }: Pick<TrivetError, "code" | "message">,
+): ReplyMessage {
+  return { kind: "error", session, id, code, message };
 }
 
 function unknownMethod(method: string): TrivetError {

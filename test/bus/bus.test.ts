@@ -215,21 +215,28 @@ t.test("datagrams that a Bus would not send", async (t) => {
     },
   );
 
-  await t.test("a reply counts only from the node that was asked", async (t) => {
+  await t.test("a reply counts only from the node that was asked, to the process that asked", async (t) => {
     const asked = await rawClient(urlOf(a), { clientId: `${nodeIdOf("d")}-asked` });
     const request = new Promise<Buffer>((resolve) =>
       asked.client.once("message", (_, body) => resolve(body)),
     );
     await asked.client.subscribeAsync(inboxTopic(CLUSTER, nodeIdOf("d")));
     const answer = a.request(nodeIdOf("d"), "method", Buffer.from("q"), { timeoutMs: 5_000 });
-    const id = decodeRequest(codec.decode(await request)?.body ?? Buffer.alloc(0))?.id ?? -1;
+    const asks = decodeRequest(codec.decode(await request)?.body ?? Buffer.alloc(0));
+    if (asks === null) throw new Error("that was no request");
+    const { session, id } = asks;
     const other = new EnvelopeCodec({ cluster: CLUSTER, nodeId: nodeIdOf("e"), session: 1 });
-    const reply = (from: EnvelopeCodec, body: string) => {
-      const bytes = encodeReply({ kind: "result", id, body: Buffer.from(body) });
+    const reply = (from: EnvelopeCodec, body: string, to = session) => {
+      const bytes = encodeReply({ kind: "result", session: to, id, body: Buffer.from(body) });
       return encodePlain(from, nodeIdOf("a"), seq++, "$reply", bytes, null);
     };
-    const dropped = await publish(reply(other, "forged"), reply(codec, "true"), reply(codec, "again"));
-    t.strictSame(dropped, { droppedUnhandled: 2 });
+    const dropped = await publish(
+      reply(other, "forged"),
+      reply(codec, "to a request of the process before", session - 1),
+      reply(codec, "true"),
+      reply(codec, "again"),
+    );
+    t.strictSame(dropped, { droppedUnhandled: 3 });
     t.equal(text(await answer), "true");
     asked.client.end(true);
   });

@@ -14,6 +14,7 @@ import { nodeIdOf, presenceOf } from "./bus-fixture.ts";
 
 const count = fc.maxSafeNat();
 const bytes = fc.uint8Array({ maxLength: 300 }).map((value) => Buffer.from(value));
+const key = fc.record({ session: count, id: count });
 const nodeId = fc.constantFrom("0", "9", "a", "f").map(nodeIdOf);
 const fragment = fc.record({ messageId: count, index: count, count, totalBytes: count });
 
@@ -103,15 +104,15 @@ t.test("CborReader takes the shortest form of a number only, up to 2^53 - 1", as
 t.test("requests and replies survive the way, garbage does not", async () => {
   const json = JSON.stringify;
   fc.assert(
-    fc.property(count, fc.string({ maxLength: 16 }), fc.nat(), bytes, (id, method, remainingMs, body) => {
-      const request = { id, method, remainingMs, body };
+    fc.property(key, fc.string({ maxLength: 16 }), fc.nat(), bytes, (key, method, remainingMs, body) => {
+      const request = { ...key, method, remainingMs, body };
       return json(decodeRequest(encodeRequest(request))) === json(request);
     }),
   );
   fc.assert(
-    fc.property(count, fc.string({ maxLength: 16 }), fc.string(), bytes, (id, code, message, body) => {
-      const error = { kind: "error", id, code, message } as const;
-      const result = { kind: "result", id, body } as const;
+    fc.property(key, fc.string({ maxLength: 16 }), fc.string(), bytes, (key, code, message, body) => {
+      const error = { kind: "error", ...key, code, message } as const;
+      const result = { kind: "result", ...key, body } as const;
       return (
         json(decodeReply(encodeReply(error))) === json(error) &&
         json(decodeReply(encodeReply(result))) === json(result)

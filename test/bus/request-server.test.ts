@@ -17,7 +17,7 @@ t.test("RequestServer.close() ends the deadlines of handlers that go on", async 
     signals.push(signal);
     return new Promise(() => undefined);
   });
-  const request = { id: 1, method: "slow", remainingMs: 60_000, body: new Uint8Array(0) };
+  const request = { session: 1, id: 1, method: "slow", remainingMs: 60_000, body: new Uint8Array(0) };
   t.ok(server.receive(nodeIdOf("a"), encodeRequest(request)));
   t.match(signals, [{ aborted: false }]);
   t.equal(clock.timers, 1);
