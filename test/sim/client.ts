@@ -10,6 +10,7 @@ import { endOfRead, endOfWrite, type RequestEnd } from "./request-end.ts";
 import type { SimNode } from "./sim-node.ts";
 import { ProcessDied } from "./sim-process.ts";
 import type { SimRandom } from "./sim-random.ts";
+import type { RequestKind, Tally } from "./tally.ts";
 import { check } from "./violation.ts";
 import { NOBODY, type World } from "./world.ts";
 
@@ -31,6 +32,7 @@ export interface ClientOptions {
   readonly nodes: readonly SimNode[];
   readonly watch: ClusterWatch;
   readonly history: KvHistory;
+  readonly tally: Tally;
 }
 
 /** What a request came to. */
@@ -110,7 +112,7 @@ export class Client {
     const called = world.nowMs;
     const operation = { kind: "get", key } as const;
     const options = { timeoutMs: this.#drawTimeoutMs(), level };
-    const outcome = await this.#outcome(operation, () =>
+    const outcome = await this.#outcome(operation, `${level} read`, () =>
       process.whileAlive(
         process.sql?.query([statementOf(operation)], options) ?? Promise.reject(new ProcessDied()),
       ),
@@ -142,15 +144,14 @@ export class Client {
 
   /** The next sequence of the session, which is opened if there is none. */
   async #nextGuard(): Promise<SessionGuard | null> {
-    const { random, nodes } = this.#options;
+    const { random, nodes, tally } = this.#options;
     if (!this.#usesSession) return null;
     if (this.#session === null) {
       const { process } = random.pick(nodes);
       if (process?.sql == null) return null;
       try {
-        this.#session = await process.whileAlive(
-          process.sql.openSession({ timeoutMs: this.#drawTimeoutMs() }),
-        );
+        const opening = process.sql.openSession({ timeoutMs: this.#drawTimeoutMs() });
+        this.#session = await tally.count("session", process.whileAlive(opening));
       } catch (error) {
         endOfWrite(error);
         return null;
@@ -164,7 +165,7 @@ export class Client {
     if (process?.sql == null) return Promise.resolve(REFUSAL);
     const options = { timeoutMs: this.#drawTimeoutMs(), transaction: random.isTrue(0.5), session };
     const statement = statementOf(operation, this.#drawWriteBytes());
-    return this.#outcome(operation, async () => {
+    return this.#outcome(operation, kindOf(operation, session), async () => {
       const answer = process.sql?.execute([statement], options) ?? Promise.reject(new ProcessDied());
       const result = await process.whileAlive(answer);
       if (operation.kind === "put" || outputOf(operation, result) === true) {
@@ -174,9 +175,14 @@ export class Client {
     });
   }
 
-  async #outcome(operation: KvOperation, request: () => Promise<CommandResult>): Promise<Outcome> {
+  async #outcome(
+    operation: KvOperation,
+    kind: RequestKind,
+    request: () => Promise<CommandResult>,
+  ): Promise<Outcome> {
     try {
-      return { kind: "answered", output: outputOf(operation, await request()) };
+      const result = await this.#options.tally.count(kind, request());
+      return { kind: "answered", output: outputOf(operation, result) };
     } catch (error) {
       if (isTrivetError(error, "session-expired")) this.#session = null;
       return { kind: operation.kind === "get" ? endOfRead(error) : endOfWrite(error) };
@@ -204,6 +210,11 @@ export class Client {
     if (random.isTrue(LESSER_READ_RATE)) return random.pick(READ_LEVELS);
     return random.isTrue(STRONG_READ_RATE) ? "strong" : "linearizable";
   }
+}
+
+function kindOf(operation: Write, session: SessionGuard | null): RequestKind {
+  if (session !== null) return "write of a session";
+  return operation.kind === "cas" ? "compare-and-set" : "write";
 }
 
 function inputOf(operation: KvOperation): RegisterInput {

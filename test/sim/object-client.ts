@@ -6,6 +6,7 @@ import type { ObjectMix } from "./object-mix.ts";
 import { endOfRead, endOfWrite } from "./request-end.ts";
 import type { SimNode } from "./sim-node.ts";
 import type { SimRandom } from "./sim-random.ts";
+import type { Tally } from "./tally.ts";
 import { NOBODY, type World } from "./world.ts";
 
 export const OBJECT_KIND = "thing";
@@ -19,6 +20,7 @@ export interface ObjectClientOptions {
   readonly nodes: readonly SimNode[];
   /** An object is a register: its body, or null. Bodies are never the same, so a revision stands for one. */
   readonly history: KvHistory;
+  readonly tally: Tally;
 }
 
 /** What was last seen of an object. */
@@ -70,9 +72,11 @@ export class ObjectClient {
   async #read({ process }: SimNode, name: string): Promise<void> {
     const objects = process?.objects;
     if (process == null || objects == null) return;
-    const called = this.#options.world.nowMs;
-    const options = { level: "linearizable", timeoutMs: this.#options.mix.timeoutMs } as const;
-    const found = await process.whileAlive(objects.get(keyOf(name), options)).catch(endOfRead);
+    const { world, mix, tally } = this.#options;
+    const called = world.nowMs;
+    const options = { level: "linearizable", timeoutMs: mix.timeoutMs } as const;
+    const reading = process.whileAlive(objects.get(keyOf(name), options));
+    const found = await tally.count("object read", reading).catch(endOfRead);
     if (typeof found === "string") return;
     const { object } = found;
     const body = object === null ? null : String(Buffer.from(object.body));
@@ -81,7 +85,7 @@ export class ObjectClient {
   }
 
   async #write({ process }: SimNode, name: string): Promise<void> {
-    const { world, random, mix, name: client } = this.#options;
+    const { world, random, mix, tally, name: client } = this.#options;
     const objects = process?.objects;
     if (process == null || objects == null) return;
     const seen = random.isTrue(0.1) ? NOTHING : (this.#seen.get(name) ?? NOTHING);
@@ -99,7 +103,8 @@ export class ObjectClient {
         : { kind: "cas", key: name, from: seen.body, to };
     const called = world.nowMs;
     this.#open = { input, called };
-    const written = await process.whileAlive(objects.write([write], { timeoutMs: mix.timeoutMs })).then(
+    const writing = process.whileAlive(objects.write([write], { timeoutMs: mix.timeoutMs }));
+    const written = await tally.count("object write", writing).then(
       ({ revision: at }) => ({ at }),
       (error: unknown) => (isTrivetError(error, "conflict") ? { at: null } : endOfWrite(error)),
     );

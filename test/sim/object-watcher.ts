@@ -7,6 +7,7 @@ import { endOfRead } from "./request-end.ts";
 import type { SimNode } from "./sim-node.ts";
 import type { SimProcess } from "./sim-process.ts";
 import type { SimRandom } from "./sim-random.ts";
+import type { Tally } from "./tally.ts";
 import { check } from "./violation.ts";
 import { NOBODY, type World } from "./world.ts";
 
@@ -22,6 +23,7 @@ export interface ObjectWatcherOptions {
   readonly mix: ObjectMix;
   readonly nodes: readonly SimNode[];
   readonly watch: ObjectWatch;
+  readonly tally: Tally;
 }
 
 /** Follows all objects, through one node after the other: must be told of every change once, in order. */
@@ -63,7 +65,7 @@ export class ObjectWatcher {
 
   /** Until it has seen enough of this node, or the node has. */
   async #follow(process: SimProcess, objects: ObjectsService): Promise<void> {
-    const { world, random, mix, name, watch } = this.#options;
+    const { world, random, mix, name, watch, tally } = this.#options;
     const ending = new AbortController();
     this.#ending = ending;
     world.at(mix.patienceMs * random.between(0.1, 1), NOBODY, () => ending.abort());
@@ -79,7 +81,8 @@ export class ObjectWatcher {
       // At once at first, so that also what is compacted is told of.
       for (let waitMs = 0; !signal.aborted; waitMs = PROGRESS_MS) {
         const wanted = { after: this.#place, filter, waitMs, signal };
-        const { changes, revision } = await process.whileAlive(objects.changes(wanted));
+        const page = process.whileAlive(objects.changes(wanted));
+        const { changes, revision } = await tally.count("page of object changes", page);
         for (const change of changes) tell(change);
         tell({ revision, events: [] });
       }

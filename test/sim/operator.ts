@@ -2,6 +2,7 @@ import type { FaultMix } from "./fault-mix.ts";
 import { endOfChange } from "./request-end.ts";
 import type { SimNode } from "./sim-node.ts";
 import type { SimRandom } from "./sim-random.ts";
+import type { Tally } from "./tally.ts";
 import { NOBODY, type World } from "./world.ts";
 
 interface Target {
@@ -24,6 +25,7 @@ export interface OperatorOptions {
   readonly canRely: (voters: readonly string[]) => boolean;
   readonly isBad: () => boolean;
   readonly cutOff: (node: number) => void;
+  readonly tally: Tally;
   readonly log: (text: string) => void;
 }
 
@@ -46,7 +48,7 @@ export class Operator {
   }
 
   async #act(): Promise<void> {
-    const { nodes, log } = this.#options;
+    const { nodes, tally, log } = this.#options;
     // A paused one answers nobody; what it is told would be known to it alone for as long.
     const node = nodes.find(
       ({ process, clock }) => process?.replica?.leadership.isLeader === true && !clock.isPaused,
@@ -59,7 +61,8 @@ export class Operator {
     log(`members are to be ${JSON.stringify(target)}`);
     this.#maybeCutOff(node);
     try {
-      await leader.whileAlive(leader.replica.members.change(target, CHANGE_TIMEOUT_MS));
+      const change = leader.whileAlive(leader.replica.members.change(target, CHANGE_TIMEOUT_MS));
+      await tally.count("change of members", change);
     } catch (error) {
       endOfChange(error);
     }

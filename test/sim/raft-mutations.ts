@@ -170,4 +170,12 @@ export const RAFT_MUTATIONS: readonly Mutation[] = [
     replace: "progress.confirmedRead(this.#reads.context);",
     seeds: 1000,
   },
+  {
+    name: "a leader that is voted out stays",
+    stops: true,
+    file: "raft/leader.ts",
+    find: "} else if (!configuration.voters.includes(id) && !this.#handover.isFinal) {",
+    replace: "} else if (false) {",
+    seeds: 60,
+  },
 ];

@@ -1,5 +1,6 @@
 import { membersOf } from "../../agent/raft/quorum.ts";
 import { Client, type ClientOptions } from "./client.ts";
+import { ClosingRequests } from "./closing-requests.ts";
 import type { CopyWatch } from "./copy-watch.ts";
 import { drillDivergence } from "./divergence-drill.ts";
 import type { ObjectWatch } from "./object-watch.ts";
@@ -31,6 +32,7 @@ export interface RecoveryOptions {
   readonly objects: ObjectWatch;
   /** Null if there is to be no drill. */
   readonly drillRandom: SimRandom | null;
+  readonly closingRandom: SimRandom;
   readonly log: (text: string) => void;
 }
 
@@ -126,6 +128,14 @@ export class Recovery {
         await this.#until(`node ${node.number} reads ${key}`, isDone);
       }
     }
+    await new ClosingRequests({
+      random: this.#options.closingRandom,
+      members: () => this.#members(),
+      leader: () => this.#leader(),
+      until: (what, isMet) => this.#until(what, isMet),
+      log,
+    }).run();
+    await write();
   }
 
   #leader(): SimNode | undefined {

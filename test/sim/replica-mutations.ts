@@ -105,4 +105,28 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
     replace: "return new Promise(() => undefined);",
     seeds: 10,
   },
+  {
+    name: "open no session",
+    stops: true,
+    file: "replica/cluster-sql.ts",
+    find: 'await this.#leader.propose({ kind: "open-session" }, deadline);',
+    replace: 'await this.#leader.propose({ kind: "open-session" }, new Deadline(this.#clock, 0));',
+    seeds: 5,
+  },
+  {
+    name: "answer no strong read",
+    stops: true,
+    file: "replica/leader-access.ts",
+    find: 'await this.#propose(BARRIER, deadline, "harmless");',
+    replace: "await deadline.race(new Promise(() => undefined), readTimeout);",
+    seeds: 5,
+  },
+  {
+    name: "change no members",
+    stops: true,
+    file: "replica/member-changes.ts",
+    find: "if (!isLeader()) throw notLeader(); const applied",
+    replace: "if (isLeader()) throw notLeader(); const applied",
+    seeds: 5,
+  },
 ];

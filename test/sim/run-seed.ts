@@ -17,6 +17,7 @@ import { SimNode } from "./sim-node.ts";
 import { peersSeenFrom } from "./sim-presence.ts";
 import { SimRandom } from "./sim-random.ts";
 import { SpaceChaos } from "./space-chaos.ts";
+import { type Counts, Tally } from "./tally.ts";
 import { type FailureKind, failureKindOf, Violation } from "./violation.ts";
 import { NOBODY, World } from "./world.ts";
 
@@ -25,6 +26,7 @@ export interface SeedResult {
   /** What was broken; null if nothing was. */
   readonly violation: string | null;
   readonly failure: FailureKind | null;
+  readonly requests: Counts;
   readonly steps: number;
   readonly virtualMs: number;
   readonly traceHash: number;
@@ -105,14 +107,15 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     copies.observe(replica.raft.id, replica.copy.fault);
   };
 
+  const tally = new Tally();
   const history: KvHistory = [];
-  const clientOptions = { world, random: random.fork(), mix: mix.clients, nodes, watch, history };
+  const clientOptions = { world, random: random.fork(), mix: mix.clients, nodes, watch, history, tally };
   const clients = Array.from(
     { length: mix.clients.count },
     (_, nth) => new Client({ ...clientOptions, name: `c${nth}` }),
   );
   const objectHistory: KvHistory = [];
-  const objectOptions = { world, random: streamOf("objects"), mix: mix.objects, nodes };
+  const objectOptions = { world, random: streamOf("objects"), mix: mix.objects, nodes, tally };
   const objectClients = Array.from(
     { length: mix.objects.clients },
     (_, nth) => new ObjectClient({ ...objectOptions, name: `b${nth}`, history: objectHistory }),
@@ -142,6 +145,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     objects,
     copies,
     drillRandom: mix.results.hasDrill ? streamOf("divergence drill") : null,
+    closingRandom: streamOf("closing requests"),
     log: (text) => write("world ", text),
   });
   for (const node of nodes) node.start();
@@ -163,6 +167,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     canRely: (voters) => isMajorityLeft(voters, around.lost),
     isBad,
     cutOff: (node) => chaos.cutOff(node),
+    tally,
     log: (text) => write("world ", text),
   }).start();
   world.at(badTimeMs, NOBODY, () => recovery.begin());
@@ -174,6 +179,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     seed,
     violation: error === null ? null : describe(error),
     failure: error === null ? null : failureKindOf(error),
+    requests: tally.counts,
     steps: world.steps,
     virtualMs: world.nowMs,
     traceHash: world.traceHash,
