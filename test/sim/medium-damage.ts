@@ -10,15 +10,12 @@ import type { WriteMemory, WrittenPlace } from "./write-memory.ts";
 export const MEDIUM_FAULTS = [
   /** A bit of it flips. */
   "rot",
-  /** It never arrived. */
+  /** It never arrived, and neither did those behind it where nobody but the databases tells of them. */
   "lost",
   /** It arrived in another place, and is missing in its own. */
   "misdirected",
 ] as const;
 export type MediumFault = (typeof MEDIUM_FAULTS)[number];
-
-/** Of the damages, where the databases tell of one of the last writes: is to one of these. */
-const LATE_RATE = 0.5;
 
 const SILENT = { log: () => undefined };
 
@@ -32,16 +29,17 @@ export interface MediumDamage {
 }
 
 /**
- * Damages one of the writes of a log: an old one, or a late one where the databases show that it is missing. All other late ones are
- * left alone: nobody on this node could find out. To be called while no process uses the disk. True if it was a late one.
+ * Damages one of the writes of a log: a late one where the databases show that it is missing, which is seldom, else an old one. All
+ * other late ones are left alone: nobody on this node could find out. To be called while no process uses the disk. True if it was
+ * a late one.
  */
 export async function damageMedium(damage: MediumDamage): Promise<boolean> {
   const { disk, writes, fault, random } = damage;
   const present = await disk.list();
-  const old = writes.oldPlaces(present);
-  const late = await toldPlaces(damage, writes.latePlaces(present));
-  const isLate = late.length > 0 && random.isTrue(LATE_RATE);
-  const places = isLate ? late : old;
+  const late = writes.latePlaces(present);
+  const told = await toldPlaces(damage, late);
+  const isLate = told.length > 0;
+  const places = isLate ? told : writes.oldPlaces(present);
   if (places.length === 0) return false;
   const place = random.pick(places);
   switch (fault) {
@@ -50,7 +48,8 @@ export async function damageMedium(damage: MediumDamage): Promise<boolean> {
       break;
     case "lost":
       // Where a segment is new there were zeros.
-      await overwrite(disk, place, Buffer.alloc(place.length));
+      for (const lost of isLate ? late.slice(late.indexOf(place)) : [place])
+        await overwrite(disk, lost, Buffer.alloc(lost.length));
       break;
     case "misdirected": {
       const bytes = await readPlace(disk, place);

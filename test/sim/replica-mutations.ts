@@ -74,7 +74,7 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
     file: "replica/one-history.ts",
     find: "return found?.term === newest.term;",
     replace: "return true;",
-    seeds: 300,
+    seeds: 500,
   },
   {
     name: "give damaged data up without asking",
