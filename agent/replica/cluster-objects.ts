@@ -3,7 +3,7 @@ import { invariant } from "../platform/invariant.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import type { ObjectKey, ObjectList, ObjectWrite } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
-import { assertBounded } from "./command-draft.ts";
+import { acceptDraft } from "./command-draft.ts";
 import { Deadline } from "./deadline.ts";
 import type { LeaderAccess } from "./leader-access.ts";
 import { ObjectChangesReader } from "./object-changes.ts";
@@ -68,8 +68,7 @@ export class ClusterObjects implements ObjectsService {
     writes: readonly ObjectWrite[],
     options: ObjectWriteOptions,
   ): Promise<{ readonly revision: number; readonly uids: readonly string[] }> {
-    const draft = { kind: "objects", session: options.session ?? null, writes } as const;
-    assertBounded(draft);
+    const draft = acceptDraft({ kind: "objects", session: options.session ?? null, writes });
     const { result } = await this.#leader.propose(draft, new Deadline(this.#clock, options.timeoutMs));
     throwIfRefused(result);
     const [written] = result;

@@ -1,9 +1,9 @@
 import type { Clock } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
-import { checkStatement } from "../store/sql-check.ts";
+import { checkRequest, traitsOf } from "../store/request-check.ts";
 import type { Store } from "../store/store.ts";
 import type { CommandResult, SqlStatement, StatementResult } from "../store/types.ts";
-import { assertBounded, type CommandDraft } from "./command-draft.ts";
+import { refusalOf } from "./command-draft.ts";
 import { Deadline } from "./deadline.ts";
 import type { LeaderAccess } from "./leader-access.ts";
 import { throwIfRefused } from "./sql-errors.ts";
@@ -40,16 +40,16 @@ export class ClusterSql implements SqlService {
 
   async execute(statements: readonly SqlStatement[], options: ExecuteOptions): Promise<CommandResult> {
     const { transaction, session = null } = options;
-    const draft = (accepted: readonly SqlStatement[]): CommandDraft => {
-      return { kind: "sql", session, transaction, statements: accepted };
-    };
-    assertBounded(draft(statements));
-    const refusals = statements.map(refusalOf);
-    const accepted = statements.filter((_, nth) => refusals[nth] === null);
+    const checks = checkRequest(statements);
+    const refusals = checks.map(refusalOf);
+    const isAccepted = (_: unknown, nth: number): boolean => refusals[nth] === null;
+    const accepted = statements.filter(isAccepted);
     if (transaction && accepted.length < statements.length) return firstOf(refusals);
     if (accepted.length === 0) return refusals.filter((refusal) => refusal !== null);
+    const traits = traitsOf(checks.filter(isAccepted));
+    const draft = { kind: "sql", session, transaction, statements: accepted, traits } as const;
     const deadline = new Deadline(this.#clock, options.timeoutMs);
-    const { result } = await this.#leader.propose(draft(accepted), deadline);
+    const { result } = await this.#leader.propose(draft, deadline);
     if (session !== null) throwIfRefused(result);
     return mergeRefusals(refusals, result);
   }
@@ -59,20 +59,6 @@ export class ClusterSql implements SqlService {
     await this.#leader.catchUp(options.level, deadline);
     return this.#store.query(statements, { timeoutMs: deadline.remainingMs });
   }
-}
-
-const QUERY_ONLY: StatementResult = {
-  kind: "error",
-  code: "query-only",
-  message:
-    "The answer tells of one node's file or program, so it cannot be a part of the log. Send it to query.",
-};
-
-/** Null if the statement may be replicated. */
-function refusalOf({ sql }: SqlStatement): StatementResult | null {
-  const check = checkStatement(sql);
-  if (!check.ok) return { kind: "error", code: check.code, message: check.message };
-  return check.isOfOneNode ? QUERY_ONLY : null;
 }
 
 function firstOf(refusals: readonly (StatementResult | null)[]): CommandResult {

@@ -1,7 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
 import { isTrivetError } from "../platform/trivet-error.ts";
 import type { LogPosition } from "../store/types.ts";
-import { assertBounded, BARRIER, type CommandDraft } from "./command-draft.ts";
+import { acceptDraft, BARRIER, type CommandDraft } from "./command-draft.ts";
 import { Deadline } from "./deadline.ts";
 import { Forwards } from "./forwards.ts";
 import {
@@ -90,9 +90,8 @@ export class LeaderAccess {
       replica.leadership.onChange((leader) => this.#forwards.leaderChanged(nodeIdOf(leader))),
       transport.handle(PROPOSE, async (_from, body, { deadlineMs }) => {
         const { draft, term } = decodeProposal(body);
-        // The sender has checked this; but what is too large to be sent on would stop every leader that tries.
-        assertBounded(draft);
-        return encodeApplied(await replica.proposer.propose(draft, Deadline.at(clock, deadlineMs), term));
+        const accepted = acceptDraft(draft);
+        return encodeApplied(await replica.proposer.propose(accepted, Deadline.at(clock, deadlineMs), term));
       }),
       transport.handle(READ_INDEX, async () => encodePosition(await replica.reads.readIndex())),
       transport.handle(COMMIT_INDEX, async () => {

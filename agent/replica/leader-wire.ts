@@ -1,7 +1,7 @@
 import { decodeCbor, encodeCbor } from "../platform/cbor.ts";
 import { decodeResults, encodeResults } from "../store/result-codec.ts";
 import type { LogPosition } from "../store/types.ts";
-import { type CommandDraft, decodeDraft, encodeDraft } from "./command-draft.ts";
+import { decodeDraft, encodeDraft, type SentDraft } from "./command-draft.ts";
 import type { Applied } from "./proposals.ts";
 import { asArray, asBytes, asInteger } from "./wire-fields.ts";
 
@@ -10,7 +10,7 @@ import { asArray, asBytes, asInteger } from "./wire-fields.ts";
 /** A command for the leader of a term. */
 export interface Proposal {
   readonly term: number;
-  readonly draft: CommandDraft;
+  readonly draft: SentDraft;
 }
 
 /** `[term, command]`, the command as `encodeDraft` makes it. */

@@ -3,9 +3,9 @@ import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import { encodeCommand } from "../store/command.ts";
 import { APPLY_PATIENCE_MS } from "../store/limits.ts";
-import { checkStatements } from "../store/sql-check.ts";
+import { NO_TRAITS } from "../store/request-check.ts";
 import type { Store } from "../store/store.ts";
-import type { CommandResult, LogPosition, SqlStatement } from "../store/types.ts";
+import type { CommandResult, LogPosition } from "../store/types.ts";
 import { type CommandDraft, completeDraft, isBarrier } from "./command-draft.ts";
 import type { Consensus } from "./consensus.ts";
 import type { CopyKeeper } from "./copy-keeper.ts";
@@ -200,7 +200,7 @@ export class Proposer {
     this.#assertLeads(term);
     // mark: replica: a write of a session that was done before is answered without being tried out
     if (rehearsed === "answered")
-      return this.#put({ ...request, draft: { ...draft, statements: [] } }, stamp);
+      return this.#put({ ...request, draft: { ...draft, statements: [], traits: NO_TRAITS } }, stamp);
     if (refusal !== null) throw refusal;
     return this.#put(request, stamp);
   }
@@ -212,7 +212,7 @@ export class Proposer {
     if (refusal !== null) throw refusal;
     const proposed = this.#options.consensus.propose(encodeCommand(completeDraft(draft, timeMs, seed)));
     if (proposed.kind === "refused") throw proposed.reason === "overloaded" ? overloaded() : notLeader();
-    if (draft.kind === "sql" && mayChangeSchema(draft.statements)) this.#lastOfSchema = proposed;
+    if (draft.kind === "sql" && draft.traits.mayChangeSchema) this.#lastOfSchema = proposed;
     return { answer: this.#proposals.wait(proposed.index, proposed.term) };
   }
 
@@ -225,7 +225,7 @@ export class Proposer {
     if (isBarrier(draft)) return false;
     // It may have been done before: then it is answered, although nothing is taken now.
     if (draft.session !== null && this.#refusal() !== null) return true;
-    return this.#mayHaveHiddenWork() || !isBounded(draft.statements);
+    return this.#mayHaveHiddenWork() || !draft.traits.isBounded;
   }
 
   #mayHaveHiddenWork(): boolean {
@@ -280,14 +280,4 @@ function notSettled(): TrivetError {
     "store-busy",
     `The writes before this one were not applied within ${REHEARSAL_MS} ms, so it could not be tried out, and was not carried out. Try again later.`,
   );
-}
-
-function isBounded(statements: readonly SqlStatement[]): boolean {
-  const check = checkStatements(statements);
-  return check.ok && check.isBounded;
-}
-
-function mayChangeSchema(statements: readonly SqlStatement[]): boolean {
-  const check = checkStatements(statements);
-  return check.ok && check.mayChangeSchema;
 }

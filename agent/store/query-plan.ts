@@ -1,5 +1,5 @@
-import { TrivetError } from "../platform/trivet-error.ts";
-import { checkStatement, checkStatements } from "./sql-check.ts";
+import { checkRequest } from "./request-check.ts";
+import type { SqlCheck } from "./sql-check.ts";
 import { errorResult } from "./statement-error.ts";
 import type { CommandResult, SqlStatement, StatementResult } from "./types.ts";
 
@@ -15,9 +15,7 @@ export interface QueryPlan {
  * `query_only` would have every statement compiled again each time it is switched. Throws `too-large`.
  */
 export function planQuery(statements: readonly SqlStatement[]): QueryPlan {
-  const bounds = checkStatements(statements);
-  if (!bounds.ok) throw new TrivetError(bounds.code, bounds.message);
-  const refusals = statements.map(refusalOf);
+  const refusals = checkRequest(statements).map(refusalOf);
   return {
     asked: statements.filter((_, at) => refusals[at] === null),
     complete(answers) {
@@ -27,8 +25,7 @@ export function planQuery(statements: readonly SqlStatement[]): QueryPlan {
   };
 }
 
-function refusalOf({ sql }: SqlStatement): StatementResult | null {
-  const check = checkStatement(sql);
+function refusalOf(check: SqlCheck): StatementResult | null {
   if (!check.ok) return errorResult(check.code, check.message);
   if (check.isReadOnly) return null;
   return errorResult("read-only", "The statement is not a plain SELECT: it may write. Send it to execute.");

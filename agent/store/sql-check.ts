@@ -1,5 +1,5 @@
 import { LruCache } from "../platform/lru-cache.ts";
-import { REQUEST_BYTES_MAX, STATEMENTS_MAX, TOKENS_MAX } from "./limits.ts";
+import { TOKENS_MAX } from "./limits.ts";
 import {
   ALLOWED_PRAGMAS,
   classifyPragma,
@@ -9,8 +9,6 @@ import {
 import { isBounded } from "./sql-bounds.ts";
 import { readSqlShape, type SqlShape } from "./sql-shape.ts";
 import type { SqlTokens } from "./sql-tokens.ts";
-import type { SqlStatement } from "./types.ts";
-import { requestBytes } from "./value-size.ts";
 
 /**
  * What may become part of the log: SQL that does the same on every node, and that leaves alone what keeps the
@@ -19,7 +17,12 @@ import { requestBytes } from "./value-size.ts";
  *
  * Only the refused is named here. Everything else, nonsense included, goes to SQLite, whose error is the answer.
  */
-export type SqlCheck =
+export type SqlCheck = SqlVerdict & {
+  /** Of the text; no more than `TOKENS_MAX` and one are counted. */
+  readonly tokenCount: number;
+};
+
+type SqlVerdict =
   | {
       readonly ok: true;
       readonly isReadOnly: boolean;
@@ -32,18 +35,25 @@ export type SqlCheck =
     }
   | { readonly ok: false; readonly code: string; readonly message: string };
 
-type Refusal = Extract<SqlCheck, { readonly ok: false }>;
+export const TOO_MANY_TOKENS = `The SQL of a request may have ${TOKENS_MAX} words, values and signs; this has more. Pass values as parameters, or send several requests.`;
+
+type Refusal = Extract<SqlVerdict, { readonly ok: false }>;
 
 /** Names that begin so are ours, in any letter case. */
 const RESERVED_PREFIX = "_trivet_";
 
-/** Answers to recent statements; most clients send the same few texts again and again. */
+/**
+ * Answers to recent statements: most clients send the same few texts again and again. Longer ones are not kept, for they are bulk loads
+ * with their values inside; whoever needs an answer twice passes it on.
+ */
+const CACHED_LENGTH_MAX = 4096;
 const CACHE_COUNT_MAX = 512;
-const CACHE_BYTES_MAX = 512 * 1024;
-const recent = new LruCache<SqlCheck>({ countMax: CACHE_COUNT_MAX, sizeMax: CACHE_BYTES_MAX });
+const CACHE_LENGTH_MAX = 128 * CACHED_LENGTH_MAX;
+const recent = new LruCache<SqlCheck>({ countMax: CACHE_COUNT_MAX, sizeMax: CACHE_LENGTH_MAX });
 
 /** A function of `sql` alone. */
 export function checkStatement(sql: string): SqlCheck {
+  if (sql.length > CACHED_LENGTH_MAX) return checkText(sql);
   const known = recent.get(sql);
   if (known !== undefined) return known;
   const check = checkText(sql);
@@ -51,43 +61,22 @@ export function checkStatement(sql: string): SqlCheck {
   return check;
 }
 
-/** The bounds of a request as a whole: code `too-large` if it breaks one. The flags leave refused statements out. */
-export function checkStatements(statements: readonly SqlStatement[]): SqlCheck {
-  if (statements.length > STATEMENTS_MAX) {
-    return refuse(
-      "too-large",
-      `A request may have ${STATEMENTS_MAX} statements; this one has ${statements.length}. Send several requests.`,
-    );
-  }
-  const bytes = requestBytes(statements);
-  if (bytes > REQUEST_BYTES_MAX) {
-    return refuse(
-      "too-large",
-      `SQL and parameters of a request may take ${REQUEST_BYTES_MAX} bytes; these take ${bytes}. Send several requests.`,
-    );
-  }
-  const checks = statements.map(({ sql }) => checkStatement(sql));
-  return {
-    ok: true,
-    isReadOnly: checks.every((check) => check.ok && check.isReadOnly),
-    isOfOneNode: checks.some((check) => check.ok && check.isOfOneNode),
-    isBounded: checks.every((check) => !check.ok || check.isBounded),
-    mayChangeSchema: checks.some((check) => check.ok && check.mayChangeSchema),
-  };
-}
-
 /** What every word that `checkTokens` refuses contains: most texts have none, and are spared the closer look. */
 const SUSPECT = /_trivet_|sqlite_|dbstat|pragma_|total_changes|fts5_|load_extension|rollback/i;
 
 function checkText(sql: string): SqlCheck {
+  const shape = readSqlShape(sql, TOKENS_MAX + 1);
+  return { ...checkShape(sql, shape), tokenCount: shape.tokenCount };
+}
+
+function checkShape(sql: string, shape: SqlShape): SqlVerdict {
   if (sql.includes("\0")) {
     return refuse(
       "nul-in-sql",
       "The statement contains a NUL character, where SQLite would end it. Pass such text as a parameter.",
     );
   }
-  const shape = readSqlShape(sql, TOKENS_MAX + 1);
-  if (shape.tokenCount > TOKENS_MAX) return tooManyTokens();
+  if (shape.tokenCount > TOKENS_MAX) return refuse("too-large", TOO_MANY_TOKENS);
   if (shape.hasSecond) {
     return refuse(
       "several-statements",
@@ -106,13 +95,6 @@ function checkText(sql: string): SqlCheck {
     (reads && isSuspect && checkTokens(shape, false) !== null);
   const mayChangeSchema = shape.verb === "CREATE" || shape.verb === "ALTER";
   return { ok: true, isReadOnly: reads, isOfOneNode, isBounded: isBounded(shape), mayChangeSchema };
-}
-
-function tooManyTokens(): Refusal {
-  return refuse(
-    "too-large",
-    `The SQL of a request may have ${TOKENS_MAX} words, values and signs; this has more. Pass values as parameters, or send several requests.`,
-  );
 }
 
 function readsOnly({ verb, tokens }: SqlShape): boolean {

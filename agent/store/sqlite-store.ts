@@ -16,7 +16,6 @@ import { entryBytes, sliceEntries } from "./slice-entries.ts";
 import type { SnapshotManifest, SnapshotReceiver, StoreSnapshot } from "./snapshot.ts";
 import { SnapshotInstaller } from "./snapshot-installer.ts";
 import { SnapshotSource } from "./snapshot-source.ts";
-import { checkStatement, checkStatements } from "./sql-check.ts";
 import type { RehearsalOptions, Rehearsed, Store } from "./store.ts";
 import { storeFailed } from "./store-failure.ts";
 import type { ObjectEventListener } from "./store-view.ts";
@@ -189,9 +188,6 @@ class SqliteStore implements Store {
 
   async rehearse(statements: readonly SqlStatement[], options: RehearsalOptions): Promise<Rehearsed> {
     this.#requireOpen();
-    for (const check of [checkStatements(statements), ...statements.map(({ sql }) => checkStatement(sql))]) {
-      if (!check.ok) throw new TrivetError(check.code, check.message);
-    }
     const { session = null, transaction, timeoutMs, timeMs, seed = SOME_SEED, othersWait } = options;
     if (statements.length === 0 && session === null) return "tried-out";
     const command = { kind: "sql", timeMs, session, seed, transaction, statements } as const;

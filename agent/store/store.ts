@@ -59,10 +59,10 @@ export interface Store extends ReplicatedState, ObjectStore, SnapshotStore {
    * Tries a command out on everything applied so far: runs it as `apply` would, with its time and chance, and undoes
    * it. Resolves whatever its results are. An entry in the log is applied by every node and cannot be stopped, so a
    * command whose work is not bounded should have been rehearsed before it is proposed, and no entry should come between.
+   * `checkStatement` must have found that each may become part of the log.
    *
    * Rejects with `too-expensive` if it does not end within `timeoutMs` or `othersWait`, with `query-failed` if it takes more memory
-   * than a query may have, with `store-busy` if it could not begin in time or too many queries wait, and with the code
-   * of `checkStatement` for a statement that may not become part of the log.
+   * than a query may have, with `store-busy` if it could not begin in time or too many queries wait.
    */
   rehearse(statements: readonly SqlStatement[], options: RehearsalOptions): Promise<Rehearsed>;
   /**

@@ -1,5 +1,9 @@
 import { t } from "tap";
+import { systemClock } from "../../agent/platform/clock.ts";
 import { TrivetError } from "../../agent/platform/trivet-error.ts";
+import { Deadline } from "../../agent/replica/deadline.ts";
+import { TOKENS_MAX } from "../../agent/store/limits.ts";
+import { NO_TRAITS } from "../../agent/store/request-check.ts";
 import type { CommandResult, SqlStatement } from "../../agent/store/types.ts";
 import { ServiceTrio } from "./service-trio.ts";
 
@@ -93,4 +97,24 @@ t.test("a write of a session that was done is answered, whatever it would cost n
     message: /an earlier one with the same session and sequence may have been carried out/,
   });
   t.equal(await countOf("other"), 1);
+});
+
+t.test("the leader does not take another node's word for what a write may do", async (t) => {
+  await execute("DELETE FROM todo", "INSERT INTO todo VALUES (4)");
+  const { lastIndex } = leader.replica.raft;
+  const { leader: access } = trio.get(1);
+  const send = (...texts: readonly string[]): Promise<unknown> => {
+    const statements = sql(...texts);
+    const draft = { kind: "sql", session: null, transaction: false, statements, traits: NO_TRAITS } as const;
+    return access.propose(draft, new Deadline(systemClock, OPTIONS.timeoutMs));
+  };
+  await t.rejects(send("INSERT INTO other VALUES (4)", "COMMIT"), { code: "transaction-control" });
+  await t.rejects(send("UPDATE _trivet_meta SET value = 0"), { code: "reserved-name" });
+  await t.rejects(send("EXPLAIN SELECT 1"), { code: "query-only" });
+  await t.rejects(send(`INSERT INTO other VALUES ${"(4),".repeat(TOKENS_MAX / 4)}`), { code: "too-large" });
+  // It waits in the same line, and so gives the write a second.
+  const endless = t.rejects(send(WALK), { code: "too-expensive" });
+  await leader.sql.query(sql("SELECT 1"), { level: "strong", timeoutMs: 20_000 });
+  await endless;
+  t.equal(leader.replica.raft.lastIndex, lastIndex + 1, "nothing but the read is in the log");
 });

@@ -25,6 +25,7 @@ const logger = { log: () => undefined };
 export interface ServiceNode {
   readonly nodeId: string;
   readonly replica: Replica;
+  readonly leader: LeaderAccess;
   readonly sql: ClusterSql;
   readonly objects: ClusterObjects;
 }
@@ -64,7 +65,7 @@ export class ServiceTrio {
       const leader = new LeaderAccess({ replica, transport, clock });
       const sql = new ClusterSql({ leader, store, clock });
       const objects = new ClusterObjects({ replica, leader, store, clock });
-      trio.nodes.push({ nodeId, replica, sql, objects });
+      trio.nodes.push({ nodeId, replica, leader, sql, objects });
       t.teardown(async () => {
         leader.stop();
         objects.stop();

@@ -1,7 +1,6 @@
 import t from "tap";
-import { REQUEST_BYTES_MAX, STATEMENTS_MAX, TOKENS_MAX } from "../../agent/store/limits.ts";
-import { checkStatement, checkStatements } from "../../agent/store/sql-check.ts";
-import { statement } from "./store-node.ts";
+import { TOKENS_MAX } from "../../agent/store/limits.ts";
+import { checkStatement } from "../../agent/store/sql-check.ts";
 
 const TRIGGER =
   "CREATE TRIGGER g AFTER INSERT ON t BEGIN UPDATE t SET a = CASE WHEN a THEN 1 ELSE 2 END; DELETE FROM t; END";
@@ -271,17 +270,4 @@ t.test("checkStatement() bounds the tokens, and says what to do", async (t) => {
     message: /262144.*as parameters, or send/,
   });
   t.match(checkStatement(`COMMIT${";".repeat(TOKENS_MAX)}`), { ok: false, code: "too-large" });
-});
-
-t.test("checkStatements() bounds the request", async (t) => {
-  const many = Array.from({ length: STATEMENTS_MAX + 1 }, () => statement("SELECT 1"));
-  t.match(checkStatements(many), { ok: false, code: "too-large", message: /4096 statements/ });
-  t.match(checkStatements(many.slice(1)), { ok: true, isReadOnly: true, isBounded: false });
-  t.match(checkStatements([statement("DELETE FROM t"), statement("COMMIT")]), { ok: true, isBounded: true });
-  const large = statement("SELECT ?", [new Uint8Array(REQUEST_BYTES_MAX)]);
-  t.match(checkStatements([large]), { ok: false, code: "too-large", message: /2097152 bytes/ });
-  t.match(checkStatements([statement("SELECT 1"), statement("DELETE FROM t")]), {
-    ok: true,
-    isReadOnly: false,
-  });
 });

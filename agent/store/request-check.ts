@@ -1,0 +1,53 @@
+import { TrivetError } from "../platform/trivet-error.ts";
+import { REQUEST_BYTES_MAX, STATEMENTS_MAX, TOKENS_MAX } from "./limits.ts";
+import { checkStatement, type SqlCheck, TOO_MANY_TOKENS } from "./sql-check.ts";
+import type { SqlStatement } from "./types.ts";
+import { requestBytes } from "./value-size.ts";
+
+/**
+ * What the check of each statement says. Throws `too-large` if the request breaks a bound. It is the main thread's largest piece of work
+ * for a long text: done once for each node that a request comes to, and passed on from there.
+ */
+export function checkRequest(statements: readonly SqlStatement[]): readonly SqlCheck[] {
+  if (statements.length > STATEMENTS_MAX) {
+    throw tooLarge(
+      `A request may have ${STATEMENTS_MAX} statements; this one has ${statements.length}. Send several requests.`,
+    );
+  }
+  const bytes = requestBytes(statements);
+  if (bytes > REQUEST_BYTES_MAX) {
+    throw tooLarge(
+      `SQL and parameters of a request may take ${REQUEST_BYTES_MAX} bytes; these take ${bytes}. Send several requests.`,
+    );
+  }
+  let tokens = 0;
+  return statements.map(({ sql }) => {
+    const check = checkStatement(sql);
+    tokens += check.tokenCount;
+    if (tokens > TOKENS_MAX) throw tooLarge(TOO_MANY_TOKENS);
+    return check;
+  });
+}
+
+function tooLarge(message: string): TrivetError {
+  return new TrivetError("too-large", message);
+}
+
+/** What an entry with some statements may do. */
+export interface EntryTraits {
+  /** False if the work of one is not plainly bounded: then `Store.rehearse` should try them before they are proposed. */
+  readonly isBounded: boolean;
+  /** True if one may bring what makes others do more than their text shows: see `Store.hasHiddenWork`. */
+  readonly mayChangeSchema: boolean;
+}
+
+/** Of an entry without statements. */
+export const NO_TRAITS: EntryTraits = { isBounded: true, mayChangeSchema: false };
+
+/** `checks` are those of all its statements. */
+export function traitsOf(checks: readonly SqlCheck[]): EntryTraits {
+  return {
+    isBounded: checks.every((check) => check.ok && check.isBounded),
+    mayChangeSchema: checks.some((check) => check.ok && check.mayChangeSchema),
+  };
+}
