@@ -1,5 +1,6 @@
 import { TrivetError } from "../platform/trivet-error.ts";
 import { REQUEST_BYTES_MAX, STATEMENTS_MAX, TOKENS_MAX } from "./limits.ts";
+import { PASSES_MAX } from "./sql-bounds.ts";
 import { checkStatement, type SqlCheck, TOO_MANY_TOKENS } from "./sql-check.ts";
 import type { SqlStatement } from "./types.ts";
 import { requestBytes } from "./value-size.ts";
@@ -35,7 +36,7 @@ function tooLarge(message: string): TrivetError {
 
 /** What an entry with some statements may do. */
 export interface EntryTraits {
-  /** False if the work of one is not plainly bounded: then `Store.rehearse` should try them before they are proposed. */
+  /** False if their work together is not plainly bounded: then `Store.rehearse` should try them before they are proposed. */
   readonly isBounded: boolean;
   /** True if one may bring what makes others do more than their text shows: see `Store.hasHiddenWork`. */
   readonly mayChangeSchema: boolean;
@@ -46,8 +47,9 @@ export const NO_TRAITS: EntryTraits = { isBounded: true, mayChangeSchema: false 
 
 /** `checks` are those of all its statements. */
 export function traitsOf(checks: readonly SqlCheck[]): EntryTraits {
+  const passes = checks.reduce((sum, check) => sum + (check.ok ? check.passes : Number.POSITIVE_INFINITY), 0);
   return {
-    isBounded: checks.every((check) => check.ok && check.isBounded),
+    isBounded: passes <= PASSES_MAX,
     mayChangeSchema: checks.some((check) => check.ok && check.mayChangeSchema),
   };
 }

@@ -1,12 +1,16 @@
 import type { DatabaseFile } from "./database-file.ts";
-import { hasCostlyExpression } from "./sql-costs.ts";
+import { PASSES_MAX } from "./sql-bounds.ts";
+import { countConcatenations, hasCostlyExpression } from "./sql-costs.ts";
+import type { SqlTokens } from "./sql-tokens.ts";
+import { SQLITE_ERROR, SqliteError } from "./sqlite-error.ts";
 import { tokenizeSql } from "./tokenize-sql.ts";
 
 /** What the schema says that the text of a write does not show. */
 export interface SchemaTraits {
   /**
    * A plain write may run more than its text: there is a trigger, a full-text table that reads its content from elsewhere,
-   * which may be a view, or a costly expression (of a constraint, a default, a generated column, an index).
+   * which may be a view, a costly expression (of a constraint, a default, a generated column, an index), or a foreign key
+   * without an index that finds its children.
    */
   readonly hasHiddenWork: boolean;
   readonly hasVirtualTable: boolean;
@@ -16,6 +20,9 @@ const VIRTUAL = /^CREATE VIRTUAL TABLE /i;
 /** FTS5 takes any beginning of the word `content` for it. */
 const CONTENT_OPTION = /[(,]\s*c\w*\s*=/i;
 
+/** Column of EXPLAIN QUERY PLAN. */
+const PLAN_DETAIL = 3;
+
 /** Reads the whole schema. */
 export function readSchemaTraits(file: DatabaseFile): SchemaTraits {
   let [hasHiddenWork, hasVirtualTable] = [false, false];
@@ -24,8 +31,46 @@ export function readSchemaTraits(file: DatabaseFile): SchemaTraits {
     const isVirtual = VIRTUAL.test(sql);
     hasVirtualTable ||= isVirtual;
     hasHiddenWork ||=
-      type === "trigger" || (isVirtual && CONTENT_OPTION.test(sql)) || hasCostlyExpression(tokenizeSql(sql));
+      type === "trigger" || (isVirtual && CONTENT_OPTION.test(sql)) || isCostly(tokenizeSql(sql));
     return true;
   });
+  hasHiddenWork ||= parentTables(file).some((table) => scansForChildren(file, table));
   return { hasHiddenWork, hasVirtualTable };
+}
+
+function isCostly(tokens: SqlTokens): boolean {
+  return hasCostlyExpression(tokens) || countConcatenations(tokens) > PASSES_MAX;
+}
+
+/** Those that a foreign key names, whether they are there or not. */
+function parentTables(file: DatabaseFile): readonly string[] {
+  const tables: string[] = [];
+  const sql =
+    "SELECT DISTINCT k.\"table\" FROM sqlite_schema AS t, pragma_foreign_key_list(t.name) AS k WHERE t.type = 'table'";
+  file.read(sql, [], (row) => {
+    tables.push(String(row.readColumn(0)));
+    return true;
+  });
+  return tables;
+}
+
+/**
+ * True if SQLite looks through all of a child table for each row that leaves `table`. Only its planner can tell: an index is of no
+ * use to it where collation or affinity of the two columns differ.
+ */
+function scansForChildren(file: DatabaseFile, table: string): boolean {
+  let scans = 0;
+  const plan = `EXPLAIN QUERY PLAN DELETE FROM "${table.replaceAll('"', '""')}"`;
+  try {
+    file.read(plan, [], (row) => {
+      if (String(row.readColumn(PLAN_DETAIL)).startsWith("SCAN ")) scans += 1;
+      return true;
+    });
+  } catch (error) {
+    // The table is not there, or has no such key: then nothing is written to it either.
+    if (error instanceof SqliteError && error.primaryCode === SQLITE_ERROR) return false;
+    throw error;
+  }
+  // The first one is over the table itself.
+  return scans > 1;
 }

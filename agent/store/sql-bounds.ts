@@ -1,22 +1,53 @@
-import { hasCostlyExpression } from "./sql-costs.ts";
+import { countConcatenations, hasCostlyExpression } from "./sql-costs.ts";
 import type { SqlShape } from "./sql-shape.ts";
 import type { SqlTokens } from "./sql-tokens.ts";
 
+/** So many passes of the statements of a request together are plainly bounded work. */
+export const PASSES_MAX = 16;
+
+/** So many names in expressions take about as long as a pass, for each row; and so many `||` as one over all that is written. */
+const PARTS_PER_PASS = 64;
+
 /**
- * True if the work of a statement is plainly bounded by its own text and a pass over each table and index that it
- * names: it cannot run for ever, whatever the data. Told by the tokens alone, and on the safe side: what cannot be
- * ruled out is unbounded.
+ * How often a statement may pass over the tables that it names, with all that is in them; infinite if its work is not plainly bounded
+ * by that and its own text, so that it might run for ever. Told by the tokens alone, and on the safe side: what cannot be ruled out
+ * is counted.
  *
  * Unbounded is whatever may bring rows of its own: SELECT, WITH, FROM (of an UPDATE; a view may be behind any name),
  * and IN with a table or a table-valued function instead of a list; and an expression that costs more than it reads
- * (`hasCostlyExpression`). CREATE INDEX, REINDEX, ANALYZE and ALTER TABLE pass over what is there once, so they are bounded.
- * EXPLAIN carries nothing out.
+ * (`hasCostlyExpression`). A plain INSERT passes over nothing. EXPLAIN carries nothing out.
  *
- * What the text cannot show is `Store.hasHiddenWork`: what the schema says of the table. Bounded
- * does not mean quick: a foreign key without an index on its child costs a pass over the child for each parent row.
+ * What the text cannot show is `Store.hasHiddenWork`: what the schema says of the table.
  */
-export function isBounded({ tokens, isExplain }: SqlShape): boolean {
-  return isExplain || !(bringsRows(tokens) || hasCostlyExpression(tokens));
+export function countPasses(shape: SqlShape): number {
+  const { tokens, isExplain } = shape;
+  if (isExplain) return 0;
+  if (bringsRows(tokens) || hasCostlyExpression(tokens)) return Number.POSITIVE_INFINITY;
+  const concatenations = countConcatenations(tokens);
+  if (!mayScan(shape)) return Math.floor(concatenations / PARTS_PER_PASS);
+  return 1 + concatenations + Math.floor(countNames(tokens) / PARTS_PER_PASS);
+}
+
+function mayScan({ tokens, verb }: SqlShape): boolean {
+  switch (verb) {
+    case "INSERT":
+    case "REPLACE":
+      // ON CONFLICT DO UPDATE: it reads what is there.
+      return tokens.findIndex((at) => tokens.keyword(at) === "UPDATE") >= 0;
+    case "CREATE":
+      return tokens.keyword(1) === "INDEX" || tokens.keyword(2) === "INDEX";
+    case "VALUES":
+    case "DROP":
+      return false;
+    default:
+      return true;
+  }
+}
+
+function countNames(tokens: SqlTokens): number {
+  let count = 0;
+  for (let at = 0; at < tokens.length; at++) if (tokens.isName(at)) count += 1;
+  return count;
 }
 
 function bringsRows(tokens: SqlTokens): boolean {

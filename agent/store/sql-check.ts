@@ -6,7 +6,7 @@ import {
   isPragmaFunctionAllowed,
   isPragmaOfOneNode,
 } from "./pragma-check.ts";
-import { isBounded } from "./sql-bounds.ts";
+import { countPasses } from "./sql-bounds.ts";
 import { readSqlShape, type SqlShape } from "./sql-shape.ts";
 import type { SqlTokens } from "./sql-tokens.ts";
 
@@ -28,8 +28,8 @@ type SqlVerdict =
       readonly isReadOnly: boolean;
       /** True if its answer tells of one node's file or program: it may be asked, and must not become an entry. */
       readonly isOfOneNode: boolean;
-      /** False if its work is not plainly bounded: then `Store.rehearse` should have tried it before it is proposed. */
-      readonly isBounded: boolean;
+      /** See `countPasses`. */
+      readonly passes: number;
       /** True if it may bring what makes others do more than their text shows: see `Store.hasHiddenWork`. */
       readonly mayChangeSchema: boolean;
     }
@@ -94,7 +94,7 @@ function checkShape(sql: string, shape: SqlShape): SqlVerdict {
     (shape.verb === "PRAGMA" && isPragmaOfOneNode(shape.tokens)) ||
     (reads && isSuspect && checkTokens(shape, false) !== null);
   const mayChangeSchema = shape.verb === "CREATE" || shape.verb === "ALTER";
-  return { ok: true, isReadOnly: reads, isOfOneNode, isBounded: isBounded(shape), mayChangeSchema };
+  return { ok: true, isReadOnly: reads, isOfOneNode, passes: countPasses(shape), mayChangeSchema };
 }
 
 function readsOnly({ verb, tokens }: SqlShape): boolean {

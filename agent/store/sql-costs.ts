@@ -45,6 +45,25 @@ export function hasCostlyExpression(tokens: SqlTokens): boolean {
   return repeatsParameter(tokens);
 }
 
+/**
+ * How many `||` there are: each copies all that stands before it. None if all are between values that are written out: SQLite joins
+ * those once.
+ */
+export function countConcatenations(tokens: SqlTokens): number {
+  let [count, isOfLiterals] = [0, true];
+  for (let at = 0; at < tokens.length; at++) {
+    if (!tokens.isOperator(at, "|") || !tokens.isOperator(at + 1, "|")) continue;
+    count += 1;
+    isOfLiterals &&= isLiteral(tokens, at - 1) && isLiteral(tokens, at + 2);
+  }
+  return isOfLiterals ? 0 : count;
+}
+
+function isLiteral(tokens: SqlTokens, at: number): boolean {
+  const kind = tokens.kind(at);
+  return kind === "string" || kind === "literal";
+}
+
 function isCostlyCall(tokens: SqlTokens, at: number): boolean {
   if (!tokens.isOperator(at + 1, "(") || !tokens.isName(at)) return false;
   const name = tokens.text(at).toLowerCase();

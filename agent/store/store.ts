@@ -39,8 +39,9 @@ export interface Store extends ReplicatedState, ObjectStore, SnapshotStore {
   /** The last entry that is in any of the files: after a crash one may be ahead of the other, until the log has brought both there. */
   readonly newest: LogPosition;
   /**
-   * True if a write may run what its text does not show, so that `isBounded` of its check says nothing: there is a
-   * trigger, or a full-text table over another table. As of the last entry that was answered.
+   * True if a write may run what its text does not show, so that `passes` of its check say nothing: there is a
+   * trigger, a full-text table over another table, a costly expression or a foreign key without an index that finds its
+   * children. As of the last entry that was answered.
    */
   readonly hasHiddenWork: boolean;
   /**

@@ -35,3 +35,28 @@ t.test("checkRequest() tells of each statement, traitsOf() of all together", asy
   t.same(traitsOf(checks.slice(0, 1)), { isBounded: false, mayChangeSchema: false });
   t.same(traitsOf([]), NO_TRAITS);
 });
+
+t.test("traitsOf() adds up how often statements may pass over tables", async (t) => {
+  const isBounded = (sql: string, count: number) =>
+    traitsOf(checkRequest(Array.from({ length: count }, () => statement(sql)))).isBounded;
+  for (const sql of [
+    "UPDATE t SET a = a + 1",
+    "DELETE FROM t WHERE a = ?",
+    "CREATE INDEX i ON t (a)",
+    "CREATE UNIQUE INDEX i ON t (a)",
+    "REINDEX",
+    "INSERT INTO t VALUES (1) ON CONFLICT DO UPDATE SET a = 2",
+  ]) {
+    t.ok(isBounded(sql, 16), sql);
+    t.notOk(isBounded(sql, 17), sql);
+  }
+  t.ok(isBounded("UPDATE t SET a = a || a", 8));
+  t.notOk(isBounded("UPDATE t SET a = a || a", 9), "each one doubles what is there");
+  const plain = [
+    "INSERT INTO t VALUES (?)",
+    "REPLACE INTO t VALUES (1)",
+    "CREATE TABLE t (a)",
+    "DROP TABLE t",
+  ];
+  for (const sql of plain) t.ok(isBounded(sql, STATEMENTS_MAX), sql);
+});

@@ -1,5 +1,6 @@
 import t from "tap";
 import { TOKENS_MAX } from "../../agent/store/limits.ts";
+import { traitsOf } from "../../agent/store/request-check.ts";
 import { checkStatement } from "../../agent/store/sql-check.ts";
 
 const TRIGGER =
@@ -166,6 +167,11 @@ t.test("checkStatement() passes everything else on, and tells what only reads", 
   for (const sql of ACCEPTED.writes) t.match(checkStatement(sql), { ok: true, isReadOnly: false }, sql);
 });
 
+/** `part` so often, with || between. */
+function joined(part: string, count: number): string {
+  return Array.from({ length: count }, () => part).join(" || ");
+}
+
 const BOUNDED = [
   "INSERT INTO t VALUES (1), (2)",
   "INSERT INTO t VALUES ('SELECT') ON CONFLICT DO UPDATE SET a = excluded.a RETURNING *",
@@ -178,6 +184,12 @@ const BOUNDED = [
   "INSERT INTO t VALUES (?1, :a, ?1) ON CONFLICT DO UPDATE SET a = ?1, b = :a || b, c = coalesce(c, 0) + 1",
   "CREATE TABLE t (a VARCHAR (20) PRIMARY KEY, b CHECK (length(b) < 9), c DEFAULT (hex(randomblob(8))))",
   "CREATE TABLE t (a CHECK (a IN (1, 2)))",
+  `UPDATE t SET a = ${joined("a", 16)}`,
+  `UPDATE t SET a = b || ${joined("'x'", 15)}`,
+  `UPDATE t SET a = ${joined("'x'", 900)} WHERE b = ?`,
+  `DELETE FROM t WHERE a IN (${"'x', ".repeat(9999)} 1)`,
+  `INSERT INTO t VALUES (${joined("'line' || char(10)", 90)})`,
+  `INSERT INTO t VALUES ${"(NULL, 1), ".repeat(9999)} (NULL, 1)`,
   "CREATE INDEX i ON t (a)",
   "CREATE VIRTUAL TABLE f USING fts5 (a)",
   "ALTER TABLE t DROP COLUMN a",
@@ -222,6 +234,14 @@ const UNBOUNDED = [
   `INSERT INTO t VALUES ${"(?1),".repeat(17)} (1)`,
   `INSERT INTO t VALUES ${"(:large),".repeat(17)} (1)`,
   `INSERT INTO t VALUES (${Array.from({ length: 17 }, (_, nth) => `?${"0".repeat(nth)}1`).join(", ")})`,
+  `UPDATE t SET a = ${joined("a", 17)}`,
+  `UPDATE t SET a = ${joined("a", 900)}`,
+  `UPDATE t SET a = ${joined("'' || a", 10)}`,
+  `UPDATE t SET a = b || ${joined("'x'", 900)}`,
+  `DELETE FROM t WHERE ${joined("(a)", 17)} = 'x'`,
+  `UPDATE t SET a = a IN (${"a + 1, ".repeat(9999)} 1)`,
+  `INSERT INTO t VALUES (${joined("?", 1100)})`,
+  `INSERT INTO t VALUES (1) ON CONFLICT DO UPDATE SET a = ${joined("a", 17)}`,
   "CREATE TABLE t (a CHECK (a LIKE b))",
   "CREATE INDEX i ON t (instr(a, b))",
   "CREATE TABLE u AS SELECT 1",
@@ -230,7 +250,7 @@ const UNBOUNDED = [
 
 t.test("checkStatement() tells whose work is bounded by its text and one pass", async (t) => {
   for (const [sql, isBounded] of [...BOUNDED, ...UNBOUNDED]) {
-    t.match(checkStatement(sql), { ok: true, isBounded }, sql);
+    t.equal(traitsOf([checkStatement(sql)]).isBounded, isBounded, sql);
   }
 });
 
