@@ -210,8 +210,11 @@ export class ClusterWatch {
     const { id, configuration, configurationIndex: index } = leader;
     const log = this.logOf(id);
     const term = leader.termAt(index);
+    // Where there is no room, the disk may hold one that its member's log has cut off since.
+    const last = log.configurationIndex;
+    const isCutOff = leader.termAt(last) !== log.term(last) && last > leader.base.index;
     check(
-      index >= log.configurationIndex,
+      index >= last || isCutOff,
       () => `${id} goes by the configuration of ${index}, its log has one at ${log.configurationIndex}`,
     );
     // A snapshot takes the place of what stood before.
