@@ -1,6 +1,7 @@
-import type { Directory, DiskFile } from "../platform/directory.ts";
+import { type Directory, type DiskFile, systemErrorCode } from "../platform/directory.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
+import { FailureNotes } from "./failure-notes.ts";
 import { diskError } from "./log-errors.ts";
 import { segmentName, UNFINISHED_SEGMENT_NAME } from "./segment-name.ts";
 import type { Segment } from "./segment-set.ts";
@@ -28,7 +29,7 @@ export interface OpenSegment extends Segment {
  */
 export class SegmentPool {
   readonly #directory: Directory;
-  readonly #logger: Logger;
+  readonly #failures: FailureNotes;
   readonly #segmentBytes: number;
   readonly #prepared: Segment[];
   /** Hold nothing any more and are still there: the disk has refused to rename or remove them. Oldest first. */
@@ -46,7 +47,7 @@ export class SegmentPool {
     readonly nextNumber: number;
   }) {
     this.#directory = options.directory;
-    this.#logger = options.logger;
+    this.#failures = new FailureNotes(options.logger);
     this.#segmentBytes = options.segmentBytes;
     this.#prepared = [...options.prepared];
     this.#nextNumber = options.nextNumber;
@@ -132,10 +133,8 @@ export class SegmentPool {
   }
 
   #inBackground(what: string, work: () => Promise<void>): void {
-    this.#work = this.#work.then(work).catch((error: unknown) => {
-      const next = "the log goes on; segments stay until the next compaction or start";
-      this.#logger.log("warn", `raft log: could not ${what}; ${next}`, { error });
-    });
+    const next = "the log goes on; segments stay until the next compaction or start";
+    this.#work = this.#work.then(() => this.#failures.note(what, next, work));
   }
 
   async #reclaim(segment: Segment): Promise<void> {
@@ -157,12 +156,20 @@ export class SegmentPool {
     } catch (error) {
       // mark: log: a segment could not be made
       // Half a segment must not hold space that others lack.
-      await this.#directory.remove(UNFINISHED_SEGMENT_NAME).catch((removal: unknown) => {
-        this.#logger.log("warn", "raft log: could not remove an unfinished segment", { error: removal });
-      });
+      const next = "it is overwritten by the next one";
+      await this.#failures.note("remove an unfinished segment", next, () => this.#removeUnfinished());
       throw error;
     }
     await this.#give(UNFINISHED_SEGMENT_NAME, this.#segmentBytes);
+  }
+
+  async #removeUnfinished(): Promise<void> {
+    try {
+      await this.#directory.remove(UNFINISHED_SEGMENT_NAME);
+    } catch (error) {
+      // Not even that could be made.
+      if (systemErrorCode(error) !== "ENOENT") throw error;
+    }
   }
 
   /** Gives the file the next number, durably. */

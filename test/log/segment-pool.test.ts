@@ -3,8 +3,7 @@ import { SegmentPool } from "../../agent/log/segment-pool.ts";
 import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
 import { RecordingLogger, SMALL_SEGMENT_BYTES } from "./log-fixture.ts";
 
-function emptyPool(directory: MemoryDirectory): SegmentPool {
-  const logger = new RecordingLogger();
+function emptyPool(directory: MemoryDirectory, logger = new RecordingLogger()): SegmentPool {
   return new SegmentPool({
     directory,
     logger,
@@ -39,4 +38,39 @@ t.test("reclaim() goes on behind a take() that found no room", async (t) => {
   await t.rejects(taken, { code: "log-full" });
   await reclaimed;
   t.equal((await pool.take(0)).number, 2, "what was reclaimed is used");
+});
+
+t.test("prepare() tells of a failure once, and when it has ended", async (t) => {
+  const directory = new MemoryDirectory();
+  const logger = new RecordingLogger();
+  const pool = emptyPool(directory, logger);
+  const prepareOften = async (operation: string, code: "ENOSPC" | "EACCES"): Promise<void> => {
+    directory.onCall = (call) => (call.operation === operation ? code : undefined);
+    for (let nth = 0; nth < 3; nth++) {
+      pool.prepare();
+      await pool.settle();
+    }
+  };
+  const told = (): readonly string[] =>
+    logger.lines.splice(0).map(({ level, message }) => `${level} ${message.replace(/;.*/, "")}`);
+
+  // As on a disk without inodes.
+  await prepareOften("open", "ENOSPC");
+  t.same(told(), ["warn raft log: could not prepare a segment"], "nothing was there to be removed");
+  await prepareOften("write", "ENOSPC");
+  t.same(told(), []);
+  await prepareOften("open", "EACCES");
+  t.same(told(), ["warn raft log: could not prepare a segment"], "another reason");
+  directory.onCall = ({ operation }) =>
+    operation === "write" ? "ENOSPC" : operation === "remove" ? "EACCES" : undefined;
+  pool.prepare();
+  await pool.settle();
+  t.same(told(), [
+    "warn raft log: could not remove an unfinished segment",
+    "warn raft log: could not prepare a segment",
+  ]);
+  directory.onCall = undefined;
+  pool.prepare();
+  await pool.settle();
+  t.same(told(), ["info raft log: could prepare a segment again"]);
 });
