@@ -149,6 +149,6 @@ function errorReply(
 function unknownMethod(method: string): TrivetError {
   return new TrivetError(
     "unknown-method",
-    `The node does not know "${method}": it may run an older version.`,
+    `The node does not answer "${method}": it takes no part in that yet, or no more, or runs an older version.`,
   );
 }

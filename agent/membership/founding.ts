@@ -141,10 +141,13 @@ class Founding {
     const endMs = clock.nowMs() + FOUNDING_MS_MAX;
     const others = named.filter((newcomer) => newcomer.nodeId !== nodeId);
     const refusals = (await Promise.all(others.map((other) => this.#mayName(other)))).filter(
-      (refusal) => refusal !== "",
+      (refusal) => refusal !== null,
     );
     if (refusals.length > 0) {
-      this.#tell("warn", "The cluster cannot be founded yet.", { reasons: refusals });
+      const level = refusals.every(({ isPassing }) => isPassing) ? "info" : "warn";
+      this.#tell(level, "The cluster cannot be founded yet.", {
+        reasons: refusals.map(({ reason }) => reason),
+      });
       return null;
     }
     if (clock.nowMs() > endMs) return null;
@@ -152,15 +155,17 @@ class Founding {
     return { kind: "founder", voters, endMs: others.length > 0 ? endMs : null };
   }
 
-  /** Empty if the newcomer agrees, else why not. */
-  async #mayName({ nodeId, memberId }: Newcomer): Promise<string> {
+  /** Null if the newcomer agrees. */
+  async #mayName({ nodeId, memberId }: Newcomer): Promise<Refusal | null> {
     const { bus, signal } = this.#options;
     try {
       await bus.request(nodeId, MAY_NAME, encodeCbor([memberId]), { timeoutMs: ASK_TIMEOUT_MS, signal });
-      return "";
+      return null;
     } catch (error) {
       if (!isTrivetError(error)) throw error;
-      return `${nodeId}: ${error.message}`;
+      // It is seen before it has opened what it needs to answer.
+      if (error.code !== "unknown-method") return { reason: `${nodeId}: ${error.message}`, isPassing: false };
+      return { reason: `${nodeId}: It is not ready yet.`, isPassing: true };
     }
   }
 
@@ -240,6 +245,13 @@ export function answerNewcomers(
       "The cluster was founded without this node, and this version cannot add members to a living cluster.",
     );
   });
+}
+
+/** Why a newcomer may not be named now. */
+interface Refusal {
+  readonly reason: string;
+  /** True if nothing is wrong: soon it will be otherwise. */
+  readonly isPassing: boolean;
 }
 
 interface Newcomer {

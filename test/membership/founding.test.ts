@@ -14,7 +14,8 @@ class Newcomer {
   readonly nodeId: string;
   readonly memberId: string;
   readonly #told = new EventEmitter();
-  readonly #messages = new Set<string>();
+  /** What was told, with its level. */
+  readonly #messages = new Map<string, string>();
   /** As its process before this one left it. */
   promisedTo: string | null = null;
   readonly #stop = new AbortController();
@@ -52,8 +53,8 @@ class Newcomer {
   /** Resolves with how it came to a cluster. */
   found(expect: number): Promise<Founded> {
     const { bus, nodeId, memberId } = this;
-    const log = (_level: string, message: string): void => {
-      this.#messages.add(message);
+    const log = (level: string, message: string): void => {
+      this.#messages.set(message, level);
       this.#told.emit(message);
     };
     const logger = { log };
@@ -72,9 +73,12 @@ class Newcomer {
     });
   }
 
-  async untilTold(message: string): Promise<void> {
-    if (this.#messages.has(message)) return;
-    await once(this.#told, message, { signal: AbortSignal.timeout(DEADLINE_MS) });
+  /** Resolves with the level at which it was told last. */
+  async untilTold(message: string): Promise<string | undefined> {
+    if (!this.#messages.has(message)) {
+      await once(this.#told, message, { signal: AbortSignal.timeout(DEADLINE_MS) });
+    }
+    return this.#messages.get(message);
   }
 
   async untilUp(others: readonly Newcomer[]): Promise<void> {
@@ -138,7 +142,7 @@ t.test("foundOrJoin(): a node that is only remembered is not named", async (t) =
   await a.untilUp([b, c]);
   const invited = b.found(3);
   const founding = a.found(3);
-  await a.untilTold("The cluster cannot be founded yet.");
+  t.equal(await a.untilTold("The cluster cannot be founded yet."), "info", "as any agent that starts");
   const others = Promise.allSettled([invited, c.found(3)]);
   t.match(await founding, { kind: "founder", voters: [a.memberId, b.memberId, c.memberId] });
   await Promise.all([b.close(), c.close(), others]);
@@ -150,7 +154,7 @@ t.test("foundOrJoin(): a promise holds over a restart", async (t) => {
   b.promisedTo = "c".repeat(32);
   await a.untilUp([b]);
   const others = Promise.allSettled([b.found(2), a.found(2)]);
-  await a.untilTold("The cluster cannot be founded yet.");
+  t.equal(await a.untilTold("The cluster cannot be founded yet."), "warn");
   await Promise.all([a.close(), b.close(), others]);
   for (const each of await others) t.match(each, { status: "rejected", reason: { code: "stopping" } });
 });
