@@ -5,7 +5,14 @@ import type { ObjectHistory } from "./object-history.ts";
 import type { ObjectRange } from "./object-question.ts";
 import { HEAD_COLUMNS, OBJECT_COLUMNS, readHead, readObject } from "./object-row.ts";
 import { createObjectUid } from "./object-uid.ts";
-import type { ObjectEvent, ObjectHead, ObjectKey, ObjectWrite, StoredObject } from "./objects.ts";
+import type {
+  ObjectEvent,
+  ObjectHead,
+  ObjectKey,
+  ObjectPrecondition,
+  ObjectWrite,
+  StoredObject,
+} from "./objects.ts";
 import { errorResult } from "./statement-error.ts";
 import type { ObjectsCommand } from "./types.ts";
 
@@ -85,10 +92,10 @@ export class ObjectTable {
   #conflictOf(write: ObjectWrite): string | null {
     if (write.kind === "compact" || write.revision === null) return null;
     const found = this.#head(write.key)?.revision ?? 0;
-    if (found === write.revision) return null;
+    if (write.revision === "any" ? found > 0 : found === write.revision) return null;
     // mark: store: a precondition of an object did not hold
     const { kind, namespace, name } = write.key;
-    const wanted = write.revision === 0 ? "was not to exist" : `was to have revision ${write.revision}`;
+    const wanted = wantedBy(write.revision);
     const state = found === 0 ? "does not exist" : `has revision ${found}`;
     return `Nothing was written: the object ${JSON.stringify([kind, namespace, name])} ${wanted} and ${state}. Read it again, then decide again.`;
   }
@@ -136,4 +143,9 @@ interface EntryPosition {
   readonly index: number;
   readonly nth: number;
   readonly timeMs: number;
+}
+
+function wantedBy(revision: Exclude<ObjectPrecondition, null>): string {
+  if (revision === "any") return "was to exist";
+  return revision === 0 ? "was not to exist" : `was to have revision ${revision}`;
 }

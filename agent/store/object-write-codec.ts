@@ -1,5 +1,5 @@
 import { isWholeNumber, malformedCommand, requireField } from "./malformed-command.ts";
-import type { ObjectKey, ObjectWrite } from "./objects.ts";
+import type { ObjectKey, ObjectPrecondition, ObjectWrite } from "./objects.ts";
 
 /**
  * A write of objects within a command:
@@ -8,6 +8,8 @@ import type { ObjectKey, ObjectWrite } from "./objects.ts";
  *     [kind = 2 (delete), object kind, namespace, name, revision or null]
  *     [kind = 3 (require), object kind, namespace, name, revision]
  *     [kind = 4 (compact), revision]
+ *
+ * The revision of the first three is true where any will do.
  */
 const PUT = 1;
 const DELETE = 2;
@@ -17,16 +19,17 @@ const COMPACT = 4;
 const WRONG_REVISION = "a revision is not a whole number";
 
 export function encodeObjectWrite(write: ObjectWrite): unknown {
-  requireField(write.revision === null || isWholeNumber(write.revision), WRONG_REVISION);
+  const revision = write.revision === "any" ? true : write.revision;
+  requireField(revision === null || revision === true || isWholeNumber(revision), WRONG_REVISION);
   switch (write.kind) {
     case "put":
-      return [PUT, ...keyFields(write.key), write.revision, write.body];
+      return [PUT, ...keyFields(write.key), revision, write.body];
     case "delete":
-      return [DELETE, ...keyFields(write.key), write.revision];
+      return [DELETE, ...keyFields(write.key), revision];
     case "require":
-      return [REQUIRE, ...keyFields(write.key), write.revision];
+      return [REQUIRE, ...keyFields(write.key), revision];
     case "compact":
-      return [COMPACT, write.revision];
+      return [COMPACT, revision];
   }
 }
 
@@ -42,7 +45,7 @@ export function decodeObjectWrite(bytes: unknown): ObjectWrite {
     case DELETE:
       return { kind: "delete", key: decodeKey(fields), revision: decodePrecondition(fields[3]) };
     case REQUIRE:
-      return { kind: "require", key: decodeKey(fields), revision: decodeRevision(fields[3]) };
+      return { kind: "require", key: decodeKey(fields), revision: decodeWanted(fields[3]) };
     case COMPACT:
       return { kind: "compact", revision: decodeRevision(fields[0]) };
     default:
@@ -62,8 +65,12 @@ function decodeKey([kind, namespace, name]: readonly unknown[]): ObjectKey {
   return { kind, namespace, name };
 }
 
-function decodePrecondition(revision: unknown): number | null {
-  return revision === null ? null : decodeRevision(revision);
+function decodePrecondition(revision: unknown): ObjectPrecondition {
+  return revision === null ? null : decodeWanted(revision);
+}
+
+function decodeWanted(revision: unknown): Exclude<ObjectPrecondition, null> {
+  return revision === true ? "any" : decodeRevision(revision);
 }
 
 function decodeRevision(revision: unknown): number {

@@ -8,19 +8,26 @@ export interface ObjectKey {
 }
 
 /**
- * `revision` is a precondition, on the state before the command: null for none, 0 if there must be no such object, else
- * the object's current revision.
+ * On the state before the command: null for none, 0 if there must be no such object, "any" if there must be one, else its
+ * current revision.
  */
+export type ObjectPrecondition = number | "any" | null;
+
+/** `revision` is a precondition, but for `compact`. */
 export type ObjectWrite =
   | {
       readonly kind: "put";
       readonly key: ObjectKey;
       readonly body: Uint8Array;
-      readonly revision: number | null;
+      readonly revision: ObjectPrecondition;
     }
-  | { readonly kind: "delete"; readonly key: ObjectKey; readonly revision: number | null }
+  | { readonly kind: "delete"; readonly key: ObjectKey; readonly revision: ObjectPrecondition }
   /** Nothing but the precondition. */
-  | { readonly kind: "require"; readonly key: ObjectKey; readonly revision: number }
+  | {
+      readonly kind: "require";
+      readonly key: ObjectKey;
+      readonly revision: Exclude<ObjectPrecondition, null>;
+    }
   /** Drops the history up to `revision`, itself included. Objects stay. */
   | { readonly kind: "compact"; readonly revision: number };
 

@@ -106,10 +106,27 @@ t.test("the API refuses requests for objects that make no sense", async (t) => {
     const answer = await ask(method, path);
     t.strictSame([answer.status, answer.body.code ?? ""], [status, code], `${method} ${path.slice(0, 40)}`);
   }
-  t.match(await put("/objects/role/-/x", "1", { "if-match": "*" }), { status: 400 });
+  t.match(await put("/objects/role/-/x", "1", { "if-match": "12" }), { status: 400 });
   t.match(await put("/objects/role/-/x", "1", { "if-match": '"9999999999999999"' }), { status: 400 });
   t.match(await put("/objects/role/-/x?revision=1", "1", { "if-match": '"1"' }), { status: 400 });
   t.match(await put("/objects/role/-/x", "x".repeat(1024 * 1024 + 1)), { status: 413 });
+});
+
+t.test("a write may be bound to there being an object, or none", async (t) => {
+  const path = "/objects/bound/-/a";
+  const existing = { "if-match": "*" };
+  const missing = { "if-none-match": "*" };
+  const conflict = { status: 412, body: { code: "conflict" } };
+  t.match(await put(path, "1", existing), conflict);
+  t.match(await ask("DELETE", path, { headers: existing }), conflict);
+  t.match(await ask("DELETE", path, { headers: missing }), { status: 200 }, "as without: nothing is there");
+  t.match(await put(path, "1", missing), { status: 200 });
+  t.match(await ask("DELETE", path, { headers: missing }), conflict);
+  t.match(await put(path, "2", existing), { status: 200 });
+  t.match(await put(path, "3", missing), conflict);
+  t.match(await ask("GET", path), { text: "2" });
+  t.match(await ask("DELETE", path, { headers: existing }), { status: 200 });
+  t.match(await ask("GET", path), { status: 404 });
 });
 
 /** Sends a request line as it is, which fetch() would not. */

@@ -88,7 +88,8 @@ export class ModelObjects {
 
   #isConflict(write: ObjectWrite): boolean {
     if (write.kind === "compact" || write.revision === null) return false;
-    return (this.get(write.key)?.revision ?? 0) !== write.revision;
+    const found = this.get(write.key)?.revision ?? 0;
+    return write.revision === "any" ? found === 0 : found !== write.revision;
   }
 
   #writeOne(write: ObjectWrite, index: number, nth: number): readonly ObjectEvent[] {

@@ -68,11 +68,12 @@ t.test("decodeCommand() gives back what encodeCommand() took, of every kind", as
     fc.record({ id: number.filter(Boolean), sequence: number.filter(Boolean) }, plain),
   );
   const key = fc.record({ kind: fc.string(), namespace: fc.string(), name: fc.string() }, plain);
+  const wanted = fc.oneof(number, fc.constant("any" as const));
   const body = fc.uint8Array().map((bytes) => Buffer.from(bytes));
   const write = fc.oneof(
-    fc.record({ kind: fc.constant("put" as const), key, body, revision: fc.option(number) }, plain),
-    fc.record({ kind: fc.constant("delete" as const), key, revision: fc.option(number) }, plain),
-    fc.record({ kind: fc.constant("require" as const), key, revision: number }, plain),
+    fc.record({ kind: fc.constant("put" as const), key, body, revision: fc.option(wanted) }, plain),
+    fc.record({ kind: fc.constant("delete" as const), key, revision: fc.option(wanted) }, plain),
+    fc.record({ kind: fc.constant("require" as const), key, revision: wanted }, plain),
     fc.record({ kind: fc.constant("compact" as const), revision: number }, plain),
   );
   const sql = session.map(

@@ -9,7 +9,7 @@ import {
   OBJECT_WRITES_MAX,
   OBJECTS_READ_BYTES_MAX,
 } from "../../agent/store/limits.ts";
-import type { ObjectEvent, ObjectKey, ObjectWrite } from "../../agent/store/objects.ts";
+import type { ObjectEvent, ObjectKey, ObjectPrecondition, ObjectWrite } from "../../agent/store/objects.ts";
 import type { CommandResult } from "../../agent/store/types.ts";
 import { killWorker } from "./incidents.ts";
 import { objectsEntry, PATIENT_MS, StoreNode } from "./store-node.ts";
@@ -23,11 +23,11 @@ function keyOf(name: string, namespace = "", kind = "role"): ObjectKey {
   return { kind, namespace, name };
 }
 
-function put(key: ObjectKey, text: string, revision: number | null = null): ObjectWrite {
+function put(key: ObjectKey, text: string, revision: ObjectPrecondition = null): ObjectWrite {
   return { kind: "put", key, body: Buffer.from(text), revision };
 }
 
-function remove(key: ObjectKey, revision: number | null = null): ObjectWrite {
+function remove(key: ObjectKey, revision: ObjectPrecondition = null): ObjectWrite {
   return { kind: "delete", key, revision };
 }
 
@@ -90,6 +90,9 @@ t.test("writes of objects", async (t) => {
       [[remove(a, revision + 1)], /"a"/],
       [[put(b, "no"), { kind: "require", key: a, revision: 0 }], /was not to exist/],
       [[put(b, "no"), remove(a, 1)], /was to have revision 1 /],
+      [[put(b, "no", "any")], /was to exist and does not exist/],
+      [[remove(b, "any"), put(a, "no", "any")], /"b"/],
+      [[put(a, "no"), { kind: "require", key: b, revision: "any" }], /"b"/],
     ];
     for (const [writes, message] of conflicts) {
       t.match(await write(node, ...writes), [{ kind: "error", code: "conflict", message }]);
@@ -102,6 +105,10 @@ t.test("writes of objects", async (t) => {
     });
     t.match(held, [{ kind: "objects" }]);
     t.same([await read(node, a), await read(node, b)], ["four", "new"]);
+    t.match(await write(node, put(a, "five", "any"), { kind: "require", key: b, revision: "any" }), [
+      { kind: "objects" },
+    ]);
+    t.equal(await read(node, a), "five");
   });
 
   t.test("apply() of a delete of nothing changes nothing", async (t) => {
