@@ -142,8 +142,9 @@ export class ClosingRequests {
     if (well.length < 2) return null;
     const moved = random.pick(well);
     const without = (ids: readonly string[]) => ids.filter((id) => id !== moved);
-    return voters.includes(moved)
-      ? { voters: without(voters), learners: [...learners, moved] }
-      : { voters: [...voters, moved], learners: without(learners) };
+    if (!voters.includes(moved)) return { voters: [...voters, moved], learners: without(learners) };
+    // One must stay: the last voter changes places with another member.
+    const remaining = voters.length > 1 ? without(voters) : [random.pick(without(well))];
+    return { voters: remaining, learners: [...learners.filter((id) => !remaining.includes(id)), moved] };
   }
 }
