@@ -1,16 +1,18 @@
-import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import { READ_LEVELS, type ReadLevel } from "../../agent/replica/read-level.ts";
 import type { CommandResult, SessionGuard } from "../../agent/store/types.ts";
 import type { Operation } from "../linearizability/history.ts";
 import type { RegisterInput, RegisterOutput, Value } from "../linearizability/register.ts";
+import { ClientSession } from "./client-session.ts";
 import type { ClusterWatch } from "./cluster-watch.ts";
 import type { FaultMix } from "./fault-mix.ts";
 import { type KvOperation, statementOf } from "./kv-sql.ts";
+import { ReadFloor } from "./read-floor.ts";
 import { endOfRead, endOfWrite, type RequestEnd } from "./request-end.ts";
 import type { SimNode } from "./sim-node.ts";
 import { ProcessDied } from "./sim-process.ts";
 import type { SimRandom } from "./sim-random.ts";
 import type { RequestKind, Tally } from "./tally.ts";
+import type { ValueWatch } from "./value-watch.ts";
 import { check } from "./violation.ts";
 import { NOBODY, type World } from "./world.ts";
 
@@ -31,6 +33,7 @@ export interface ClientOptions {
   readonly mix: FaultMix["clients"];
   readonly nodes: readonly SimNode[];
   readonly watch: ClusterWatch;
+  readonly values: ValueWatch;
   readonly history: KvHistory;
   readonly tally: Tally;
 }
@@ -45,7 +48,7 @@ export class Client {
   readonly #options: ClientOptions;
   /** Its writes are to be guarded by a session, and repeated. */
   readonly #usesSession: boolean;
-  #session: number | null = null;
+  readonly #session: ClientSession;
   #writes = 0;
   /** What was last seen of each key: a compare-and-set that asks for it may succeed. */
   readonly #seen = new Map<string, Value>();
@@ -56,6 +59,7 @@ export class Client {
   constructor(options: ClientOptions) {
     this.#options = options;
     this.#usesSession = options.random.isTrue(options.mix.sessionRate);
+    this.#session = new ClientSession({ ...options, drawTimeoutMs: () => this.#drawTimeoutMs() });
   }
 
   start(): void {
@@ -105,19 +109,22 @@ export class Client {
   }
 
   async #read(node: SimNode, key: string): Promise<boolean> {
-    const { random, world } = this.#options;
+    const { random, world, nodes, watch, values, name } = this.#options;
     const level = this.#drawLevel();
     const { process } = node;
     if (process?.sql == null) return false;
     const called = world.nowMs;
     const operation = { kind: "get", key } as const;
     const options = { timeoutMs: this.#drawTimeoutMs(), level };
+    const floor = new ReadFloor(nodes, watch).at(process, level);
     const outcome = await this.#outcome(operation, `${level} read`, () =>
       process.whileAlive(
         process.sql?.query([statementOf(operation)], options) ?? Promise.reject(new ProcessDied()),
       ),
     );
     if (outcome.kind !== "answered") return false;
+    const range = { from: floor(), to: watch.commitIndex };
+    values.read(`what ${name} was told by a ${level} read`, key, outcome.output as Value, range);
     this.#seen.set(key, random.isTrue(0.9) ? (outcome.output as Value) : null);
     if (level === "linearizable" || level === "strong") this.#record(operation, called, outcome);
     return true;
@@ -126,38 +133,20 @@ export class Client {
   /** With a session again and again, through any node, until it is answered. */
   async #write(operation: Write): Promise<void> {
     const { world, random, nodes } = this.#options;
-    const guard = await this.#nextGuard();
+    const guard = this.#usesSession ? await this.#session.guard(this.#writes) : null;
     if (guard === null && this.#usesSession) return;
     const called = world.nowMs;
     this.#open = { operation, called };
     let outcome = await this.#send(random.pick(nodes), operation, guard);
     let isInDoubt = outcome.kind === "unknown";
     while (guard !== null && isInDoubt && outcome.kind !== "answered") {
-      if (this.#session === null || this.#isStopped || random.isTrue(GIVE_UP_RATE)) break;
+      if (!this.#session.isOpen || this.#isStopped || random.isTrue(GIVE_UP_RATE)) break;
       await this.#pause();
       outcome = await this.#send(random.pick(nodes), operation, guard);
       isInDoubt ||= outcome.kind === "unknown";
     }
     this.#open = null;
     this.#record(operation, called, outcome.kind === "refused" && isInDoubt ? { kind: "unknown" } : outcome);
-  }
-
-  /** The next sequence of the session, which is opened if there is none. */
-  async #nextGuard(): Promise<SessionGuard | null> {
-    const { random, nodes, tally } = this.#options;
-    if (!this.#usesSession) return null;
-    if (this.#session === null) {
-      const { process } = random.pick(nodes);
-      if (process?.sql == null) return null;
-      try {
-        const opening = process.sql.openSession({ timeoutMs: this.#drawTimeoutMs() });
-        this.#session = await tally.count("session", process.whileAlive(opening));
-      } catch (error) {
-        endOfWrite(error);
-        return null;
-      }
-    }
-    return { id: this.#session, sequence: this.#writes };
   }
 
   #send({ process }: SimNode, operation: Write, session: SessionGuard | null): Promise<Outcome> {
@@ -184,7 +173,7 @@ export class Client {
       const result = await this.#options.tally.count(kind, request());
       return { kind: "answered", output: outputOf(operation, result) };
     } catch (error) {
-      if (isTrivetError(error, "session-expired")) this.#session = null;
+      this.#session.failed(error);
       return { kind: operation.kind === "get" ? endOfRead(error) : endOfWrite(error) };
     }
   }

@@ -97,7 +97,7 @@ export class ClusterWatch {
       this.logOf(memberId).durableTerm(index) === term,
       () => `${memberId} applied ${index}/${term} before its own log had it durably`,
     );
-    for (const value of written) {
+    for (const { value } of written) {
       const at = this.#writtenAt.get(value) ?? index;
       check(at === index, () => `the write of ${value} took effect twice: at ${at} and at ${index}`);
       this.#writtenAt.set(value, index);

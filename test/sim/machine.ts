@@ -8,6 +8,7 @@ import type { SimClock } from "./sim-clock.ts";
 import type { SimDiskSpace } from "./sim-disk-space.ts";
 import type { SimNetwork } from "./sim-network.ts";
 import type { SimRandom } from "./sim-random.ts";
+import type { ValueWatch } from "./value-watch.ts";
 import type { World } from "./world.ts";
 import type { WrongResults } from "./wrong-results.ts";
 
@@ -22,6 +23,7 @@ export interface Surroundings {
   readonly watch: ClusterWatch;
   readonly copies: CopyWatch;
   readonly objects: ObjectWatch;
+  readonly values: ValueWatch;
   readonly nodeIds: readonly string[];
   /** The members that the cluster is founded with. */
   readonly founders: readonly string[];

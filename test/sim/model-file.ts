@@ -15,6 +15,7 @@ import { type KvOperation, operationOf } from "./kv-sql.ts";
 import { ModelObjects, type PackedObjects } from "./model-objects.ts";
 import { ModelSessions } from "./model-sessions.ts";
 import type { SimRandom } from "./sim-random.ts";
+import type { Written } from "./value-watch.ts";
 import type { WrongResults } from "./wrong-results.ts";
 
 /** What is in a file of a copy of the data. */
@@ -28,8 +29,8 @@ export interface CopyState {
 /** What an entry did to a file. */
 export interface Effect {
   readonly result: CommandResult;
-  /** The values that it wrote, each of which a client writes once. */
-  readonly written: readonly string[];
+  /** Each value a client writes once. */
+  readonly written: readonly Written[];
   readonly events: readonly ObjectEvent[];
 }
 
@@ -214,7 +215,7 @@ function runCommand(content: Content, index: number, command: Command, kind: Fil
 }
 
 function runSql(content: Content, { session, statements, timeMs }: SqlCommand): Effect {
-  const written: string[] = [];
+  const written: Written[] = [];
   const runAll = () => statements.map((statement) => runOperation(content, operationOf(statement), written));
   const result = session === null ? runAll() : content.sessions.guard(session, timeMs, runAll);
   return { ...NO_EFFECT, result, written };
@@ -232,10 +233,14 @@ function writeObjects(content: Content, index: number, command: ObjectsCommand):
   return { ...NO_EFFECT, result, events };
 }
 
-function runOperation({ values }: Content, operation: KvOperation, written: string[]): CommandResult[number] {
+function runOperation(
+  { values }: Content,
+  operation: KvOperation,
+  written: Written[],
+): CommandResult[number] {
   const write = (value: string) => {
     values.set(operation.key, value);
-    written.push(value);
+    written.push({ key: operation.key, value });
   };
   switch (operation.kind) {
     case "get":

@@ -9,6 +9,8 @@ export interface ObjectMix {
   readonly names: number;
   /** How long a watcher stays with one node, at most. */
   readonly patienceMs: number;
+  /** Of the clients: their writes are guarded by a session, and sent again until they are answered. */
+  readonly sessionRate: number;
 }
 
 export function drawObjectMix(random: SimRandom): ObjectMix {
@@ -20,5 +22,6 @@ export function drawObjectMix(random: SimRandom): ObjectMix {
     timeoutMs: random.magnitude(200, 8_000),
     names: 1 + random.below(3),
     patienceMs: random.magnitude(200, 30_000),
+    sessionRate: random.pick([0, 0.5, 1]),
   };
 }

@@ -6,6 +6,8 @@ import { check } from "./violation.ts";
 export class ObjectWatch {
   /** In log order. */
   readonly #events: ObjectEvent[] = [];
+  /** Each body is written once. */
+  readonly #writtenAt = new Map<string, number>();
 
   /** Up to here changes are known. */
   get newest(): number {
@@ -15,7 +17,18 @@ export class ObjectWatch {
   /** A member has applied these, of one entry; another one may have before. */
   happened(events: readonly ObjectEvent[]): void {
     const revision = events[0]?.revision ?? 0;
-    if (revision > this.newest) this.#events.push(...events);
+    if (revision <= this.newest) return;
+    this.#events.push(...events);
+    for (const { type, object } of events) {
+      if (type !== "put") continue;
+      const body = String(Buffer.from(object.body));
+      const at = this.#writtenAt.get(body) ?? revision;
+      check(
+        at === revision,
+        () => `the write of object ${body} took effect twice: at ${at} and at ${revision}`,
+      );
+      this.#writtenAt.set(body, revision);
+    }
   }
 
   /** A watcher that has seen everything up to `place` is told of this. */

@@ -129,4 +129,18 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
     replace: "if (isLeader()) throw notLeader(); const applied",
     seeds: 5,
   },
+  {
+    name: "a weak read asks nobody",
+    file: "replica/leader-access.ts",
+    find: "return this.#catchUpWith(COMMIT_INDEX, async () => this.#replica.reads.committed, deadline);",
+    replace: "return;",
+    seeds: 30,
+  },
+  {
+    name: "forget the session of a write of objects",
+    file: "replica/cluster-objects.ts",
+    find: "session: options.session ?? null",
+    replace: "session: null",
+    seeds: 60,
+  },
 ];

@@ -18,6 +18,7 @@ import { peersSeenFrom } from "./sim-presence.ts";
 import { SimRandom } from "./sim-random.ts";
 import { SpaceChaos } from "./space-chaos.ts";
 import { type Counts, Tally } from "./tally.ts";
+import { ValueWatch } from "./value-watch.ts";
 import { type FailureKind, failureKindOf, Violation } from "./violation.ts";
 import { NOBODY, World } from "./world.ts";
 
@@ -55,6 +56,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   const watch = new ClusterWatch();
   const copies = new CopyWatch(() => world.nowMs);
   const objects = new ObjectWatch();
+  const values = new ValueWatch();
   const network = new SimNetwork(
     world,
     { random: random.fork(), copyRandom: streamOf("slow copies on their way") },
@@ -83,6 +85,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     watch,
     copies,
     objects,
+    values,
     nodeIds,
     lost: new Set(),
     founders: nodeIds.slice(0, nodeCount).map((nodeId) => memberIdOf(nodeId, "00000001")),
@@ -109,7 +112,16 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
 
   const tally = new Tally();
   const history: KvHistory = [];
-  const clientOptions = { world, random: random.fork(), mix: mix.clients, nodes, watch, history, tally };
+  const clientOptions = {
+    world,
+    random: random.fork(),
+    mix: mix.clients,
+    nodes,
+    watch,
+    values,
+    history,
+    tally,
+  };
   const clients = Array.from(
     { length: mix.clients.count },
     (_, nth) => new Client({ ...clientOptions, name: `c${nth}` }),
@@ -118,7 +130,13 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   const objectOptions = { world, random: streamOf("objects"), mix: mix.objects, nodes, tally };
   const objectClients = Array.from(
     { length: mix.objects.clients },
-    (_, nth) => new ObjectClient({ ...objectOptions, name: `b${nth}`, history: objectHistory }),
+    (_, nth) =>
+      new ObjectClient({
+        ...objectOptions,
+        sessionRandom: streamOf("object sessions"),
+        name: `b${nth}`,
+        history: objectHistory,
+      }),
   );
   const watchers = Array.from(
     { length: mix.objects.watchers },

@@ -178,7 +178,7 @@ export class SimStorage implements DamagedData {
   #openStore(): ModelStore {
     const { machine } = this.#options;
     const { around, data } = machine;
-    const { mix, watch, copies, objects } = around;
+    const { mix, watch, copies, objects, values } = around;
     const { memberId, files } = data;
     const installed = ({ index, term }: LogPosition) => {
       watch.installed(memberId, { index, term });
@@ -198,6 +198,7 @@ export class SimStorage implements DamagedData {
         watch.applied(memberId, entry, effect);
         copies.applied(memberId, file.kind, entry.index, file.state);
         objects.happened(effect.events);
+        values.happened(entry.index, effect.written);
       },
     });
   }
