@@ -1,5 +1,5 @@
 import type { Bus } from "../bus/bus.ts";
-import { ClusterObjects } from "../replica/cluster-objects.ts";
+import { ClusterObjects, type ObjectLimits } from "../replica/cluster-objects.ts";
 import { ClusterSql } from "../replica/cluster-sql.ts";
 import { committedPosition } from "../replica/committed-position.ts";
 import { CopyCensus } from "../replica/copy-census.ts";
@@ -34,6 +34,7 @@ export class Member {
     options: Omit<ReplicaOptions, "transport" | "entryRefusal"> & {
       readonly bus: MemberBus;
       readonly diskWatch: DiskWatch;
+      readonly objectLimits?: ObjectLimits;
     },
   ) {
     const { bus, clusterId, store, clock, diskWatch } = options;
@@ -43,7 +44,10 @@ export class Member {
     this.#leader = new LeaderAccess({ replica: this.replica, transport: bus, clock });
     this.sql = new ClusterSql({ leader: this.#leader, store, clock });
     const { replica } = this;
-    this.objects = new ClusterObjects({ replica, leader: this.#leader, store, clock });
+    this.objects = new ClusterObjects({
+      ...{ replica, leader: this.#leader, store, clock },
+      ...(options.objectLimits && { limits: options.objectLimits }),
+    });
     const parts = { ...options, replica, transport: bus };
     const reports = new MemberReports({ ...parts, disk, digest: () => store.digest });
     const { memberId } = options;

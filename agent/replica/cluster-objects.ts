@@ -1,13 +1,13 @@
 import type { Clock } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
-import type { ObjectKey, ObjectList, ObjectWrite } from "../store/objects.ts";
+import type { ObjectKey, ObjectList, ObjectWrite, PageLimits } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 import { acceptDraft } from "./command-draft.ts";
 import { Deadline } from "./deadline.ts";
 import type { LeaderAccess } from "./leader-access.ts";
 import { ObjectChangesReader } from "./object-changes.ts";
-import { ObjectFeed } from "./object-feed.ts";
+import { type FeedLimits, ObjectFeed } from "./object-feed.ts";
 import type {
   ObjectChanges,
   ObjectChangesOptions,
@@ -24,6 +24,13 @@ export interface ClusterObjectsOptions {
   readonly leader: LeaderAccess;
   readonly store: Store;
   readonly clock: Clock;
+  /** How much is kept for watchers, and told at once; as usual if left out. */
+  readonly limits?: ObjectLimits;
+}
+
+export interface ObjectLimits {
+  readonly feed: FeedLimits;
+  readonly page: PageLimits;
 }
 
 /**
@@ -39,15 +46,16 @@ export class ClusterObjects implements ObjectsService {
   readonly #stopListening: () => void;
 
   /** To be made while the store applies nothing. */
-  constructor({ replica, leader, store, clock }: ClusterObjectsOptions) {
+  constructor({ replica, leader, store, clock, limits }: ClusterObjectsOptions) {
     this.#leader = leader;
     this.#store = store;
     this.#clock = clock;
-    this.#feed = new ObjectFeed(store, clock);
+    this.#feed = new ObjectFeed(store, clock, limits?.feed);
     this.#changes = new ObjectChangesReader({
       feed: this.#feed,
       objects: store.objects,
       clock,
+      ...(limits && { page: limits.page }),
       assertServing: () => replica.copy.assertServing(),
     });
     this.#stopListening = replica.onInstalled(() => this.#feed.restart());

@@ -20,6 +20,8 @@ export interface ObjectChangesParts {
   readonly feed: ObjectFeed;
   readonly objects: Pick<ObjectReads, "history">;
   readonly clock: Clock;
+  /** Of one answer; `PAGE` if left out. */
+  readonly page?: PageLimits;
   /** Throws if what the store holds must not be shown. */
   readonly assertServing: () => void;
 }
@@ -41,11 +43,13 @@ interface Page {
  */
 export class ObjectChangesReader {
   readonly #parts: ObjectChangesParts;
+  readonly #page: PageLimits;
   readonly #turnstile = new Turnstile(READERS_MAX);
   readonly #reading = new Map<number, Promise<Page | null>>();
 
   constructor(parts: ObjectChangesParts) {
     this.#parts = parts;
+    this.#page = parts.page ?? PAGE;
   }
 
   /** See `ObjectsService.changes`. */
@@ -57,7 +61,7 @@ export class ObjectChangesReader {
       assertServing();
       const leftMs = dueMs - clock.nowMs();
       // The feed knows of changes only. How far this node is, and what is compacted, the store knows.
-      const recent = leftMs > 0 ? feed.after(revision, PAGE) : null;
+      const recent = leftMs > 0 ? feed.after(revision, this.#page) : null;
       if (recent?.length === 0) {
         await waitForMore(feed, revision, signal, leftMs);
         continue;
@@ -87,16 +91,16 @@ export class ObjectChangesReader {
     const { objects } = this.#parts;
     try {
       const read = (): ReturnType<ObjectReads["history"]> =>
-        objects.history(revision, { ...PAGE, timeoutMs: PAGE_TIMEOUT_MS });
+        objects.history(revision, { ...this.#page, timeoutMs: PAGE_TIMEOUT_MS });
       const page = await this.#turnstile.run(read);
       if (revision < page.compactedRevision) {
         // mark: object-changes: the history after the watcher's place is gone
         throw new RevisionCompactedError(revision, page.compactedRevision);
       }
       const changes = byRevision(page.events);
-      return page.isComplete
-        ? { changes, end: Math.max(revision, page.revision) }
-        : pageOf(changes, revision);
+      if (page.isComplete) return { changes, end: Math.max(revision, page.revision) };
+      // mark: object-changes: the history goes on behind a page
+      return pageOf(changes, revision);
     } catch (error) {
       if (!isTrivetError(error, "store-busy") && !isTrivetError(error, "query-timeout")) throw error;
       // mark: object-changes: the history is read later, the store is busy

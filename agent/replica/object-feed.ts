@@ -6,8 +6,12 @@ import type { Store } from "../store/store.ts";
 import { Waiters } from "./waiters.ts";
 
 /** What is kept for watchers that are nearly up to date; the others read the history in the store. */
-const RECENT_EVENTS_MAX = 1024;
-const RECENT_BYTES_MAX = 4 * 1024 * 1024;
+export interface FeedLimits {
+  readonly events: number;
+  readonly bytes: number;
+}
+
+const FEED: FeedLimits = { events: 1024, bytes: 4 * 1024 * 1024 };
 
 /** All events of one log entry. */
 export interface ObjectRevision {
@@ -23,6 +27,7 @@ export class ObjectFeed {
   readonly #store: Pick<Store, "applied" | "onObjectEvents">;
   readonly #waiters: Waiters;
   readonly #stopListening: () => void;
+  readonly #limits: FeedLimits;
   #recent: ObjectRevision[] = [];
   /** Every change after it, up to what this node has applied, is in `#recent`. */
   #since: number;
@@ -30,8 +35,9 @@ export class ObjectFeed {
   #bytes = 0;
 
   /** To be made while the store applies nothing. */
-  constructor(store: Pick<Store, "applied" | "onObjectEvents">, clock: Clock) {
+  constructor(store: Pick<Store, "applied" | "onObjectEvents">, clock: Clock, limits: FeedLimits = FEED) {
     this.#store = store;
+    this.#limits = limits;
     this.#since = store.applied.index;
     this.#waiters = new Waiters(clock);
     this.#stopListening = store.onObjectEvents((events) => this.#add(events));
@@ -101,13 +107,14 @@ export class ObjectFeed {
     this.#recent.push(...byRevision(events));
     this.#events += events.length;
     this.#bytes += bytesOf(events);
-    while (this.#events > RECENT_EVENTS_MAX || this.#bytes > RECENT_BYTES_MAX) this.#dropOldest();
+    while (this.#events > this.#limits.events || this.#bytes > this.#limits.bytes) this.#dropOldest();
     this.#waiters.changed();
   }
 
   #dropOldest(): void {
     const oldest = this.#recent.shift();
     if (oldest === undefined) return;
+    // mark: object-feed: drops its oldest changes
     this.#since = oldest.revision;
     this.#events -= oldest.events.length;
     this.#bytes -= bytesOf(oldest.events);

@@ -12,7 +12,7 @@ import type {
   StoreEntry,
 } from "../../agent/store/types.ts";
 import { type KvOperation, operationOf } from "./kv-sql.ts";
-import { ModelObjects, type PackedObjects } from "./model-objects.ts";
+import { type HistoryLimits, ModelObjects, type PackedObjects } from "./model-objects.ts";
 import { ModelSessions } from "./model-sessions.ts";
 import type { SimRandom } from "./sim-random.ts";
 import type { Written } from "./value-watch.ts";
@@ -73,22 +73,26 @@ export type FileKind = "app" | "state";
  */
 export class ModelFile {
   readonly kind: FileKind;
-  #durable: Content = {
-    position: { index: 0, term: 0 },
-    hash: 0,
-    taint: "",
-    timeMs: 0,
-    values: new Map(),
-    sessions: new ModelSessions(),
-    objects: new ModelObjects(),
-    configuration: null,
-  };
-  #current: Content = copyOf(this.#durable);
+  readonly #history: HistoryLimits;
+  #durable: Content;
+  #current: Content;
   /** What was applied since the last checkpoint. */
   #since: Taken[] = [];
 
-  constructor(kind: FileKind) {
+  constructor(kind: FileKind, history: HistoryLimits) {
     this.kind = kind;
+    this.#history = history;
+    this.#durable = {
+      position: { index: 0, term: 0 },
+      hash: 0,
+      taint: "",
+      timeMs: 0,
+      values: new Map(),
+      sessions: new ModelSessions(),
+      objects: new ModelObjects(history),
+      configuration: null,
+    };
+    this.#current = copyOf(this.#durable);
   }
 
   get position(): LogPosition {
@@ -153,7 +157,7 @@ export class ModelFile {
       ...rest,
       values: new Map(values),
       sessions: ModelSessions.unpack(sessions),
-      objects: ModelObjects.unpack(objects),
+      objects: ModelObjects.unpack(objects, this.#history),
       configuration: configuration && {
         index: configuration.index,
         bytes: Buffer.from(configuration.hex, "hex"),
@@ -267,6 +271,6 @@ function copyOf(content: Content): Content {
     ...content,
     values: new Map(values),
     sessions: new ModelSessions(sessions),
-    objects: new ModelObjects(objects),
+    objects: objects.copy(),
   };
 }

@@ -2,6 +2,7 @@ import type { StorePositions } from "../../agent/replica/one-history.ts";
 import type { SnapshotFileName } from "../../agent/store/snapshot.ts";
 import type { LogPosition } from "../../agent/store/types.ts";
 import { ModelFile, type PackedContent } from "./model-file.ts";
+import type { HistoryLimits } from "./model-objects.ts";
 import type { SimRandom } from "./sim-random.ts";
 
 /** As the store's own marker (`InstallMarker`). */
@@ -12,12 +13,17 @@ interface Marker {
 
 /** The two database files of a node, and what an installation keeps beside them. They outlive its processes. */
 export class ModelFiles {
-  readonly app = new ModelFile("app");
-  readonly state = new ModelFile("state");
+  readonly app: ModelFile;
+  readonly state: ModelFile;
   /** They are found not to be databases any more. */
   isDamaged = false;
   readonly #staged = new Map<SnapshotFileName, PackedContent>();
   #marker: Marker | null = null;
+
+  constructor(history: HistoryLimits) {
+    this.app = new ModelFile("app", history);
+    this.state = new ModelFile("state", history);
+  }
 
   /** Of a snapshot that was installed, until the log stands on it. */
   get pendingInstall(): LogPosition | null {

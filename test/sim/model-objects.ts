@@ -1,15 +1,21 @@
-import type {
-  ObjectEvent,
-  ObjectHistoryPage,
-  ObjectKey,
-  ObjectList,
-  ObjectWrite,
-  StoredObject,
+import { EVENT_BYTES } from "../../agent/store/limits.ts";
+import {
+  bodyBytesOf,
+  type ObjectEvent,
+  type ObjectHistoryPage,
+  type ObjectKey,
+  type ObjectList,
+  type ObjectWrite,
+  type PageLimits,
+  type StoredObject,
 } from "../../agent/store/objects.ts";
 import type { CommandResult, ObjectsCommand } from "../../agent/store/types.ts";
 
-/** So few changes are kept that watchers which were away for a while miss some. */
-const HISTORY_EVENTS_MAX = 60;
+/** As the store's, which are larger: beyond either of them the oldest changes go. */
+export interface HistoryLimits {
+  readonly events: number;
+  readonly bytes: number;
+}
 
 type Packed<Item> = Omit<Item, "body"> & { readonly body: string };
 type Deletion = Extract<ObjectEvent, { readonly type: "delete" }>;
@@ -28,8 +34,10 @@ export class ModelObjects {
   readonly #objects: Map<string, StoredObject>;
   #history: ObjectEvent[];
   #compacted: number;
+  readonly #limits: HistoryLimits;
 
-  constructor(from: ModelObjects | null = null) {
+  constructor(limits: HistoryLimits, from: ModelObjects | null = null) {
+    this.#limits = limits;
     this.#objects = new Map(from === null ? [] : from.#objects);
     this.#history = from === null ? [] : [...from.#history];
     this.#compacted = from === null ? 0 : from.#compacted;
@@ -48,7 +56,11 @@ export class ModelObjects {
     }
     const events = writes.flatMap((write, nth) => this.#writeOne(write, index, nth));
     this.#history.push(...events);
-    while (this.#history.length > HISTORY_EVENTS_MAX) this.#compact(this.#history[0]?.revision ?? 0);
+    for (let oldest = this.#history[0]; this.#isTooLong && oldest !== undefined; oldest = this.#history[0]) {
+      // The newest revision stays, whatever it weighs.
+      if (oldest.revision === index) break;
+      this.#compact(oldest.revision);
+    }
     const uids = events.filter(({ type }) => type === "put").map(({ object }) => object.uid);
     return { result: [{ kind: "objects", revision: index, uids }], events };
   }
@@ -62,12 +74,22 @@ export class ModelObjects {
     return { objects: objects.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)), isComplete: true };
   }
 
-  /** The last revision is not cut. */
-  after(revision: number, limit: number): Omit<ObjectHistoryPage, "revision"> {
-    const all = this.#history.filter((event) => event.revision > revision);
-    const last = all[limit - 1]?.revision ?? Number.POSITIVE_INFINITY;
-    const events = all.filter((event) => event.revision <= last);
-    return { events, isComplete: events.length === all.length, compactedRevision: this.#compacted };
+  /** All of the next revision, then as many whole ones as fit. */
+  after(revision: number, { limit, bytesMax }: PageLimits): Omit<ObjectHistoryPage, "revision"> {
+    const events: ObjectEvent[] = [];
+    let isComplete = true;
+    let bytes = 0;
+    for (const next of revisionsOf(this.#history.filter((event) => event.revision > revision))) {
+      if (events.length > 0) bytes += next.reduce((sum, event) => sum + bodyBytesOf(event) + EVENT_BYTES, 0);
+      isComplete = events.length < limit && bytes <= bytesMax;
+      if (!isComplete) break;
+      events.push(...next);
+    }
+    return { events, isComplete, compactedRevision: this.#compacted };
+  }
+
+  copy(): ModelObjects {
+    return new ModelObjects(this.#limits, this);
   }
 
   pack(): PackedObjects {
@@ -78,12 +100,18 @@ export class ModelObjects {
     };
   }
 
-  static unpack({ objects, history, compacted }: PackedObjects): ModelObjects {
-    const unpacked = new ModelObjects();
+  static unpack({ objects, history, compacted }: PackedObjects, limits: HistoryLimits): ModelObjects {
+    const unpacked = new ModelObjects(limits);
     for (const object of objects) unpacked.#objects.set(nameOf(object), unpackBody(object));
     unpacked.#history = history.map(unpackEvent);
     unpacked.#compacted = compacted;
     return unpacked;
+  }
+
+  get #isTooLong(): boolean {
+    const { events, bytes } = this.#limits;
+    const weight = this.#history.reduce((sum, event) => sum + bodyBytesOf(event), 0);
+    return this.#history.length > events || weight > bytes;
   }
 
   #isConflict(write: ObjectWrite): boolean {
@@ -123,6 +151,16 @@ export class ModelObjects {
     this.#compacted = Math.max(this.#compacted, revision);
     this.#history = this.#history.filter((event) => event.revision > this.#compacted);
   }
+}
+
+function revisionsOf(events: readonly ObjectEvent[]): readonly (readonly ObjectEvent[])[] {
+  const revisions = new Map<number, ObjectEvent[]>();
+  for (const event of events) {
+    const known = revisions.get(event.revision);
+    if (known === undefined) revisions.set(event.revision, [event]);
+    else known.push(event);
+  }
+  return [...revisions.values()];
 }
 
 function nameOf({ kind, namespace, name }: ObjectKey): string {

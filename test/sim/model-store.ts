@@ -128,7 +128,7 @@ export class ModelStore implements Store {
     return {
       get: (key) => ask((objects) => ({ object: objects.get(key) })),
       list: ({ kind }) => ask((objects) => objects.list(kind)),
-      history: (after, { limit }) => ask((objects) => objects.after(after, limit)),
+      history: (after, limits) => ask((objects) => objects.after(after, limits)),
     };
   }
 

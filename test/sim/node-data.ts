@@ -2,6 +2,7 @@ import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
 import { memberIdOf } from "../../agent/replica/member-id.ts";
 import type { MediumFault } from "./medium-damage.ts";
 import { ModelFiles } from "./model-files.ts";
+import type { HistoryLimits } from "./model-objects.ts";
 import type { SimRandom } from "./sim-random.ts";
 import { WriteMemory } from "./write-memory.ts";
 
@@ -11,9 +12,10 @@ export type RejoinStage = "emptying" | "empty" | "begun";
 /** What a node keeps: its log, its databases, and which member it is. Outlives its processes. */
 export class NodeData {
   readonly #nodeId: string;
+  readonly #history: HistoryLimits;
   #incarnation = 1;
   disk = new MemoryDirectory();
-  files = new ModelFiles();
+  files: ModelFiles;
   writes = new WriteMemory();
   /** The member has a log and has spoken: from then on the log may never be found empty. */
   hasJoined = false;
@@ -24,8 +26,10 @@ export class NodeData {
   hasLostEnd = false;
   isLogLost = false;
 
-  constructor(nodeId: string) {
+  constructor(nodeId: string, history: HistoryLimits) {
     this.#nodeId = nodeId;
+    this.#history = history;
+    this.files = new ModelFiles(history);
   }
 
   get memberId(): string {
@@ -43,9 +47,14 @@ export class NodeData {
 
   clear(): void {
     this.#clearLog();
-    this.files = new ModelFiles();
+    this.renewFiles();
     this.mediumFault = null;
     this.isLogLost = false;
+  }
+
+  /** Its databases are empty ones from now on. */
+  renewFiles(): void {
+    this.files = new ModelFiles(this.#history);
   }
 
   /** Somebody removes the files of the log. */

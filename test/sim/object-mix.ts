@@ -1,3 +1,5 @@
+import type { ObjectLimits } from "../../agent/replica/cluster-objects.ts";
+import type { HistoryLimits } from "./model-objects.ts";
 import type { SimRandom } from "./sim-random.ts";
 
 /** Who uses objects in one run. */
@@ -11,6 +13,10 @@ export interface ObjectMix {
   readonly patienceMs: number;
   /** Of the clients: their writes are guarded by a session, and sent again until they are answered. */
   readonly sessionRate: number;
+  /** Changes that a member keeps. */
+  readonly history: HistoryLimits;
+  /** What an agent keeps and tells of changes, scaled down with them: watchers fall behind the feed, and need many pages. */
+  readonly limits: ObjectLimits;
 }
 
 export function drawObjectMix(random: SimRandom): ObjectMix {
@@ -23,5 +29,10 @@ export function drawObjectMix(random: SimRandom): ObjectMix {
     names: 1 + random.below(3),
     patienceMs: random.magnitude(200, 30_000),
     sessionRate: random.pick([0, 0.5, 1]),
+    history: { events: Math.round(random.magnitude(20, 2_000)), bytes: random.magnitude(500, 50_000) },
+    limits: {
+      feed: { events: Math.round(random.magnitude(2, 200)), bytes: random.magnitude(50, 5_000) },
+      page: { limit: Math.round(random.magnitude(1, 100)), bytesMax: random.magnitude(300, 50_000) },
+    },
   };
 }

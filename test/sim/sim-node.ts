@@ -30,7 +30,7 @@ export class SimNode implements Machine {
     this.number = number;
     this.around = around;
     this.nodeId = around.nodeIds[number] ?? "";
-    this.data = new NodeData(this.nodeId);
+    this.data = new NodeData(this.nodeId, around.mix.objects.history);
     const { world, random, mix, streamOf, isBad } = around;
     const space = streamOf(`space ${number}`);
     this.space = new SimDiskSpace(space, () => isBad() && space.isTrue(mix.space.unreadableRate));

@@ -181,6 +181,7 @@ export class SimProcess {
       timing: TIMING,
       isFounder,
       logRetainBytes: around.mix.logRetainBytes,
+      objectLimits: around.mix.objects.limits,
       diskWatch,
       bus: this.#transport,
       random: around.random,

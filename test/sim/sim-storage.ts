@@ -8,7 +8,6 @@ import { isBlank } from "../../agent/replica/found-cluster.ts";
 import { assertOneHistory } from "../../agent/replica/one-history.ts";
 import type { LogPosition } from "../../agent/store/types.ts";
 import type { Machine } from "./machine.ts";
-import { ModelFiles } from "./model-files.ts";
 import { ModelStore } from "./model-store.ts";
 import { ModelWork } from "./model-work.ts";
 import { readSimLog, watchLog } from "./sim-log.ts";
@@ -110,7 +109,7 @@ export class SimStorage implements DamagedData {
   async quarantineDatabases(): Promise<string> {
     this.#checkExpendable();
     await this.#recordWritten();
-    this.#data.files = new ModelFiles();
+    this.#data.renewFiles();
     return "elsewhere";
   }
 
@@ -159,7 +158,7 @@ export class SimStorage implements DamagedData {
   /** Made anew from the log, without anyone. */
   #renewFiles(): void {
     const { around } = this.#options.machine;
-    this.#data.files = new ModelFiles();
+    this.#data.renewFiles();
     if (this.#data.mediumFault === null) around.lost.delete(this.#data.memberId);
   }
 
