@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type Test, t } from "tap";
 import { DurableLog } from "../../agent/log/durable-log.ts";
 import { systemClock as clock } from "../../agent/platform/clock.ts";
 import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
@@ -163,6 +164,15 @@ export class MemberSet {
     return until(what, DEADLINE_MS, async () => (isMet() ? true : null));
   }
 
+  /** Rows through "a", which leads, until its log begins behind all that `letter` has. Resolves with the last id. */
+  async outgrow(letter: string, firstId: number): Promise<number> {
+    const { lastIndex } = this.get(letter).replica.status();
+    let id = firstId;
+    for (; this.get("a").replica.status().firstIndex <= lastIndex + 1; id += 20)
+      await this.write("a", id, 20);
+    return id - 1;
+  }
+
   /** Rows through `letter`, some at a time. */
   async write(letter: string, firstId: number, count: number, rowBytes = ROW_BYTES): Promise<void> {
     const row = new Uint8Array(rowBytes).fill(7);
@@ -200,4 +210,20 @@ export class MemberSet {
     for (const member of [...this.#running.values()]) await member.stop();
     await rm(this.#root, { recursive: true });
   }
+}
+
+/** A test on three members with one table, of which none may fail. */
+export function testMembers(name: string, play: (t: Test, members: MemberSet) => Promise<void>): void {
+  // Of the whole file: each test in it has a minute.
+  t.setTimeout(300_000);
+  t.test(name, { timeout: 60_000 }, async (t) => {
+    const members = await MemberSet.open();
+    t.teardown(() => members.end());
+    await members.start("a", ["a", "b", "c"]);
+    await members.start("b");
+    await members.start("c");
+    await members.run("a", "CREATE TABLE kept (id INTEGER PRIMARY KEY, body)");
+    await play(t, members);
+    t.strictSame(members.failures, [], "nobody failed");
+  });
 }
