@@ -27,7 +27,7 @@ const WAITING_MAX = 4096;
 export interface ProposerOptions {
   readonly consensus: Pick<Consensus, "raft" | "propose">;
   readonly copy: Pick<CopyKeeper, "fault">;
-  readonly store: Pick<Store, "hasHiddenWork" | "lastTimeMs" | "rehearse">;
+  readonly store: Pick<Store, "hiddenWork" | "lastTimeMs" | "rehearse">;
   readonly appliedIndex: () => number;
   /** See `LogRetention.isOutrun`. */
   readonly isOutrun: () => boolean;
@@ -225,15 +225,16 @@ export class Proposer {
     if (isBarrier(draft)) return false;
     // It may have been done before: then it is answered, although nothing is taken now.
     if (draft.session !== null && this.#refusal() !== null) return true;
-    return this.#mayHaveHiddenWork() || !draft.traits.isBounded;
+    return !draft.traits.isBounded || this.#mayHaveHiddenWork(draft);
   }
 
-  #mayHaveHiddenWork(): boolean {
+  #mayHaveHiddenWork({ traits }: SqlDraft): boolean {
     const { consensus, store, appliedIndex } = this.#options;
     const { term, lastIndex } = consensus.raft;
     // What the leaders before this one have put into the log may change the schema, too.
     if (this.#lastOfSchema.term !== term) this.#lastOfSchema = { index: lastIndex, term };
-    return store.hasHiddenWork || appliedIndex() < this.#lastOfSchema.index;
+    if (appliedIndex() < this.#lastOfSchema.index) return true;
+    return store.hiddenWork === "of-any-write" || (store.hiddenWork === "of-removals" && traits.mayRemove);
   }
 
   /** Rejects with `not-leader` if this member ceases to lead, with `store-busy` after `REHEARSAL_MS`. */

@@ -38,18 +38,28 @@ function tooLarge(message: string): TrivetError {
 export interface EntryTraits {
   /** False if their work together is not plainly bounded: then `Store.rehearse` should try them before they are proposed. */
   readonly isBounded: boolean;
-  /** True if one may bring what makes others do more than their text shows: see `Store.hasHiddenWork`. */
+  /** True if rows may leave a table, or their keys may change. */
+  readonly mayRemove: boolean;
+  /** True if one may bring what makes others do more than their text shows: see `Store.hiddenWork`. */
   readonly mayChangeSchema: boolean;
 }
 
 /** Of an entry without statements. */
-export const NO_TRAITS: EntryTraits = { isBounded: true, mayChangeSchema: false };
+export const NO_TRAITS: EntryTraits = { isBounded: true, mayRemove: false, mayChangeSchema: false };
 
 /** `checks` are those of all its statements. */
 export function traitsOf(checks: readonly SqlCheck[]): EntryTraits {
   const passes = checks.reduce((sum, check) => sum + (check.ok ? check.passes : Number.POSITIVE_INFINITY), 0);
   return {
-    isBounded: passes <= PASSES_MAX,
+    isBounded: passes <= PASSES_MAX && !writesBehindChange(checks),
+    mayRemove: checks.some((check) => check.ok && check.mayRemove),
     mayChangeSchema: checks.some((check) => check.ok && check.mayChangeSchema),
   };
+}
+
+/** Then nobody can know before what they bring about besides their text. */
+function writesBehindChange(checks: readonly SqlCheck[]): boolean {
+  const change = checks.findIndex((check) => check.ok && check.mayChangeSchema);
+  if (change < 0) return false;
+  return checks.slice(change).some((check) => check.ok && !check.isReadOnly && !check.mayChangeSchema);
 }

@@ -3,16 +3,12 @@ import { PASSES_MAX } from "./sql-bounds.ts";
 import { countConcatenations, hasCostlyExpression } from "./sql-costs.ts";
 import type { SqlTokens } from "./sql-tokens.ts";
 import { SQLITE_ERROR, SqliteError } from "./sqlite-error.ts";
+import type { HiddenWork } from "./store.ts";
 import { tokenizeSql } from "./tokenize-sql.ts";
 
 /** What the schema says that the text of a write does not show. */
 export interface SchemaTraits {
-  /**
-   * A plain write may run more than its text: there is a trigger, a full-text table that reads its content from elsewhere,
-   * which may be a view, a costly expression (of a constraint, a default, a generated column, an index), or a foreign key
-   * without an index that finds its children.
-   */
-  readonly hasHiddenWork: boolean;
+  readonly hiddenWork: HiddenWork;
   readonly hasVirtualTable: boolean;
 }
 
@@ -25,21 +21,33 @@ const PLAN_DETAIL = 3;
 
 /** Reads the whole schema. */
 export function readSchemaTraits(file: DatabaseFile): SchemaTraits {
-  let [hasHiddenWork, hasVirtualTable] = [false, false];
+  let [hasHiddenWork, hasVirtualTable, replaces] = [false, false, false];
   file.read("SELECT type, sql FROM sqlite_schema WHERE type <> 'view' AND sql IS NOT NULL", [], (row) => {
     const [type, sql] = [row.readColumn(0), String(row.readColumn(1))];
+    const tokens = tokenizeSql(sql);
     const isVirtual = VIRTUAL.test(sql);
     hasVirtualTable ||= isVirtual;
-    hasHiddenWork ||=
-      type === "trigger" || (isVirtual && CONTENT_OPTION.test(sql)) || isCostly(tokenizeSql(sql));
+    // A full-text table may read its content from elsewhere, which may be a view.
+    hasHiddenWork ||= type === "trigger" || (isVirtual && CONTENT_OPTION.test(sql)) || isCostly(tokens);
+    replaces ||= replacesOnConflict(tokens);
     return true;
   });
-  hasHiddenWork ||= parentTables(file).some((table) => scansForChildren(file, table));
-  return { hasHiddenWork, hasVirtualTable };
+  if (hasHiddenWork) return { hiddenWork: "of-any-write", hasVirtualTable };
+  const scans = parentTables(file).some((table) => scansForChildren(file, table));
+  const ofScans = replaces ? "of-any-write" : "of-removals";
+  return { hiddenWork: scans ? ofScans : "none", hasVirtualTable };
 }
 
+/** Of a constraint, a default, a generated column, an index. */
 function isCostly(tokens: SqlTokens): boolean {
   return hasCostlyExpression(tokens) || countConcatenations(tokens) > PASSES_MAX;
+}
+
+/** With ON CONFLICT REPLACE in its constraint, a table loses rows to a plain INSERT. */
+function replacesOnConflict(tokens: SqlTokens): boolean {
+  return (
+    tokens.findIndex((at) => tokens.keyword(at - 1) === "CONFLICT" && tokens.keyword(at) === "REPLACE") >= 0
+  );
 }
 
 /** Those that a foreign key names, whether they are there or not. */

@@ -17,7 +17,7 @@ const PARTS_PER_PASS = 64;
  * and IN with a table or a table-valued function instead of a list; and an expression that costs more than it reads
  * (`hasCostlyExpression`). A plain INSERT passes over nothing. EXPLAIN carries nothing out.
  *
- * What the text cannot show is `Store.hasHiddenWork`: what the schema says of the table.
+ * What the text cannot show is `Store.hiddenWork`: what the schema says of the table.
  */
 export function countPasses(shape: SqlShape): number {
   const { tokens, isExplain } = shape;
@@ -26,6 +26,20 @@ export function countPasses(shape: SqlShape): number {
   const concatenations = countConcatenations(tokens);
   if (!mayScan(shape)) return Math.floor(concatenations / PARTS_PER_PASS);
   return 1 + concatenations + Math.floor(countNames(tokens) / PARTS_PER_PASS);
+}
+
+/** True if rows may leave a table, or their keys may change. */
+export function mayRemove({ tokens, verb }: SqlShape): boolean {
+  if (verb === "DELETE" || verb === "DROP") return true;
+  const at = tokens.findIndex(
+    (each) => tokens.keyword(each) === "UPDATE" || tokens.keyword(each) === "REPLACE",
+  );
+  return at >= 0;
+}
+
+/** True if it may bring what makes other writes do more than their text shows. */
+export function mayChangeSchema({ verb }: SqlShape): boolean {
+  return verb === "CREATE" || verb === "ALTER" || verb === "DROP" || verb === "ANALYZE";
 }
 
 function mayScan({ tokens, verb }: SqlShape): boolean {

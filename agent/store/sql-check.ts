@@ -6,7 +6,7 @@ import {
   isPragmaFunctionAllowed,
   isPragmaOfOneNode,
 } from "./pragma-check.ts";
-import { countPasses } from "./sql-bounds.ts";
+import { countPasses, mayChangeSchema, mayRemove } from "./sql-bounds.ts";
 import { readSqlShape, type SqlShape } from "./sql-shape.ts";
 import type { SqlTokens } from "./sql-tokens.ts";
 
@@ -30,7 +30,8 @@ type SqlVerdict =
       readonly isOfOneNode: boolean;
       /** See `countPasses`. */
       readonly passes: number;
-      /** True if it may bring what makes others do more than their text shows: see `Store.hasHiddenWork`. */
+      readonly mayRemove: boolean;
+      /** True if it may bring what makes others do more than their text shows: see `Store.hiddenWork`. */
       readonly mayChangeSchema: boolean;
     }
   | { readonly ok: false; readonly code: string; readonly message: string };
@@ -93,8 +94,14 @@ function checkShape(sql: string, shape: SqlShape): SqlVerdict {
     shape.isExplain ||
     (shape.verb === "PRAGMA" && isPragmaOfOneNode(shape.tokens)) ||
     (reads && isSuspect && checkTokens(shape, false) !== null);
-  const mayChangeSchema = shape.verb === "CREATE" || shape.verb === "ALTER";
-  return { ok: true, isReadOnly: reads, isOfOneNode, passes: countPasses(shape), mayChangeSchema };
+  return {
+    ok: true,
+    isReadOnly: reads,
+    isOfOneNode,
+    passes: countPasses(shape),
+    mayRemove: mayRemove(shape),
+    mayChangeSchema: mayChangeSchema(shape),
+  };
 }
 
 function readsOnly({ verb, tokens }: SqlShape): boolean {

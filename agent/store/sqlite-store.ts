@@ -16,7 +16,7 @@ import { entryBytes, sliceEntries } from "./slice-entries.ts";
 import type { SnapshotManifest, SnapshotReceiver, StoreSnapshot } from "./snapshot.ts";
 import { SnapshotInstaller } from "./snapshot-installer.ts";
 import { SnapshotSource } from "./snapshot-source.ts";
-import type { RehearsalOptions, Rehearsed, Store } from "./store.ts";
+import type { HiddenWork, RehearsalOptions, Rehearsed, Store } from "./store.ts";
 import { storeFailed } from "./store-failure.ts";
 import type { ObjectEventListener } from "./store-view.ts";
 import { openStoreWorker, type StoreWorkerProxy } from "./store-worker-proxy.ts";
@@ -135,8 +135,8 @@ class SqliteStore implements Store {
     return this.#worker.view.newest;
   }
 
-  get hasHiddenWork(): boolean {
-    return this.#worker.view.hasHiddenWork;
+  get hiddenWork(): HiddenWork {
+    return this.#worker.view.hiddenWork;
   }
 
   get configuration(): StoredConfiguration | null {

@@ -16,6 +16,7 @@ import { entryBytes } from "./slice-entries.ts";
 import type { SnapshotFileName } from "./snapshot.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
 import { STATE_SCHEMA, StateFile } from "./state-file.ts";
+import type { HiddenWork } from "./store.ts";
 import type { Command, LogPosition, ResultDigest, StoredConfiguration, StoreEntry } from "./types.ts";
 import type { ForegoneResult, WorkerOptions } from "./worker-protocol.ts";
 
@@ -98,9 +99,9 @@ export class StateMachine {
     return { index: areLevel ? index : 0, hash: combineChains(app, state) };
   }
 
-  /** See `Store.hasHiddenWork`. */
-  get hasHiddenWork(): boolean {
-    return this.#schema.hasHiddenWork;
+  /** See `Store.hiddenWork`. */
+  get hiddenWork(): HiddenWork {
+    return this.#schema.hiddenWork;
   }
 
   /** True if commands have been applied and not committed. */

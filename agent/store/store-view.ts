@@ -1,4 +1,5 @@
 import type { ObjectEvent } from "./objects.ts";
+import type { HiddenWork } from "./store.ts";
 import type { LogPosition, ResultDigest, StoredConfiguration } from "./types.ts";
 import type { StoreState } from "./worker-protocol.ts";
 
@@ -27,9 +28,9 @@ export class StoreView {
     return this.#state.newest;
   }
 
-  /** See `Store.hasHiddenWork`. */
-  get hasHiddenWork(): boolean {
-    return this.#state.hasHiddenWork;
+  /** See `Store.hiddenWork`. */
+  get hiddenWork(): HiddenWork {
+    return this.#state.hiddenWork;
   }
 
   get lastTimeMs(): number {

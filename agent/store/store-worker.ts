@@ -158,8 +158,8 @@ class StoreWorker {
   }
 
   #stateOfMachine(): StoreState {
-    const { newest, hasHiddenWork, lastTimeMs, digest, configuration } = this.#machine;
-    return { newest, hasHiddenWork, lastTimeMs, digest, configuration };
+    const { newest, hiddenWork, lastTimeMs, digest, configuration } = this.#machine;
+    return { newest, hiddenWork, lastTimeMs, digest, configuration };
   }
 
   #answer(job: number, ask: () => Answer): void {

@@ -29,6 +29,13 @@ export interface RehearsalOptions {
 export type Rehearsed = "tried-out" | "answered";
 
 /**
+ * What a write may run that its text does not show, so that the check of it says too little: nothing; something where rows leave a
+ * table or their keys change, because a foreign key has no index that finds its children; or something whatever is written, because
+ * there is a trigger, a full-text table over another table, or a costly expression.
+ */
+export type HiddenWork = "none" | "of-removals" | "of-any-write";
+
+/**
  * The replicated state machine. Entries come in log order without a gap, each once. A rejected promise with
  * code `store-failed` means that the environment failed (disk, memory): nothing after it may be applied, the
  * agent must stop. So does `store-damaged`, and then the files are not sound databases any more.
@@ -38,12 +45,8 @@ export interface Store extends ReplicatedState, ObjectStore, SnapshotStore {
   readonly applied: LogPosition;
   /** The last entry that is in any of the files: after a crash one may be ahead of the other, until the log has brought both there. */
   readonly newest: LogPosition;
-  /**
-   * True if a write may run what its text does not show, so that `passes` of its check say nothing: there is a
-   * trigger, a full-text table over another table, a costly expression or a foreign key without an index that finds its
-   * children. As of the last entry that was answered.
-   */
-  readonly hasHiddenWork: boolean;
+  /** As of the last entry that was answered. */
+  readonly hiddenWork: HiddenWork;
   /**
    * Applies in order; resolves with one result per entry: empty where `command` is null, and where the file has the
    * entry already (after a crash). A transaction that failed ends with its first error, the statements after it

@@ -3,7 +3,7 @@ import type { ObjectAnswer, ObjectQuestion } from "./object-question.ts";
 import type { ObjectEvent } from "./objects.ts";
 import type { PackedEntries } from "./packed-entries.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
-import type { Rehearsed } from "./store.ts";
+import type { HiddenWork, Rehearsed } from "./store.ts";
 import type {
   CommandResult,
   LogPosition,
@@ -31,7 +31,7 @@ export type Answer =
 export interface StoreState {
   /** See `Store.newest`. */
   readonly newest: LogPosition;
-  readonly hasHiddenWork: boolean;
+  readonly hiddenWork: HiddenWork;
   readonly lastTimeMs: number;
   readonly digest: ResultDigest;
   readonly configuration: StoredConfiguration | null;

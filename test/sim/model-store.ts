@@ -6,7 +6,7 @@ import type {
   SnapshotReceiver,
   StoreSnapshot,
 } from "../../agent/store/snapshot.ts";
-import type { RehearsalOptions, Rehearsed, Store } from "../../agent/store/store.ts";
+import type { HiddenWork, RehearsalOptions, Rehearsed, Store } from "../../agent/store/store.ts";
 import type {
   CommandResult,
   LogPosition,
@@ -63,8 +63,8 @@ export class ModelStore implements Store {
     return later(this.#files.app.position, this.#files.state.position);
   }
 
-  get hasHiddenWork(): boolean {
-    return this.#options.hasHiddenWork;
+  get hiddenWork(): HiddenWork {
+    return this.#options.hasHiddenWork ? "of-any-write" : "none";
   }
 
   apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]> {

@@ -30,9 +30,9 @@ t.test("checkRequest() tells of each statement, traitsOf() of all together", asy
     { ok: true, isReadOnly: false },
     { ok: true, isReadOnly: false },
   ]);
-  t.same(traitsOf(checks.slice(2)), { isBounded: true, mayChangeSchema: true });
-  t.same(traitsOf(checks.slice(2, 3)), { isBounded: true, mayChangeSchema: false });
-  t.same(traitsOf(checks.slice(0, 1)), { isBounded: false, mayChangeSchema: false });
+  t.same(traitsOf(checks.slice(2)), { isBounded: true, mayRemove: true, mayChangeSchema: true });
+  t.same(traitsOf(checks.slice(2, 3)), { isBounded: true, mayRemove: true, mayChangeSchema: false });
+  t.same(traitsOf(checks.slice(0, 1)), { isBounded: false, mayRemove: false, mayChangeSchema: false });
   t.same(traitsOf([]), NO_TRAITS);
 });
 
@@ -59,4 +59,50 @@ t.test("traitsOf() adds up how often statements may pass over tables", async (t)
     "DROP TABLE t",
   ];
   for (const sql of plain) t.ok(isBounded(sql, STATEMENTS_MAX), sql);
+});
+
+t.test(
+  "traitsOf() has no bound for writes behind a change of the schema, which may bring more about",
+  async (t) => {
+    const traits = (...sql: readonly string[]) => traitsOf(checkRequest(sql.map((each) => statement(each))));
+    const changes = [
+      "CREATE TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM u; END",
+      "DROP INDEX i",
+      "ANALYZE",
+    ];
+    for (const change of [...changes, "ALTER TABLE t ADD COLUMN a REFERENCES t"]) {
+      t.match(
+        traits("INSERT INTO t VALUES (1)", change, change),
+        { isBounded: true, mayChangeSchema: true },
+        change,
+      );
+      t.match(
+        traits(change, "INSERT INTO t VALUES (1)"),
+        { isBounded: false, mayChangeSchema: true },
+        change,
+      );
+    }
+  },
+);
+
+t.test("traitsOf() tells whether rows may leave a table", async (t) => {
+  const mayRemove = (sql: string) => traitsOf(checkRequest([statement(sql)])).mayRemove;
+  for (const sql of [
+    "DELETE FROM t",
+    "WITH c AS (SELECT 1) DELETE FROM t",
+    "UPDATE t SET a = 1",
+    "REPLACE INTO t VALUES (1)",
+    "INSERT OR REPLACE INTO t VALUES (1)",
+    "INSERT INTO t VALUES (1) ON CONFLICT DO UPDATE SET a = 2",
+    "DROP TABLE t",
+  ]) {
+    t.ok(mayRemove(sql), sql);
+  }
+  for (const sql of [
+    "INSERT INTO t VALUES (1)",
+    "INSERT OR IGNORE INTO t SELECT 1",
+    "CREATE INDEX i ON t (a)",
+  ]) {
+    t.notOk(mayRemove(sql), sql);
+  }
 });
