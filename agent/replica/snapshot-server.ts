@@ -25,6 +25,9 @@ const IDLE_MS = 30_000;
 /** Who reads asks for the next piece sooner than that, also where some are lost. Longer, it holds up nobody who needs a newer snapshot. */
 const READING_MS = 5_000;
 
+/** Who gets nothing further for so long holds up nobody's writes: it, or its link, may be gone. */
+const ADVANCING_MS = 1_500;
+
 /** Who has taken all of it asks for the log behind it by then. */
 const FOLLOW_MS = 3_000;
 
@@ -99,11 +102,11 @@ export class SnapshotServer {
     return this.#options.clock.nowMs() < followed.untilMs ? followed.position : null;
   }
 
-  /** How much of what is being sent the slowest of those who read it has, from 0 to 1. Null if nobody does. */
+  /** How much of what is being sent the slowest of those has who get on with it, from 0 to 1. Null if nobody does. */
   get sentFraction(): number | null {
     const open = this.#open;
     if (open === null) return null;
-    const sinceMs = this.#options.clock.nowMs() - READING_MS;
+    const sinceMs = this.#options.clock.nowMs() - ADVANCING_MS;
     const reading = [...open.readers.values()].filter(({ advancedMs }) => advancedMs > sinceMs);
     if (reading.length === 0) return null;
     return Math.min(1, ...reading.map(({ givenBytes }) => givenBytes / open.totalBytes));
