@@ -40,6 +40,8 @@ export class ClusterSql implements SqlService {
 
   async execute(statements: readonly SqlStatement[], options: ExecuteOptions): Promise<CommandResult> {
     const { transaction, session = null } = options;
+    const deadline = new Deadline(this.#clock, options.timeoutMs);
+    await this.#leader.turns.wait(statements);
     const checks = checkRequest(statements);
     const refusals = checks.map(refusalOf);
     const isAccepted = (_: unknown, nth: number): boolean => refusals[nth] === null;
@@ -48,7 +50,6 @@ export class ClusterSql implements SqlService {
     if (accepted.length === 0) return refusals.filter((refusal) => refusal !== null);
     const traits = traitsOf(checks.filter(isAccepted));
     const draft = { kind: "sql", session, transaction, statements: accepted, traits } as const;
-    const deadline = new Deadline(this.#clock, options.timeoutMs);
     const { result } = await this.#leader.propose(draft, deadline);
     if (session !== null) throwIfRefused(result);
     return mergeRefusals(refusals, result);

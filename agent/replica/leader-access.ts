@@ -1,6 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
 import { isTrivetError } from "../platform/trivet-error.ts";
 import type { LogPosition } from "../store/types.ts";
+import { CheckTurns } from "./check-turns.ts";
 import { acceptDraft, BARRIER, type CommandDraft } from "./command-draft.ts";
 import { Deadline } from "./deadline.ts";
 import { Forwards } from "./forwards.ts";
@@ -77,6 +78,8 @@ export interface LeaderAccessOptions {
  * until their deadline. Answers the same requests of other nodes.
  */
 export class LeaderAccess {
+  /** For the writes of this node's clients, and those that other nodes send. */
+  readonly turns: CheckTurns;
   readonly #replica: Replica;
   readonly #transport: Transport;
   readonly #forwards: Forwards;
@@ -86,10 +89,12 @@ export class LeaderAccess {
     this.#replica = replica;
     this.#transport = transport;
     this.#forwards = new Forwards(clock);
+    this.turns = new CheckTurns(clock);
     this.#stopHandling = [
       replica.leadership.onChange((leader) => this.#forwards.leaderChanged(nodeIdOf(leader))),
       transport.handle(PROPOSE, async (_from, body, { deadlineMs }) => {
         const { draft, term } = decodeProposal(body);
+        if (draft.kind === "sql") await this.turns.wait(draft.statements);
         const accepted = acceptDraft(draft);
         return encodeApplied(await replica.proposer.propose(accepted, Deadline.at(clock, deadlineMs), term));
       }),
