@@ -75,6 +75,33 @@ t.test("a plain write behind a trigger that is not applied yet is tried out with
   await execute(...triggers.map((_, nth) => `DROP TRIGGER t${nth + 1}`));
 });
 
+t.test("writes whose text is short and whose work is not are refused on the leader alone", async (t) => {
+  const rows = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 20000) SELECT x";
+  await execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)");
+  await execute("CREATE TABLE child (id INTEGER PRIMARY KEY, up INTEGER REFERENCES parent)");
+  await execute(`INSERT INTO parent ${rows} FROM n`, `INSERT INTO child ${rows}, NULL FROM n`);
+  await execute(
+    "CREATE TABLE large (a)",
+    "INSERT INTO large VALUES (hex(randomblob(1024)) || hex(randomblob(1024)))",
+  );
+  for (let doubled = 0; doubled < 2; doubled++) await execute("UPDATE large SET a = a || a");
+  await execute("INSERT INTO large SELECT l.a FROM large l, child c WHERE c.id < 30");
+
+  const joined = Array.from({ length: 900 }, () => "a").join(" || ");
+  for (const text of ["DELETE FROM parent", `UPDATE large SET a = ${joined}`]) {
+    const refused = t.rejects(execute(text), { code: "too-expensive" }, text.slice(0, 40));
+    // It waits in the same line, and so gives the write a second.
+    await leader.sql.query(sql("SELECT 1"), { level: "strong", timeoutMs: 20_000 });
+    await refused;
+  }
+  t.match(await execute("INSERT INTO parent VALUES (0)", "INSERT INTO large VALUES ('')"), [
+    changed(1),
+    changed(1),
+  ]);
+  await execute("CREATE INDEX up ON child (up)");
+  t.match(await execute("DELETE FROM parent"), [changed(20_001)]);
+});
+
 t.test("a write of a session that was done is answered, whatever it would cost now", async (t) => {
   await execute("DELETE FROM todo", "DELETE FROM done");
   const session = { id: await leader.sql.openSession(OPTIONS), sequence: 1 };
