@@ -17,6 +17,7 @@ import type { Leader } from "./leadership.ts";
 import { nodeIdOf } from "./member-id.ts";
 import type { Transport } from "./ports.ts";
 import type { Applied } from "./proposals.ts";
+import { REHEARSAL_MS } from "./proposer.ts";
 import type { ReadLevel } from "./read-level.ts";
 import type { Replica } from "./replica.ts";
 import {
@@ -49,6 +50,8 @@ const RETRY_MS = 25;
  * time, so that a link or a command that needs longer gets it.
  */
 const ANSWER_MS_MIN = 1_000;
+/** The same for what the leader tries out first: its refusal must not come when nobody listens any more. */
+const TRIED_OUT_ANSWER_MS_MIN = REHEARSAL_MS + ANSWER_MS_MIN;
 
 /** What may be done when an answer got lost, so that nobody knows whether the request had its effect. */
 type Repetition =
@@ -63,6 +66,8 @@ interface Question<T> {
   readonly repetition: Repetition;
   readonly here: () => Promise<T>;
   readonly there: (leader: Leader, timeoutMs: number) => Promise<T>;
+  /** How long the first answer is waited for where another one may be asked for; see `ANSWER_MS_MIN`. */
+  readonly answerMs: number;
   /** Throws if this is no answer to earlier tries of the same question. */
   readonly check?: (answer: T) => void;
 }
@@ -146,6 +151,7 @@ export class LeaderAccess {
         const body = encodeProposal({ term: leader.term, draft });
         return decodeApplied(await this.#request(leader, PROPOSE, body, timeoutMs));
       },
+      answerMs: this.#replica.proposer.mayBeTriedOut(draft) ? TRIED_OUT_ANSWER_MS_MIN : ANSWER_MS_MIN,
       check: ({ result }) => throwIfForgotten(result),
     });
   }
@@ -153,6 +159,7 @@ export class LeaderAccess {
   async #catchUpWith(method: string, here: () => Promise<LogPosition>, deadline: Deadline): Promise<void> {
     const position = await this.#ask(deadline, {
       repetition: "harmless",
+      answerMs: ANSWER_MS_MIN,
       here,
       there: async (leader, timeoutMs) =>
         decodePosition(await this.#request(leader, method, new Uint8Array(0), timeoutMs)),
@@ -170,7 +177,7 @@ export class LeaderAccess {
     /** Once an answer to a write got lost, no later refusal can vouch for it that nothing was done; the session's own neither. */
     let isInDoubt = false;
     let refused: Leader | null = null;
-    let answerMs = repetition === "forbidden" ? Infinity : ANSWER_MS_MIN;
+    let answerMs = repetition === "forbidden" ? Infinity : question.answerMs;
     try {
       for (;;) {
         const leader = await this.#nextLeader(refused, deadline);

@@ -19,7 +19,7 @@ import { WriteGate } from "./write-gate.ts";
 const SEED_BYTES = 16;
 
 /** What a write may take on the leader when it is tried out; on a slower node it takes longer, but it ends. */
-const REHEARSAL_MS = 5_000;
+export const REHEARSAL_MS = 5_000;
 
 /** Commands that wait for their turn or their result at once. */
 const WAITING_MAX = 4096;
@@ -128,6 +128,11 @@ export class Proposer {
     this.#assertLeads();
   }
 
+  /** As far as this member knows, leading or not: the leader answers this only once it was tried out. */
+  mayBeTriedOut(draft: CommandDraft): boolean {
+    return draft.kind === "sql" && (!draft.traits.isBounded || this.#hasHiddenWork(draft));
+  }
+
   /** To be called when consensus has moved. */
   progressed(): void {
     if (this.#gate.isShut && !this.#leads()) this.#gate.turnAway(notLeader());
@@ -228,12 +233,16 @@ export class Proposer {
     return !draft.traits.isBounded || this.#mayHaveHiddenWork(draft);
   }
 
-  #mayHaveHiddenWork({ traits }: SqlDraft): boolean {
-    const { consensus, store, appliedIndex } = this.#options;
+  #mayHaveHiddenWork(draft: SqlDraft): boolean {
+    const { consensus, appliedIndex } = this.#options;
     const { term, lastIndex } = consensus.raft;
     // What the leaders before this one have put into the log may change the schema, too.
     if (this.#lastOfSchema.term !== term) this.#lastOfSchema = { index: lastIndex, term };
-    if (appliedIndex() < this.#lastOfSchema.index) return true;
+    return appliedIndex() < this.#lastOfSchema.index || this.#hasHiddenWork(draft);
+  }
+
+  #hasHiddenWork({ traits }: SqlDraft): boolean {
+    const { store } = this.#options;
     return store.hiddenWork === "of-any-write" || (store.hiddenWork === "of-removals" && traits.mayRemove);
   }
 

@@ -58,6 +58,15 @@ t.test(
   },
 );
 
+t.test("a write of a session that takes too long is refused through a follower, too", async (t) => {
+  await execute("INSERT INTO todo VALUES (3)");
+  const { sql: follower } = trio.get(1);
+  const session = { id: await follower.openSession({ timeoutMs: 20_000 }), sequence: 1 };
+  // The leader gives its answer after five seconds: until then nothing is taken for lost.
+  await t.rejects(follower.execute(sql(WALK), { ...OPTIONS, session }), { code: "too-expensive" });
+  await execute("DELETE FROM todo");
+});
+
 t.test("a plain write behind a trigger that is not applied yet is tried out with it", async (t) => {
   // Each row makes ten in the next table, without a SELECT anywhere.
   const levels = Array.from({ length: 15 }, (_, nth) => nth);
