@@ -24,21 +24,31 @@ export interface ObjectRevision {
  * nothing up and costs nothing: it goes on from the history, which holds the same events in the same order.
  */
 export class ObjectFeed {
-  readonly #store: Pick<Store, "applied" | "onObjectEvents">;
+  readonly #store: Pick<Store, "applied" | "newest" | "onObjectEvents">;
   readonly #waiters: Waiters;
   readonly #stopListening: () => void;
   readonly #limits: FeedLimits;
   #recent: ObjectRevision[] = [];
   /** Every change after it, up to what this node has applied, is in `#recent`. */
   #since: number;
+  /**
+   * Up to here a file of the store may hold what it is given again after a crash. It tells of that from its history, and not of what is
+   * compacted there; so before this, only the history knows whether something is left out.
+   */
+  #heldBefore: number;
   #events = 0;
   #bytes = 0;
 
   /** To be made while the store applies nothing. */
-  constructor(store: Pick<Store, "applied" | "onObjectEvents">, clock: Clock, limits: FeedLimits = FEED) {
+  constructor(
+    store: Pick<Store, "applied" | "newest" | "onObjectEvents">,
+    clock: Clock,
+    limits: FeedLimits = FEED,
+  ) {
     this.#store = store;
     this.#limits = limits;
     this.#since = store.applied.index;
+    this.#heldBefore = store.newest.index;
     this.#waiters = new Waiters(clock);
     this.#stopListening = store.onObjectEvents((events) => this.#add(events));
   }
@@ -54,6 +64,10 @@ export class ObjectFeed {
    */
   after(revision: number, { limit, bytesMax }: PageLimits): readonly ObjectRevision[] | null {
     if (revision < this.#since) return null;
+    if (revision < this.#heldBefore && this.newest > revision) {
+      // mark: object-feed: what was applied again is read from the history
+      return null;
+    }
     // From the end: most who ask are nearly there.
     const first = this.#recent.findLastIndex((change) => change.revision <= revision) + 1;
     let end = first + 1;
@@ -94,6 +108,7 @@ export class ObjectFeed {
     this.#events = 0;
     this.#bytes = 0;
     this.#since = this.#store.applied.index;
+    this.#heldBefore = this.#store.newest.index;
     this.#waiters.changed();
   }
 

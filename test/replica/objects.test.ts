@@ -4,7 +4,7 @@ import { ObjectChangesReader } from "../../agent/replica/object-changes.ts";
 import { ObjectFeed } from "../../agent/replica/object-feed.ts";
 import type { ObjectChange, ObjectFilter } from "../../agent/replica/objects-service.ts";
 import { stopping } from "../../agent/replica/sql-errors.ts";
-import type { ObjectKey, ObjectWrite } from "../../agent/store/objects.ts";
+import type { ObjectEvent, ObjectKey, ObjectWrite } from "../../agent/store/objects.ts";
 import { until } from "../cluster/until.ts";
 import { ManualClock } from "../platform/manual-clock.ts";
 import { type ServiceNode, ServiceTrio } from "./service-trio.ts";
@@ -270,7 +270,11 @@ t.test(
   async (t) => {
     const clock = new ManualClock();
     const feed = new ObjectFeed(
-      { applied: { index: 9, term: 1 }, onObjectEvents: () => () => undefined },
+      {
+        applied: { index: 9, term: 1 },
+        newest: { index: 9, term: 1 },
+        onObjectEvents: () => () => undefined,
+      },
       clock,
     );
     const history = () => Promise.reject(new TrivetError("store-busy", "too much waits"));
@@ -294,3 +298,26 @@ t.test(
     t.equal(clock.timers, 0);
   },
 );
+
+t.test("after() leaves to the history what a crash has left in one file only, and is applied again", (t) => {
+  let tell = (_events: readonly ObjectEvent[]): void => undefined;
+  const feed = new ObjectFeed(
+    {
+      applied: { index: 3, term: 1 },
+      newest: { index: 5, term: 1 },
+      onObjectEvents: (listener) => {
+        tell = listener;
+        return () => undefined;
+      },
+    },
+    new ManualClock(),
+  );
+  const page = { limit: 10, bytesMax: 1000 };
+  t.strictSame(feed.after(3, page), [], "nothing to read yet");
+  const head = { kind: "thing", namespace: "", name: "a", uid: "u", createdRevision: 1 };
+  // The change of 4 is compacted, so nothing was told of it.
+  tell([{ revision: 6, type: "delete", object: { ...head, revision: 6 } }]);
+  t.equal(feed.after(3, page), null);
+  t.match(feed.after(5, page), [{ revision: 6 }]);
+  t.end();
+});

@@ -88,6 +88,11 @@ export class ModelObjects {
     return { events, isComplete, compactedRevision: this.#compacted };
   }
 
+  /** Those of one revision: none if it is compacted. */
+  at(revision: number): readonly ObjectEvent[] {
+    return this.#history.filter((event) => event.revision === revision);
+  }
+
   copy(): ModelObjects {
     return new ModelObjects(this.#limits, this);
   }

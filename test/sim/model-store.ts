@@ -210,6 +210,9 @@ export class ModelStore implements Store {
       onApplied(entry, state, effect);
       events.push(...effect.events);
       result = effect.result;
+    } else {
+      // Who follows has not been told by this process.
+      events.push(...state.objects.at(index));
     }
     if (app.position.index >= index) return result;
     const effect = app.apply(entry, results);
