@@ -4,6 +4,7 @@ import type { Operation } from "../linearizability/history.ts";
 import type { RegisterInput, RegisterOutput, Value } from "../linearizability/register.ts";
 import { ClientSession } from "./client-session.ts";
 import type { ClusterWatch } from "./cluster-watch.ts";
+import type { CopyWatch } from "./copy-watch.ts";
 import type { FaultMix } from "./fault-mix.ts";
 import { type KvOperation, statementOf } from "./kv-sql.ts";
 import { ReadFloor } from "./read-floor.ts";
@@ -33,6 +34,7 @@ export interface ClientOptions {
   readonly mix: FaultMix["clients"];
   readonly nodes: readonly SimNode[];
   readonly watch: ClusterWatch;
+  readonly copies: CopyWatch;
   readonly values: ValueWatch;
   readonly history: KvHistory;
   readonly tally: Tally;
@@ -109,14 +111,14 @@ export class Client {
   }
 
   async #read(node: SimNode, key: string): Promise<boolean> {
-    const { random, world, nodes, watch, values, name } = this.#options;
+    const { random, world, nodes, watch, copies, values, name } = this.#options;
     const level = this.#drawLevel();
     const { process } = node;
     if (process?.sql == null) return false;
     const called = world.nowMs;
     const operation = { kind: "get", key } as const;
     const options = { timeoutMs: this.#drawTimeoutMs(), level };
-    const floor = new ReadFloor(nodes, watch).at(process, level);
+    const floor = new ReadFloor({ nodes, watch, copies }).at(process, level);
     const outcome = await this.#outcome(operation, `${level} read`, () =>
       process.whileAlive(
         process.sql?.query([statementOf(operation)], options) ?? Promise.reject(new ProcessDied()),

@@ -1,3 +1,4 @@
+import { membersOf } from "../../agent/raft/quorum.ts";
 import type { Raft } from "../../agent/raft/raft.ts";
 import { type Configuration, EMPTY_CONFIGURATION, type PlacedConfiguration } from "../../agent/raft/types.ts";
 import type { CopyFault } from "../../agent/replica/snapshot-want.ts";
@@ -31,6 +32,8 @@ export class ClusterWatch {
   #counted = 0;
   /** All that were committed. A log that begins with a snapshot does not hold the last one. */
   readonly #configurations: PlacedConfiguration[] = [];
+  /** Members of old that none of the last configuration is. */
+  readonly #left = new Set<string>();
   readonly #commits = new Map<string, number>();
   /** As the last process of each has it. */
   readonly #members = new Map<string, Standing>();
@@ -257,7 +260,17 @@ export class ClusterWatch {
     this.#committed[index] = term;
     const holder = [...this.#logs.values()].find((log) => log.durableTerm(index) === term);
     const configuration = holder?.configurationAt(index);
-    if (configuration !== undefined) this.#configurations.push({ index, configuration });
+    if (configuration === undefined) return;
+    this.#checkNewcomers(configuration);
+    this.#configurations.push({ index, configuration });
+  }
+
+  /** Who has left never comes back: its log may be older than what it has vouched for (design 2). */
+  #checkNewcomers(next: Configuration): void {
+    const staying = membersOf(next);
+    for (const id of staying)
+      check(!this.#left.has(id), () => `${id} has left the cluster, and is a member again`);
+    for (const id of membersOf(this.#configuration)) if (!staying.has(id)) this.#left.add(id);
   }
 
   /**

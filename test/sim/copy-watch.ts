@@ -26,6 +26,8 @@ export class CopyWatch {
   readonly #members = new Map<string, Known>();
   /** Members whose copies were put out of use because they differ, in order. */
   readonly quarantined: string[] = [];
+  /** How often a copy was put out of use, or into it again. */
+  changes = 0;
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
@@ -62,6 +64,7 @@ export class CopyWatch {
     const member = this.#members.get(memberId);
     if (member === undefined || member.fault === fault) return;
     member.fault = fault;
+    this.changes += 1;
     if (fault !== "diverged") return;
     this.quarantined.push(memberId);
     const { taint } = member;

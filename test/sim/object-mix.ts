@@ -11,6 +11,8 @@ export interface ObjectMix {
   readonly names: number;
   /** How long a watcher stays with one node, at most. */
   readonly patienceMs: number;
+  /** What a watcher takes for a page, at most. */
+  readonly digestMs: number;
   /** Of the clients: their writes are guarded by a session, and sent again until they are answered. */
   readonly sessionRate: number;
   /** Changes that a member keeps. */
@@ -29,10 +31,11 @@ export function drawObjectMix(random: SimRandom): ObjectMix {
     names: 1 + random.below(3),
     patienceMs: random.magnitude(200, 30_000),
     sessionRate: random.pick([0, 0.5, 1]),
+    digestMs: random.isTrue(0.6) ? random.magnitude(1, 1_000) : 0,
     history: { events: Math.round(random.magnitude(20, 2_000)), bytes: random.magnitude(500, 50_000) },
     limits: {
       feed: { events: Math.round(random.magnitude(2, 200)), bytes: random.magnitude(50, 5_000) },
-      page: { limit: Math.round(random.magnitude(1, 100)), bytesMax: random.magnitude(300, 50_000) },
+      page: { limit: Math.round(random.magnitude(4, 100)), bytesMax: random.magnitude(1_000, 50_000) },
     },
   };
 }

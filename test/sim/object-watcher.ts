@@ -13,6 +13,8 @@ import { NOBODY, type World } from "./world.ts";
 
 const RETRY_MS = 50;
 const PROGRESS_MS = 10_000;
+/** In the end it has come so far with a node before it tries another one that it cannot go on for ever like that. */
+const HASTY_PATIENCE_MS = 20_000;
 /** More than there are. */
 const LIST_MAX = 1_000;
 
@@ -33,6 +35,7 @@ export class ObjectWatcher {
   #place = 0;
   #nodes: () => readonly SimNode[];
   #ending = new AbortController();
+  #isInHaste = false;
 
   constructor(options: ObjectWatcherOptions) {
     this.#options = options;
@@ -46,6 +49,7 @@ export class ObjectWatcher {
   /** From now on it goes to these only: others may never hear of what happens. */
   stayWith(nodes: () => readonly SimNode[]): void {
     this.#nodes = nodes;
+    this.#isInHaste = true;
     this.#ending.abort();
   }
 
@@ -68,7 +72,8 @@ export class ObjectWatcher {
     const { world, random, mix, name, watch, tally } = this.#options;
     const ending = new AbortController();
     this.#ending = ending;
-    world.at(mix.patienceMs * random.between(0.1, 1), NOBODY, () => ending.abort());
+    const patienceMs = this.#isInHaste ? HASTY_PATIENCE_MS : mix.patienceMs;
+    world.at(patienceMs * random.between(0.1, 1), NOBODY, () => ending.abort());
     const { signal } = ending;
     const filter = { kind: OBJECT_KIND };
     const tell = (change: ObjectChange): void => {
@@ -80,6 +85,7 @@ export class ObjectWatcher {
       await process.whileAlive(objects.watchFrom(options));
       // At once at first, so that also what is compacted is told of.
       for (let waitMs = 0; !signal.aborted; waitMs = PROGRESS_MS) {
+        await this.#digest();
         const wanted = { after: this.#place, filter, waitMs, signal };
         const page = process.whileAlive(objects.changes(wanted));
         const { changes, revision } = await tally.count("page of object changes", page);
@@ -92,6 +98,13 @@ export class ObjectWatcher {
       if (isTrivetError(error, "revision-compacted")) await this.#list(process, objects);
       else endOfRead(error);
     }
+  }
+
+  /** Slow enough at times to fall behind what the agent keeps at hand; not in the end. */
+  async #digest(): Promise<void> {
+    const { world, random, mix } = this.#options;
+    if (mix.digestMs === 0 || this.#isInHaste) return;
+    await new Promise<void>((resolve) => world.at(mix.digestMs * random.float(), NOBODY, resolve));
   }
 
   /** What it missed is not kept any more: begins anew from all that there is. */

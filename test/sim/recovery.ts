@@ -106,6 +106,7 @@ export class Recovery {
     await write();
     this.#tight?.space.become("roomy");
     await this.#until("all have applied the same", async () => this.#hasConverged());
+    await this.#until("logs are within their bytes", async () => this.#members().every(isLogBounded));
     const { copies, objects, watchers, drillRandom, log } = this.#options;
     for (const watcher of watchers) watcher.stayWith(() => this.#members());
     const isUpToDate = async () => watchers.every(({ place }) => place >= objects.newest);
@@ -169,4 +170,13 @@ export class Recovery {
       await new Promise<void>((resolve) => world.at(LOOK_MS, NOBODY, resolve));
     }
   }
+}
+
+/**
+ * A log that could not be cut, for a snapshot that was being sent or a copy that was out of use, holds up to four times what it is to
+ * retain. It is cut when it has grown by an eighth, then.
+ */
+function isLogBounded({ process, around }: SimNode): boolean {
+  const { logBytes } = process?.replica?.status() ?? {};
+  return logBytes !== undefined && logBytes <= around.mix.logRetainBytes * (4 + 1 / 8);
 }

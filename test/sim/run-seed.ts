@@ -118,6 +118,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     mix: mix.clients,
     nodes,
     watch,
+    copies,
     values,
     history,
     tally,

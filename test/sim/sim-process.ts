@@ -135,10 +135,11 @@ export class SimProcess {
     }
   }
 
-  /** Settles like `promise`; rejects with `ProcessDied` if the process dies before. */
+  /** Settles like `promise`; rejects with `ProcessDied` if the process dies before, or is dead already. */
   whileAlive<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const died = () => reject(new ProcessDied(`process ${this.session} died`));
+      if (!this.#isAlive) died();
       this.#deaths.add(died);
       promise.then(resolve, reject).finally(() => this.#deaths.delete(died));
     });
