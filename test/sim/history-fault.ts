@@ -3,8 +3,8 @@ import { REGISTER } from "../linearizability/register.ts";
 import type { KvHistory } from "./client.ts";
 import { Undecided, Violation } from "./violation.ts";
 
-/** Enough for any search that is not hopeless; a run has a few hundred operations. */
-const STATES_MAX = 200_000;
+/** A run has a few hundred operations. One of thousands of runs needed between 200,000 and 1,000,000. */
+const STATES_MAX = 2_000_000;
 
 /** What is wrong with these histories; null if all are linearizable. That nobody knows is a fault too: the run has shown nothing. */
 export function historyFault(histories: readonly KvHistory[], statesMax = STATES_MAX): Violation | null {
