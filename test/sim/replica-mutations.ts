@@ -148,13 +148,13 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
     file: "replica/object-feed.ts",
     find: "this.#since = oldest.revision;",
     replace: ";",
-    seeds: 40,
+    seeds: 200,
   },
   {
     name: "what is kept for watchers seems to reach back over a snapshot",
     file: "replica/object-feed.ts",
-    find: "this.#since = this.#store.applied.index; this.#heldBefore",
-    replace: "this.#heldBefore",
+    find: "this.#since = this.#store.applied.index; this.#heldBefore = this.#store.newest.index; this.#waiters.changed();",
+    replace: "this.#waiters.changed();",
     seeds: 300,
   },
   {
@@ -162,7 +162,7 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
     file: "replica/object-changes.ts",
     find: "if (page.isComplete)",
     replace: "if (true)",
-    seeds: 40,
+    seeds: 300,
   },
   {
     name: "never cut the log",
