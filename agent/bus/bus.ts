@@ -90,10 +90,16 @@ export class Bus {
     const routesTo = (to: string) => this.#hubs.routesTo(to);
     this.#datagrams = new Datagrams({ ...options, limits, counters, routesTo, health: this.#health });
     const send = (to: string, kind: string, body: Uint8Array) => this.#datagrams.send(to, kind, body);
-    this.#client = new RequestClient({ ...options, limits, send });
+    this.#client = new RequestClient({
+      ...options,
+      ...{ limits, send },
+      sessionOf: (nodeId) => this.#peers.peers.get(nodeId)?.session ?? null,
+    });
     this.#server = new RequestServer({ limits, clock, logger, send });
     this.#datagrams.handle(REQUEST_KIND, (from, body) => this.#countUnused(this.#server.receive(from, body)));
-    this.#datagrams.handle(REPLY_KIND, (from, body) => this.#countUnused(this.#client.receive(from, body)));
+    this.#datagrams.handle(REPLY_KIND, (from, body, session) =>
+      this.#countUnused(this.#client.receive(from, body, session)),
+    );
   }
 
   /** URL of the embedded broker with the port it really has; null if there is none. */

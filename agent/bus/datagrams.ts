@@ -14,7 +14,8 @@ import type { Route } from "./route.ts";
 import { inboxTopic } from "./topics.ts";
 
 /** `body` may be a view of the receive buffer: copy it to keep it for long. */
-export type DatagramHandler = (from: string, body: Uint8Array) => void;
+/** `session`: of the process that sent it. */
+export type DatagramHandler = (from: string, body: Uint8Array, session: number) => void;
 
 export interface DatagramsOptions {
   readonly cluster: string;
@@ -106,7 +107,7 @@ export class Datagrams {
       return;
     }
     this.#options.counters.received += 1;
-    handler(envelope.from, body);
+    handler(envelope.from, body, envelope.session);
   }
 
   /** Fragments that led to no body, so far. */

@@ -16,6 +16,8 @@ export interface RequestOptions {
 
 interface Pending {
   readonly to: string;
+  /** Of the process that was asked; null if it was not known. */
+  readonly session: number | null;
   readonly resolve: (body: Uint8Array) => void;
   readonly reject: (error: Error) => void;
   readonly timer: Timer;
@@ -27,6 +29,8 @@ export interface RequestClientOptions {
   readonly session: number;
   readonly limits: { readonly requestsMax: number };
   readonly clock: Clock;
+  /** The newest session of a node that is known. */
+  readonly sessionOf: (nodeId: string) => number | null;
   readonly send: (to: string, kind: string, body: Uint8Array) => SendResult;
 }
 
@@ -47,7 +51,7 @@ export class RequestClient {
       if (refusal !== null) return reject(refusal);
       const id = this.#nextId++;
       const { timeoutMs, signal } = options;
-      const { session, clock, send } = this.#options;
+      const { session, clock, sessionOf, send } = this.#options;
       const question = encodeRequest({ session, id, method, remainingMs: timeoutMs, body });
       const sent = send(to, REQUEST_KIND, question);
       if (sent !== "sent") return reject(notSent(to, method, sent));
@@ -55,18 +59,24 @@ export class RequestClient {
       signal?.addEventListener("abort", abort, { once: true });
       const timer = clock.setTimer(timeoutMs, () => this.#fail(id, timedOut(to, method, timeoutMs)));
       const stopListening = () => signal?.removeEventListener("abort", abort);
-      this.#pending.set(id, { to, resolve, reject, timer, stopListening });
+      this.#pending.set(id, { to, session: sessionOf(to), resolve, reject, timer, stopListening });
     });
   }
 
-  /** Takes the body of a reply datagram. False if it is none, or nobody waits for it (any more). */
-  receive(from: string, body: Uint8Array): boolean {
+  /**
+   * Takes the body of a reply datagram, from a process of session `sender`. False if it is none, or nobody waits for it (any more).
+   *
+   * A copy of the question may have reached the node's next process, which refuses it: that says nothing of what the one before did.
+   */
+  receive(from: string, body: Uint8Array, sender: number): boolean {
     const reply = decodeReply(body);
     if (reply === null || reply.session !== this.#options.session) return false;
     const pending = this.#pending.get(reply.id);
     if (pending === undefined || pending.to !== from) return false;
     this.#settle(reply.id, pending);
+    const { session } = pending;
     if (reply.kind === "result") pending.resolve(reply.body);
+    else if (session !== null && session !== sender) pending.reject(peerDown(from));
     else pending.reject(new RemoteError(from, reply.code, reply.message));
     return true;
   }

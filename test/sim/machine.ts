@@ -29,6 +29,8 @@ export interface Surroundings {
   readonly founders: readonly string[];
   /** Members whose disks are lost, or may be found damaged. */
   readonly lost: Set<string>;
+  /** Which process of a node runs, or ran last. */
+  readonly sessionOf: (node: number) => number;
   /** What a node has heard of the others. */
   readonly peersOf: (node: number) => ReadonlyMap<string, Peer>;
   /** False in the end, when nothing goes wrong any more. */

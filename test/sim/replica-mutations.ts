@@ -40,8 +40,8 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
   {
     name: "drop entries that are not durable in the database",
     file: "replica/log-retention.ts",
-    find: "Math.min(durable.index, now.applicableIndex)",
-    replace: "now.applicableIndex",
+    find: "Math.min(durable.index, now.applicableIndex, needed)",
+    replace: "Math.min(now.applicableIndex, needed)",
     seeds: 500,
   },
   {

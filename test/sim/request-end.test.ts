@@ -31,6 +31,7 @@ t.test("SimTransport tells of a handler's bug, and answers with what is no bug",
     session: 1,
     nodeIds: ["a", "b"],
     send: (_to, { message }) => sent.push(message.kind === "refusal" ? message.code : message.kind),
+    sessionOf: () => 1,
     peers: () => new Map(),
     clock: new ManualClock(),
     onProgramError: (error) => bugs.push(error),
@@ -53,7 +54,7 @@ t.test("SimTransport takes a doubled request once, and the process after it once
     const asked: string[] = [];
     const transport = new SimTransport({
       ...{ session: 1, nodeIds: ["a", "b"], clock: new ManualClock() },
-      ...{ send: () => undefined, peers: () => new Map(), isAlive: () => true },
+      ...{ send: () => undefined, sessionOf: () => 1, peers: () => new Map(), isAlive: () => true },
       onProgramError: (error) => t.fail("no handler has a bug", { error }),
     });
     transport.handle("once", async (_from, body) => {

@@ -94,6 +94,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     log: (node, text) => {
       if (log !== null) write(`node ${node}`, text);
     },
+    sessionOf: (node) => nodes[node]?.starts ?? 0,
     onDown: (down) => {
       for (const other of nodes) {
         if (!random.isTrue(mix.network.hintRate)) continue;

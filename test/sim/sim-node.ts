@@ -56,6 +56,11 @@ export class SimNode implements Machine {
     return this.#process;
   }
 
+  /** How many processes it has had. */
+  get starts(): number {
+    return this.#starts;
+  }
+
   get isUp(): boolean {
     return this.#process?.replica != null;
   }

@@ -222,6 +222,7 @@ export class SimProcess {
         this.#watchVote(to, packet.message);
         around.network.send(number, to, packet);
       },
+      sessionOf: around.sessionOf,
       peers: () => around.peersOf(number),
       clock: this.#clock,
       onProgramError: (error) => around.world.end({ kind: "violation", error }),

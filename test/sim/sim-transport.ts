@@ -11,6 +11,8 @@ export interface SimTransportOptions {
   readonly session: number;
   readonly nodeIds: readonly string[];
   readonly send: (to: number, packet: Packet) => void;
+  /** Of the process that runs on a node, or ran there last. */
+  readonly sessionOf: (node: number) => number;
   /** What is heard of the other nodes. */
   readonly peers: () => ReadonlyMap<string, Peer>;
   readonly clock: Clock;
@@ -22,6 +24,8 @@ export interface SimTransportOptions {
 
 interface Pending {
   readonly to: number;
+  /** Of the process that was asked. */
+  readonly session: number;
   readonly resolve: (body: Uint8Array) => void;
   readonly reject: (error: TrivetError) => void;
 }
@@ -79,6 +83,7 @@ export class SimTransport implements MemberBus {
       };
       this.#pending.set(id, {
         to,
+        session: this.#options.sessionOf(to),
         resolve: (answer) => {
           ended();
           resolve(answer);
@@ -113,10 +118,15 @@ export class SimTransport implements MemberBus {
     const { session, seq, message } = packet;
     const verdict = this.#replayGuard.check(fromNode, session, seq);
     if (message.kind === "datagram") this.#datagramHandlers.get(message.name)?.(fromNode, message.body);
-    else if (verdict === "fresh") this.#take(from, fromNode, message);
+    else if (verdict === "fresh") this.#take(from, fromNode, message, session);
   }
 
-  #take(from: number, fromNode: string, message: Exclude<Message, { kind: "datagram" }>): void {
+  #take(
+    from: number,
+    fromNode: string,
+    message: Exclude<Message, { kind: "datagram" }>,
+    session: number,
+  ): void {
     switch (message.kind) {
       case "request":
         void this.#answer(from, fromNode, message);
@@ -124,8 +134,14 @@ export class SimTransport implements MemberBus {
       case "reply":
         this.#settle(message.id)?.resolve(message.body);
         return;
-      case "refusal":
-        this.#settle(message.id)?.reject(new TrivetError(message.code, message.message));
+      case "refusal": {
+        const pending = this.#settle(message.id);
+        // As the bus does (`RequestClient.receive`).
+        const isOfAnother = pending?.session !== session;
+        pending?.reject(
+          isOfAnother ? lost("peer-down", "a request") : new TrivetError(message.code, message.message),
+        );
+      }
     }
   }
 
