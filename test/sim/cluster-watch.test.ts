@@ -142,6 +142,16 @@ t.test("hasQuorumWithout() keeps a disk with the founding entry", (t) => {
   t.end();
 });
 
+t.test("hasQuorumWithout() knows the voters that a leader is asked for", (t) => {
+  const watch = foundedCluster();
+  const isOver = watch.wanted(["a", "d", "e"]);
+  t.equal(watch.hasQuorumWithout(new Set("de")), false);
+  t.equal(watch.hasQuorumWithout(new Set("d")), true);
+  isOver();
+  t.equal(watch.hasQuorumWithout(new Set("de")), true);
+  t.end();
+});
+
 t.test("hasQuorumWithout() knows the configuration that a member goes by and has not written yet", (t) => {
   const watch = foundedCluster();
   t.equal(watch.hasQuorumWithout(new Set("d")), true);

@@ -35,6 +35,8 @@ export class ClusterWatch {
   /** Members of old that none of the last configuration is. */
   readonly #left = new Set<string>();
   readonly #commits = new Map<string, number>();
+  /** Voters that were asked for and are not in anybody's log yet. */
+  readonly #wanted = new Set<readonly string[]>();
   /** As the last process of each has it. */
   readonly #members = new Map<string, Standing>();
   readonly #writtenAt = new Map<string, number>();
@@ -131,13 +133,21 @@ export class ClusterWatch {
     );
   }
 
+  /** A leader is asked for these voters: it may propose them at any time, until what this returns is called. */
+  wanted(voters: readonly string[]): () => void {
+    const entry = [...voters];
+    this.#wanted.add(entry);
+    return () => this.#wanted.delete(entry);
+  }
+
   /** True if every configuration that is or may come into force has a majority without the members of `lost`. */
   hasQuorumWithout(lost: ReadonlySet<string>): boolean {
     if (!this.#isFoundedWithout(lost)) return false;
     const written = [...this.#logs.values()].flatMap((log) => log.configurationsFrom(this.commitIndex));
     // A disk without room has not been given yet what its member goes by.
     const inForce = [...this.#members.values()].map(({ configuration }) => configuration);
-    return [this.#configuration, ...written, ...inForce].every(
+    const wanted = [...this.#wanted].map((voters) => ({ voters, outgoing: [] }));
+    return [this.#configuration, ...written, ...inForce, ...wanted].every(
       ({ voters, outgoing }) => isMajorityLeft(voters, lost) && isMajorityLeft(outgoing, lost),
     );
   }

@@ -1,3 +1,4 @@
+import { type BusMix, drawBusMix } from "./bus-refusals.ts";
 import { type DamageMix, drawDamageMix } from "./damage-mix.ts";
 import { drawObjectMix, type ObjectMix } from "./object-mix.ts";
 import { drawResultMix, type ResultMix } from "./result-mix.ts";
@@ -37,6 +38,7 @@ export interface FaultMix {
   readonly results: ResultMix;
   readonly damage: DamageMix;
   readonly storeFaults: StoreFaultMix;
+  readonly bus: BusMix;
   readonly objects: ObjectMix;
   readonly process: {
     readonly crashEveryMs: number;
@@ -130,6 +132,7 @@ export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => S
     results: drawResultMix(streamOf("result mix")),
     damage: drawDamageMix(streamOf("damage mix")),
     storeFaults: drawStoreFaultMix(streamOf("store fault mix")),
+    bus: drawBusMix(streamOf("bus mix")),
     objects: drawObjectMix(streamOf("object mix")),
     process: {
       crashEveryMs: every(0.7, 1_000, 20_000),

@@ -23,6 +23,8 @@ export interface OperatorOptions {
   readonly nodes: readonly SimNode[];
   /** True if a majority of these voters is not lost. */
   readonly canRely: (voters: readonly string[]) => boolean;
+  /** These voters are asked for; to be called with that once they are not any more. */
+  readonly wants: (voters: readonly string[]) => () => void;
   readonly isBad: () => boolean;
   readonly cutOff: (node: number) => void;
   readonly tally: Tally;
@@ -48,7 +50,7 @@ export class Operator {
   }
 
   async #act(): Promise<void> {
-    const { nodes, tally, log } = this.#options;
+    const { nodes, tally, wants, log } = this.#options;
     // A paused one answers nobody; what it is told would be known to it alone for as long.
     const node = nodes.find(
       ({ process, clock }) => process?.replica?.leadership.isLeader === true && !clock.isPaused,
@@ -60,11 +62,14 @@ export class Operator {
     if (target === null) return;
     log(`members are to be ${JSON.stringify(target)}`);
     this.#maybeCutOff(node);
+    const isOver = wants(target.voters);
     try {
       const change = leader.whileAlive(leader.replica.members.change(target, CHANGE_TIMEOUT_MS));
       await tally.count("change of members", change);
     } catch (error) {
       endOfChange(error);
+    } finally {
+      isOver();
     }
   }
 

@@ -1,11 +1,15 @@
 import { t } from "tap";
 import { TrivetError } from "../../agent/platform/trivet-error.ts";
 import { ManualClock } from "../platform/manual-clock.ts";
+import { BusRefusals } from "./bus-refusals.ts";
 import { endOfChange, endOfRead, endOfWrite } from "./request-end.ts";
 import type { Packet } from "./sim-network.ts";
 import { ProcessDied } from "./sim-process.ts";
+import { SimRandom } from "./sim-random.ts";
 import { SimTransport } from "./sim-transport.ts";
 import { Violation } from "./violation.ts";
+
+const NONE = new BusRefusals(new SimRandom(1), { noRouteRate: 0, tooManyRate: 0, busyRate: 0 }, () => true);
 
 t.test("endOfWrite() tells what vouches for nothing done from what is in doubt", (t) => {
   t.equal(endOfWrite(new TrivetError("no-leader", "x")), "refused");
@@ -34,6 +38,7 @@ t.test("SimTransport tells of a handler's bug, and answers with what is no bug",
     sessionOf: () => 1,
     peers: () => new Map(),
     clock: new ManualClock(),
+    refusals: NONE,
     onProgramError: (error) => bugs.push(error),
     isAlive: () => true,
   });
@@ -54,7 +59,9 @@ t.test("SimTransport takes a doubled request once, and the process after it once
     const asked: string[] = [];
     const transport = new SimTransport({
       ...{ session: 1, nodeIds: ["a", "b"], clock: new ManualClock() },
-      ...{ send: () => undefined, sessionOf: () => 1, peers: () => new Map(), isAlive: () => true },
+      sessionOf: () => 1,
+      ...{ send: () => undefined, peers: () => new Map(), isAlive: () => true },
+      refusals: NONE,
       onProgramError: (error) => t.fail("no handler has a bug", { error }),
     });
     transport.handle("once", async (_from, body) => {

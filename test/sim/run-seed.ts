@@ -185,6 +185,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     mix: mix.operator,
     nodes,
     canRely: (voters) => isMajorityLeft(voters, around.lost),
+    wants: (voters) => watch.wanted(voters),
     isBad,
     cutOff: (node) => chaos.cutOff(node),
     tally,

@@ -11,6 +11,7 @@ import { DiskWatch } from "../../agent/replica/disk-watch.ts";
 import { beginLog, foundCluster, isBlank } from "../../agent/replica/found-cluster.ts";
 import { decodeMessage } from "../../agent/replica/message-codec.ts";
 import type { Replica } from "../../agent/replica/replica.ts";
+import { BusRefusals } from "./bus-refusals.ts";
 import type { Machine } from "./machine.ts";
 import { WATERMARK_BYTES } from "./sim-disk-space.ts";
 import type { Message as BusMessage } from "./sim-network.ts";
@@ -215,6 +216,7 @@ export class SimProcess {
 
   #openTransport(start: number): SimTransport {
     const { around, number } = this.#machine;
+    const { mix, streamOf, isBad } = around;
     return new SimTransport({
       session: start,
       nodeIds: around.nodeIds,
@@ -225,6 +227,7 @@ export class SimProcess {
       sessionOf: around.sessionOf,
       peers: () => around.peersOf(number),
       clock: this.#clock,
+      refusals: new BusRefusals(streamOf(`bus ${number}`), mix.bus, isBad),
       onProgramError: (error) => around.world.end({ kind: "violation", error }),
       isAlive: this.#alive,
     });

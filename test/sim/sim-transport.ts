@@ -4,6 +4,7 @@ import { ReplayGuard } from "../../agent/bus/replay-window.ts";
 import type { MemberBus } from "../../agent/membership/member.ts";
 import type { Clock } from "../../agent/platform/clock.ts";
 import { isTrivetError, TrivetError } from "../../agent/platform/trivet-error.ts";
+import type { BusRefusals } from "./bus-refusals.ts";
 import type { Message, Packet } from "./sim-network.ts";
 
 export interface SimTransportOptions {
@@ -16,6 +17,7 @@ export interface SimTransportOptions {
   /** What is heard of the other nodes. */
   readonly peers: () => ReadonlyMap<string, Peer>;
   readonly clock: Clock;
+  readonly refusals: BusRefusals;
   /** Something else than a `TrivetError` came out of a handler: a bug, which must not pass for one more lost answer. */
   readonly onProgramError: (error: unknown) => void;
   /** False once the process has died: nothing leaves any more. */
@@ -55,6 +57,7 @@ export class SimTransport implements MemberBus {
   }
 
   send(toNode: string, name: string, body: Uint8Array): boolean {
+    if (!this.#options.refusals.hasRoute) return false;
     this.#send(this.#options.nodeIds.indexOf(toNode), { kind: "datagram", name, body });
     return true;
   }
@@ -71,6 +74,8 @@ export class SimTransport implements MemberBus {
     { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
   ): Promise<Uint8Array> {
     if (signal.aborted) return Promise.reject(lost("request-aborted", method));
+    const refusal = this.#options.refusals.ofRequest;
+    if (refusal !== null) return Promise.reject(new TrivetError(refusal, `${method} was not sent.`));
     const to = this.#options.nodeIds.indexOf(toNode);
     const id = `${this.#options.session}/${++this.#lastId}`;
     return new Promise((resolve, reject) => {
@@ -159,6 +164,7 @@ export class SimTransport implements MemberBus {
     const { id, method, timeoutMs, body } = request;
     const deadlineMs = this.#options.clock.nowMs() + timeoutMs;
     try {
+      if (this.#options.refusals.isBusy) throw new TrivetError("busy", `${method} was not begun.`);
       const handler = this.#requestHandlers.get(method);
       if (handler === undefined) throw new TrivetError("unknown-method", `Nobody here answers ${method}.`);
       this.#send(from, { kind: "reply", id, body: await handler(fromNode, body, { deadlineMs }) });
