@@ -229,7 +229,8 @@ export class SnapshotServer {
     const { clock } = this.#options;
     const seenMs = [...open.readers.values()].map((reader) => reader.seenMs);
     const lastMs = seenMs.length > 0 ? Math.max(...seenMs) : clock.nowMs();
-    this.#timer = clock.setTimer(lastMs + IDLE_MS - clock.nowMs(), () => {
+    // What is due now by a rounding is not due by the next look: never at once again.
+    this.#timer = clock.setTimer(Math.max(1, lastMs + IDLE_MS - clock.nowMs()), () => {
       const sinceMs = clock.nowMs() - IDLE_MS;
       for (const [reader, { seenMs }] of open.readers) if (seenMs <= sinceMs) open.readers.delete(reader);
       if (open.readers.size > 0) {

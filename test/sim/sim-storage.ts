@@ -68,7 +68,9 @@ export class SimStorage implements DamagedData {
     if (data.rejoin === "emptying") this.#empty();
     const { content, open } = await this.#readLog();
     if (isBlank(content) && !data.mayBeBlank) {
-      check(data.isLogLost, () => `node ${machine.number} finds its log empty`);
+      // Of a log with a few batches only, damage may leave none.
+      const mayBeGone = data.isLogLost || data.mediumFault !== null;
+      check(mayBeGone, () => `node ${machine.number} finds its log empty`);
       throw logLost(data.disk.path, "the log is blank");
     }
     if (data.files.isDamaged) {

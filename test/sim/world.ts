@@ -1,6 +1,9 @@
 import { EventQueue, type SimEvent } from "./event-queue.ts";
+import { Stuck } from "./violation.ts";
 
 const STEPS_PER_TURN = 4096;
+/** More than ever happens in one moment of virtual time, unless something goes on at once for ever. */
+const STEPS_AT_ONCE_MAX = 100_000;
 
 /** The actor of what nobody in particular does. */
 export const NOBODY = -1;
@@ -22,6 +25,8 @@ export class World {
   #lastActor = NOBODY;
   #order = 0;
   #steps = 0;
+  /** Without that time has passed. */
+  #stepsAtOnce = 0;
   #trace = 0x811c9dc5;
   #end: ((end: EndOfRun) => void) | null = null;
 
@@ -108,6 +113,8 @@ export class World {
     let event = this.#queue.pop();
     while (event !== undefined && event.run === null) event = this.#queue.pop();
     if (event?.run == null) throw new Error("nothing is left to happen: the simulation is stuck");
+    this.#stepsAtOnce = event.atMs === this.#nowMs ? this.#stepsAtOnce + 1 : 0;
+    if (this.#stepsAtOnce > STEPS_AT_ONCE_MAX) throw new Stuck(`time stands still at ${this.#nowMs} ms`);
     this.#nowMs = event.atMs;
     this.#steps += 1;
     this.#lastActor = event.actor;
