@@ -106,8 +106,13 @@ export function judge({ leader, configuration, digests, answering }: JudgementIn
 
   const decided = odd.filter((member) => {
     const index = oddAt(member) ?? 0;
-    const isOpen = (voter: MemberId): boolean =>
-      answering.has(voter) && oddAt(voter) === null && !agree(voter, leader, index);
+    /** It may side with `member` yet: it has not told of that entry, or nothing of it that both have told of. */
+    const isOpen = (voter: MemberId): boolean => {
+      if (voter === member || voter === leader || !answering.has(voter)) return false;
+      if ((newestCommon(digestsOf(voter), digestsOf(leader))?.index ?? -1) < index) return true;
+      const common = newestCommon(digestsOf(voter), digestsOf(member));
+      return oddAt(voter) !== null && (common === null || (common.isSame && common.index < index));
+    };
     return isQuorum(voters.filter((voter) => agree(voter, leader, index))) || !voters.some(isOpen);
   });
   return decided.length === 0 ? { kind: "undecided" } : { kind: "odd-members", members: decided };

@@ -78,6 +78,22 @@ t.test("judge() takes no word on an earlier entry for agreement on a later one",
   t.same(judgeOf(told), { kind: "undecided" }, "what B and C had in common is over");
 });
 
+t.test("judge() waits for a voter that was odd before, and has not told of the entry", async (t) => {
+  // b was odd at 270 and has another copy since: it says nothing of 303 yet (simulator seed 7508).
+  const before = { A: "270a 303x", B: "270b", C: "270a 303c" };
+  t.same(judgeOf(before), { kind: "odd-members", members: ["B"] }, "what it told is odd, and C is not yet");
+  t.same(judgeOf(before, { silent: ["B"] }), { kind: "odd-members", members: ["B", "C"] });
+  t.same(judgeOf({ ...before, B: "303c" }), { kind: "odd-leader", successor: "B" });
+  t.same(judgeOf({ ...before, B: "303x" }), { kind: "odd-members", members: ["C"] });
+});
+
+t.test(
+  "judge() condemns nobody of whom two that differ from the leader have told nothing in common",
+  async (t) => {
+    t.same(judgeOf({ A: "275x 303x", B: "260b 275b", C: "288c 303c" }), { kind: "undecided" });
+  },
+);
+
 t.test("judge() finds the leader odd when a majority agrees on another state", async (t) => {
   t.same(judgeOf({ A: "5a", B: "5x", C: "5x" }), { kind: "odd-leader", successor: "B" });
   t.same(judgeOf({ A: "5a", B: "5x", C: "4z 5x", D: "5x", E: "5a" }), { kind: "odd-leader", successor: "B" });

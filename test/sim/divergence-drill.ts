@@ -1,3 +1,4 @@
+import { hasQuorum } from "../../agent/raft/quorum.ts";
 import type { CopyWatch } from "./copy-watch.ts";
 import type { SimNode } from "./sim-node.ts";
 import type { SimRandom } from "./sim-random.ts";
@@ -37,11 +38,18 @@ export async function drillDivergence(options: DivergenceDrillOptions): Promise<
   await until("a wrong result is computed", () => isOut() || isComputed());
   const others = members().filter((node) => node !== odd);
   if (isOut() || others.length === 0) return;
-  const [voters, quorum] = votersOf(leader());
-  const hasMajority = others.filter((other) => voters.includes(other.memberId)).length >= quorum;
-  // Where no majority can speak against it, the leader is right: what it answered was acknowledged (`judge`).
-  const isLeadersWord = leader() === odd && !hasMajority;
-  await until("who is odd is put out of use", () => isOut() || newOnes().length > 0);
+  // Where no majority can speak against it, the leader is right: what it answered was acknowledged (`judge`). A change that is under
+  // way may bring that about until the verdict.
+  let isLeadersWord = false;
+  const isFound = () => {
+    const status = leader()?.process?.replica?.status();
+    if (leader() === odd && status !== undefined) {
+      const able = new Set(members().flatMap((node) => (node === odd ? [] : [node.memberId])));
+      isLeadersWord ||= !hasQuorum(status, (member) => able.has(member));
+    }
+    return newOnes().length > 0;
+  };
+  await until("who is odd is put out of use", () => isFound() || isOut());
   if (isOut()) return;
   const isAlike = () => new Set(members().map((node) => copies.taintOf(node.memberId))).size === 1;
   const isServing = () => members().every(({ process }) => process?.replica?.status().copyFault === null);
@@ -50,9 +58,4 @@ export async function drillDivergence(options: DivergenceDrillOptions): Promise<
     isLeadersWord || newOnes().every((each) => each === memberId),
     () => `${memberId} was odd, and ${newOnes()} were put out of use`,
   );
-}
-
-function votersOf(leader: SimNode | undefined): readonly [readonly string[], number] {
-  const voters = leader?.process?.replica?.status().voters ?? [];
-  return [voters, Math.floor(voters.length / 2) + 1];
 }
