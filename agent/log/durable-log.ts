@@ -185,7 +185,7 @@ export class DurableLog {
     if (base !== null) await this.#reclaim();
   }
 
-  /** Appends nothing but a base: term, vote and what is behind it stay. Of all calls the one that needs no room. */
+  /** Appends nothing but a base: term, vote and what is behind it stay. The little room that it needs is kept for it. */
   async compact(base: LogPosition): Promise<void> {
     const commit = Math.max(this.#hardState.commit, base.index);
     await this.append({ base, hardState: { ...this.#hardState, commit }, entries: [] });

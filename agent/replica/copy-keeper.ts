@@ -99,11 +99,6 @@ export class CopyKeeper {
     return this.#fetcher.progress;
   }
 
-  /** The snapshot that is being given to others. */
-  get sending(): LogPosition | null {
-    return this.#server.position;
-  }
-
   /** See `SnapshotServer.heldPosition`. */
   get heldPosition(): LogPosition | null {
     return this.#server.heldPosition;

@@ -75,7 +75,7 @@ export function termAt(disk: Disk, index: number): number | undefined {
   return index === base.index ? base.term : entryAt(disk, index)?.term;
 }
 
-/** Raft figure 13, steps 6 and 7: what `DurableLog.compact` promises. */
+/** Raft figure 13, steps 6 and 7: what `LogBatch.base` promises. */
 export function compactDisk(disk: Disk, to: LogPosition): void {
   const base = baseOf(disk);
   if (to.index <= base.index) return;

@@ -31,10 +31,10 @@ testMembers("a member that is put out of use gives no more of its copy", async (
   const [source, { replica }] = [members.get("a").replica, members.get("c")];
   members.network.alterAnswer = (method, body) => {
     if (method !== "snapshot/read" || source.status().copyFault !== null) return body;
-    t.ok(source.copy.sending, "it has begun to send");
+    t.ok(source.copy.heldPosition, "it has begun to send");
     source.copy.pauseFetching();
     source.copy.quarantine("diverged");
-    t.equal(source.copy.sending, null);
+    t.equal(source.copy.heldPosition, null);
     return body;
   };
   replica.copy.quarantine("diverged");
