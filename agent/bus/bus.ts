@@ -8,6 +8,7 @@ import { type BusLimits, DEFAULT_BUS_LIMITS } from "./bus-limits.ts";
 import { type DatagramHandler, Datagrams } from "./datagrams.ts";
 import { EmbeddedBroker } from "./embedded-broker.ts";
 import { Hubs } from "./hubs.ts";
+import { keepNoNumbers } from "./keep-no-numbers.ts";
 import type { LinkStatus } from "./link-status.ts";
 import { PathHealth } from "./path-health.ts";
 import { type Peer, type PeerEvent, PeerTable } from "./peer-table.ts";
@@ -60,6 +61,7 @@ export class Bus {
     const { nodeId, listen, clock, logger } = options;
     invariant(isNodeId(nodeId), `node id "${nodeId}" is not 32 hexadecimal digits`);
     invariant(isClusterName(options.cluster), `cluster name "${options.cluster}" cannot be a topic level`);
+    keepNoNumbers();
     const limits = { ...DEFAULT_BUS_LIMITS, ...options.limits };
     const broker =
       listen === null ? null : await EmbeddedBroker.open({ nodeId, listen, limits, clock, logger });

@@ -1,3 +1,4 @@
+import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import t from "tap";
 import type { Bus } from "../../agent/bus/bus.ts";
@@ -369,6 +370,15 @@ t.test("routes and hubs", async (t) => {
       bus.request(nodeIdOf(to), "echo", Buffer.from("hi"), { timeoutMs: 5_000 }).then(text);
     t.strictSame(await Promise.all([ask(a, "b"), ask(b, "a"), ask(hub, "a")]), ["hi", "hi", "hi"]);
   });
+});
+
+t.test("the codec keeps no table of 65,536 numbers, which it makes with its first packet", async (t) => {
+  const a = await openBus("a");
+  const b = await openBus("b", { seeds: [urlOf(a)] });
+  t.teardown(() => Promise.all([a.close(), b.close()]));
+  await meshed(a, b);
+  const { cache } = createRequire(import.meta.url)("mqtt-packet/numbers.js");
+  t.equal(Object.keys(cache).length, 0);
 });
 
 t.test("open() rejects with port-in-use, naming host and port", async (t) => {
