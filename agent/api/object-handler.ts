@@ -2,6 +2,7 @@ import type { Clock } from "../platform/clock.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import type { ObjectsService } from "../replica/objects-service.ts";
 import { READ_LEVELS } from "../replica/read-level.ts";
+import type { Answer } from "./answer.ts";
 import { withDeadline } from "./answer-deadline.ts";
 import type { ApiLimits } from "./api-limits.ts";
 import type { ApiRequest } from "./api-request.ts";
@@ -46,7 +47,7 @@ export class ObjectHandler {
   }
 
   /** Of one object, `/objects/KIND/NAMESPACE/NAME`. */
-  async one(request: ApiRequest): Promise<Response> {
+  async one(request: ApiRequest): Promise<Answer> {
     const parameters = new QueryString(request.target.query);
     switch (request.incoming.method) {
       case "PUT":
@@ -60,7 +61,7 @@ export class ObjectHandler {
   }
 
   /** Of those of a kind, `/objects/KIND` or `/objects/KIND/NAMESPACE`. */
-  async many(request: ApiRequest): Promise<Response> {
+  async many(request: ApiRequest): Promise<Answer> {
     const parameters = new QueryString(request.target.query);
     return parameters.flag("watch")
       ? this.#watches.watch(request, parameters)
@@ -68,7 +69,7 @@ export class ObjectHandler {
   }
 
   /** Of all, `/objects`: they can only be watched. */
-  async all(request: ApiRequest): Promise<Response> {
+  async all(request: ApiRequest): Promise<Answer> {
     const parameters = new QueryString(request.target.query);
     if (parameters.flag("watch")) return this.#watches.watch(request, parameters);
     throw new TrivetError(
@@ -77,7 +78,7 @@ export class ObjectHandler {
     );
   }
 
-  async #get(request: ApiRequest, parameters: QueryString): Promise<Response> {
+  async #get(request: ApiRequest, parameters: QueryString): Promise<Answer> {
     const key = parseObjectKey(request.target);
     const { object } = await this.#read(parameters, (options) => this.#objects.get(key, options));
     if (object === null) {
@@ -93,10 +94,10 @@ export class ObjectHandler {
       "trivet-uid": uid,
       "trivet-created-revision": String(createdRevision),
     };
-    return new Response(Uint8Array.from(body), { headers });
+    return { status: 200, headers, body };
   }
 
-  async #list(request: ApiRequest, parameters: QueryString): Promise<Response> {
+  async #list(request: ApiRequest, parameters: QueryString): Promise<Answer> {
     const { kind = "", namespace } = parseObjectPath(request.target);
     const after = parameters.text("after");
     const limit = Math.min(parameters.integer("limit", 1) ?? LIST_LIMIT, LIST_LIMIT);
@@ -107,10 +108,11 @@ export class ObjectHandler {
       ...(after === undefined ? {} : { after: parseAfter(after) }),
     };
     const list = await this.#read(parameters, (options) => this.#objects.list({ ...wanted, ...options }));
-    return new Response(encodeObjectList(list, parameters.flag("pretty") ? 4 : 0), { headers: JSON_HEADERS });
+    const text = encodeObjectList(list, parameters.flag("pretty") ? 4 : 0);
+    return { status: 200, headers: JSON_HEADERS, body: text };
   }
 
-  #write(request: ApiRequest, parameters: QueryString): Promise<Response> {
+  #write(request: ApiRequest, parameters: QueryString): Promise<Answer> {
     const key = parseObjectKey(request.target);
     const session = parameters.session();
     const revision = preconditionOf(request.incoming.headers, parameters);
@@ -126,7 +128,7 @@ export class ObjectHandler {
       const [uid] = answer.uids;
       const etag = write.kind === "put" ? { etag: etagOf(answer.revision) } : {};
       const text = `${writeJson({ revision: answer.revision, uid })}\n`;
-      return new Response(text, { headers: { ...JSON_HEADERS, ...etag } });
+      return { status: 200, headers: { ...JSON_HEADERS, ...etag }, body: text };
     });
   }
 

@@ -5,8 +5,7 @@ import { TrivetError } from "../platform/trivet-error.ts";
  * The body of a request, at most `bytesMax` bytes of it in memory; `claim` is told of every piece and may throw.
  *
  * Rejects with `body-too-large` (at once where Content-Length says so), `unsupported-encoding`, `client-gone`, or
- * what `claim` threw. The rest of a refused body is left in the socket: the HTTP adapter drains it for a while, so
- * that the client can read the answer.
+ * what `claim` threw. The rest of a refused body is left in the socket, for `discardRest`.
  */
 export function readBody(
   incoming: IncomingMessage,

@@ -7,20 +7,19 @@ import {
 } from "node:http";
 import { isIPv6 } from "node:net";
 import type { Duplex } from "node:stream";
-import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import type { AgentStatus } from "../membership/agent-status.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
-import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
 import type { ObjectsService } from "../replica/objects-service.ts";
 import type { SqlService } from "../replica/sql-service.ts";
+import { answerRequest } from "./answer-request.ts";
 import type { ApiLimits } from "./api-limits.ts";
-import { createApiApp } from "./create-api-app.ts";
+import { createRouter } from "./create-router.ts";
 import { describeError } from "./error-response.ts";
 import { ObjectHandler } from "./object-handler.ts";
 import { RequestBudget } from "./request-budget.ts";
 import { createRequestGuard } from "./request-guard.ts";
-import { parseRequestTarget } from "./request-target.ts";
 import { SqlHandler } from "./sql-handler.ts";
 import { UnsentAnswers } from "./unsent-answers.ts";
 import { WatchHandler } from "./watch-handler.ts";
@@ -81,23 +80,18 @@ export async function startApiServer(options: {
   const address = await bind(server, listen);
   const watches = new WatchHandler({ objects: options.objects, limits, clock, logger });
   const objects = new ObjectHandler({ objects: options.objects, limits, budget, unsent, clock, watches });
-  const app = createApiApp({
+  const router = createRouter({
     objects,
     sql: new SqlHandler({ sql: options.sql, limits, budget, unsent, clock }),
     status,
-    guard: createRequestGuard({ host: listen.host, isLoopback: /^(?:127\.|::1$)/.test(address.ip) }),
-    logger,
   });
-  const fetch = (request: Request, bindings: unknown): Response | Promise<Response> => {
-    // The server speaks nothing but HTTP/1.
-    const { incoming, outgoing } = bindings as HttpBindings;
-    return app.fetch(request, { incoming, outgoing, target: parseRequestTarget(incoming.url ?? "") });
-  };
-  // HTTP/1.0 clients may leave Host out: the adapter needs some name to make a URL of.
-  const listener = getRequestListener(fetch, { hostname: "localhost", errorHandler: refuseTarget });
+  const guard = createRequestGuard({
+    host: listen.host,
+    isLoopback: /^(?:127\.|::1$)/.test(address.ip),
+  });
   const handle = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     unsent.track(outgoing);
-    void listener(incoming, outgoing);
+    void answerRequest(incoming, outgoing, { router, guard, logger, clock });
   };
   server.on("request", handle);
   // Answer before a refused body is sent (RFC 9110 10.1.1); Node's default asks for it unseen.
@@ -160,15 +154,6 @@ function listenError(
     default:
       return new TrivetError("listen-failed", `${what}: ${cause.message}.`, { cause });
   }
-}
-
-/** Requests whose target makes no sense to us, or of which the adapter cannot make a URL: `OPTIONS *`, a Host that is none. */
-function refuseTarget(error: unknown): Response {
-  const reason = error instanceof Error ? error.message : String(error);
-  const { status, headers, body } = isTrivetError(error)
-    ? describeError(error.code, error.message)
-    : describeError("bad-request", `The request target makes no sense: ${reason}.`);
-  return new Response(body, { status, headers });
 }
 
 /** What is not HTTP, came too slowly or has too large headers: the parser gave up, so the connection ends. */

@@ -2,6 +2,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import type { ObjectsService } from "../replica/objects-service.ts";
+import type { Answer } from "./answer.ts";
 import { withDeadline } from "./answer-deadline.ts";
 import type { ApiLimits } from "./api-limits.ts";
 import type { ApiRequest } from "./api-request.ts";
@@ -43,7 +44,7 @@ export class WatchHandler {
     this.#logger = parts.logger;
   }
 
-  async watch({ incoming, outgoing, target }: ApiRequest, parameters: QueryString): Promise<Response> {
+  async watch({ incoming, outgoing, target }: ApiRequest, parameters: QueryString): Promise<Answer> {
     if (incoming.method === "HEAD") throw new TrivetError("bad-parameter", "A watch needs GET.");
     const filter = parseObjectPath(target);
     const from = parameters.integer("from", 0);
@@ -54,10 +55,13 @@ export class WatchHandler {
     }
     const abort = new AbortController();
     this.#watches.add(abort);
-    const onEnd = (): void => {
+    const end = (): void => {
+      abort.abort();
       this.#watches.delete(abort);
       if (this.#watches.size === 0) this.#pages.clear();
     };
+    // However it ends: its answer was sent to its end, or the client has gone.
+    outgoing.once("close", end);
     const begin = async (): Promise<readonly [ObjectWatch, Uint8Array]> => {
       const place = await this.#objects.watchFrom({ timeoutMs, ...(from === undefined ? {} : { from }) });
       const { signal } = abort;
@@ -75,11 +79,10 @@ export class WatchHandler {
     try {
       const [watch, first] = await withDeadline(this.#clock, timeoutMs, begin());
       const cut = (): void => void outgoing.destroy();
-      const stream = watchStream(watch, first, { abort, onEnd, cut, logger: this.#logger });
-      return new Response(stream, { headers: NDJSON_HEADERS });
+      const body = watchStream(watch, first, { cut, logger: this.#logger });
+      return { status: 200, headers: NDJSON_HEADERS, body };
     } catch (error) {
-      abort.abort();
-      onEnd();
+      end();
       throw error;
     }
   }

@@ -3,52 +3,26 @@ import { errorResponse } from "./error-response.ts";
 import type { ObjectWatch } from "./object-watch.ts";
 
 /**
- * A watch as a body, pulled no faster than the client reads. One that fails ends with a line `{"code", "error"}`, or where it is cut off
- * in the middle of a line, without an end; the client goes on from the last revision that it saw, on any node.
+ * A watch as a body; nothing is fetched ahead, so what waits for a slow client waits in the store. One that fails ends with a line
+ * `{"code", "error"}`, or where it is cut off in the middle of a line, without an end; the client goes on from the last revision that
+ * it saw, on any node.
  */
-export function watchStream(
+export async function* watchStream(
   watch: ObjectWatch,
   first: Uint8Array,
   parts: {
-    readonly abort: AbortController;
-    readonly onEnd: () => void;
     /** Ends the connection. */
     readonly cut: () => void;
     readonly logger: Logger;
   },
-): ReadableStream<Uint8Array> {
-  const { abort, onEnd, cut, logger } = parts;
-  let isCancelled = false;
-  const end = (controller: ReadableStreamDefaultController<Uint8Array>, lastLine: string): void => {
-    onEnd();
-    if (isCancelled) return;
-    if (watch.isWithinLine) {
-      cut();
-      return;
-    }
-    if (lastLine !== "") controller.enqueue(new TextEncoder().encode(lastLine));
-    controller.close();
-  };
-  return new ReadableStream<Uint8Array>(
-    {
-      start: (controller) => controller.enqueue(first),
-      pull: async (controller) => {
-        try {
-          const piece = await watch.next();
-          if (piece === null) end(controller, "");
-          else if (!isCancelled) controller.enqueue(piece);
-        } catch (error) {
-          // mark: watch-stream: a watch that has begun fails
-          end(controller, errorResponse(error, logger).body);
-        }
-      },
-      cancel: () => {
-        isCancelled = true;
-        abort.abort();
-        onEnd();
-      },
-    },
-    // Nothing is fetched ahead: what waits for a slow client waits in the store.
-    { highWaterMark: 0 },
-  );
+): AsyncGenerator<Uint8Array, void> {
+  let lastLine = "";
+  try {
+    for (let piece: Uint8Array | null = first; piece !== null; piece = await watch.next()) yield piece;
+  } catch (error) {
+    // mark: watch-stream: a watch that has begun fails
+    lastLine = errorResponse(error, parts.logger).body;
+  }
+  if (watch.isWithinLine) parts.cut();
+  else if (lastLine !== "") yield new TextEncoder().encode(lastLine);
 }
