@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Answer } from "./answer.ts";
 import { hostOf } from "./api-request.ts";
@@ -8,13 +7,12 @@ import { errorResponse } from "./error-response.ts";
 import type { createRequestGuard } from "./request-guard.ts";
 import { parseRequestTarget } from "./request-target.ts";
 import type { Router } from "./router.ts";
-import { sendAnswer } from "./send-answer.ts";
+import { type SendingParts, sendAnswer } from "./send-answer.ts";
 
-interface Parts {
+interface Parts extends SendingParts {
   readonly router: Router;
   readonly guard: ReturnType<typeof createRequestGuard>;
   readonly logger: Logger;
-  readonly clock: Clock;
 }
 
 /** One request from its head to the end of its answer. Never rejects: what fails is the answer. */
@@ -24,7 +22,7 @@ export async function answerRequest(
   parts: Parts,
 ): Promise<void> {
   outgoing.once("finish", () => discardRest(incoming, parts.clock));
-  await sendAnswer(outgoing, await findAnswer(incoming, outgoing, parts));
+  await sendAnswer(outgoing, await findAnswer(incoming, outgoing, parts), parts);
 }
 
 async function findAnswer(

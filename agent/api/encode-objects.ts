@@ -1,16 +1,21 @@
+import { mapEach } from "./map-each.ts";
 import { formatAfter } from "./object-path.ts";
 import type { ObjectChange, ObjectHead, ObjectList, StoredObject } from "./object-types.ts";
-import { type JsonValue, writeJson } from "./write-json.ts";
+import { TextPieces } from "./text-pieces.ts";
+import { type JsonValue, writeJson, writeJsonTo } from "./write-json.ts";
 
 /** `{"revision", "objects", "after"}`; `after` is there if there may be more, for the parameter of that name. */
-export function encodeObjectList(list: ObjectList, indent: number): string {
+export function encodeObjectList(list: ObjectList, indent: number): TextPieces {
   const last = list.isComplete ? undefined : list.objects.at(-1);
   const body = {
     revision: list.revision,
-    objects: list.objects.map(objectToJson),
+    objects: mapEach(list.objects, objectToJson),
     after: last === undefined ? undefined : formatAfter(last),
   };
-  return `${writeJson(body, indent)}\n`;
+  const text = new TextPieces();
+  writeJsonTo(text, body, indent);
+  text.add("\n");
+  return text;
 }
 
 /** One line of a watch: `{"revision", "events": [{"type", "object"}]}`. */

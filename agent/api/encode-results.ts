@@ -1,5 +1,7 @@
+import { mapEach } from "./map-each.ts";
 import type { CommandResult, SqlValue, StatementResult } from "./sql-types.ts";
-import { type JsonValue, writeJson } from "./write-json.ts";
+import { TextPieces } from "./text-pieces.ts";
+import { type JsonValue, writeJsonTo } from "./write-json.ts";
 
 /** How a client asked for the answer. */
 export interface ResultFormat {
@@ -16,9 +18,14 @@ export interface ResultFormat {
  * rqlite's answer: `{"results": [...]}`, one object per statement. Like rqlite's it leaves out what is zero or
  * empty, and a failed statement is `{"error": ...}`; the stable `code` beside it is ours.
  */
-export function encodeResults(results: CommandResult, format: ResultFormat): string {
-  const body = { results: results.map((result) => encodeResult(result, format)), time: format.seconds };
-  return writeJson(body, format.pretty ? 4 : 0);
+export function encodeResults(results: CommandResult, format: ResultFormat): TextPieces {
+  const body = {
+    results: mapEach(results, (result) => encodeResult(result, format)),
+    time: format.seconds,
+  };
+  const text = new TextPieces();
+  writeJsonTo(text, body, format.pretty ? 4 : 0);
+  return text;
 }
 
 function encodeResult(result: StatementResult, format: ResultFormat): JsonValue {
@@ -33,17 +40,21 @@ function encodeResult(result: StatementResult, format: ResultFormat): JsonValue 
       return format.associative ? { ...changed, rows: null } : changed;
     }
     case "rows": {
-      const values = result.values.map((row) => row.map((value) => encodeValue(value, format)));
+      const cellsOf = (row: readonly SqlValue[]): readonly JsonValue[] =>
+        row.map((value) => encodeValue(value, format));
       if (!format.associative) {
         return {
           columns: result.columns,
           types: result.types,
-          values: values.length > 0 ? values : undefined,
+          values: result.values.length > 0 ? mapEach(result.values, cellsOf) : undefined,
         };
       }
       const byColumn = (cells: readonly JsonValue[]): JsonValue =>
         Object.fromEntries(result.columns.map((column, index) => [column, cells[index] ?? null]));
-      return { types: byColumn(result.types), rows: values.map(byColumn) };
+      return {
+        types: byColumn(result.types),
+        rows: mapEach(result.values, (row) => byColumn(cellsOf(row))),
+      };
     }
     case "session":
       return { session: result.id };

@@ -108,8 +108,8 @@ export class ObjectHandler {
       ...(after === undefined ? {} : { after: parseAfter(after) }),
     };
     const list = await this.#read(parameters, (options) => this.#objects.list({ ...wanted, ...options }));
-    const text = encodeObjectList(list, parameters.flag("pretty") ? 4 : 0);
-    return { status: 200, headers: JSON_HEADERS, body: text };
+    const body = encodeObjectList(list, parameters.flag("pretty") ? 4 : 0);
+    return { status: 200, headers: JSON_HEADERS, body };
   }
 
   #write(request: ApiRequest, parameters: QueryString): Promise<Answer> {

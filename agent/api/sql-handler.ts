@@ -11,10 +11,11 @@ import { QueryString } from "./query-string.ts";
 import { readBody } from "./read-body.ts";
 import type { RequestBudget } from "./request-budget.ts";
 import type { CommandResult, SqlStatement } from "./sql-types.ts";
+import type { TextPieces } from "./text-pieces.ts";
 import type { UnsentAnswers } from "./unsent-answers.ts";
 import { writeJson } from "./write-json.ts";
 
-/** SQL over HTTP in rqlite's forms: request in, answer text out. */
+/** SQL over HTTP in rqlite's forms: request in, text of the answer out. */
 export class SqlHandler {
   readonly #sql: SqlService;
   readonly #limits: ApiLimits;
@@ -37,7 +38,7 @@ export class SqlHandler {
   }
 
   /** `POST /db/execute` */
-  async execute({ incoming, target }: ApiRequest): Promise<string> {
+  async execute({ incoming, target }: ApiRequest): Promise<TextPieces> {
     const parameters = new QueryString(target.query);
     const transaction = parameters.flag("transaction");
     const session = parameters.session();
@@ -47,7 +48,7 @@ export class SqlHandler {
       const answer = this.#sql.execute(statements, { transaction, session, timeoutMs });
       return withDeadline(this.#clock, timeoutMs, answer);
     });
-    this.#unsent.assertRoomForResult(text.length);
+    this.#unsent.assertRoomForResult(text.bytes);
     return text;
   }
 
@@ -63,7 +64,7 @@ export class SqlHandler {
   }
 
   /** `POST /db/query`, `GET /db/query?q=` */
-  query({ incoming, target }: ApiRequest): Promise<string> {
+  query({ incoming, target }: ApiRequest): Promise<TextPieces> {
     const parameters = new QueryString(target.query);
     // Linearizable unless the caller asks for less: rqlite's default is weak.
     const level = parameters.choice("level", READ_LEVELS, "linearizable");
@@ -99,7 +100,7 @@ export class SqlHandler {
     parameters: QueryString,
     otherwiseMs: number,
     run: (timeoutMs: number, claim: (bytes: number) => void) => Promise<CommandResult>,
-  ): Promise<string> {
+  ): Promise<TextPieces> {
     const startMs = this.#clock.nowMs();
     const timeoutMs = parameters.durationMs("timeout", otherwiseMs, this.#limits.requestTimeoutMsMax);
     const format = {

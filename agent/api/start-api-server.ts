@@ -18,6 +18,7 @@ import type { ApiLimits } from "./api-limits.ts";
 import { createRouter } from "./create-router.ts";
 import { describeError } from "./error-response.ts";
 import { ObjectHandler } from "./object-handler.ts";
+import { READING_PACE, type ReadingPace } from "./reading-deadline.ts";
 import { RequestBudget } from "./request-budget.ts";
 import { createRequestGuard } from "./request-guard.ts";
 import { SqlHandler } from "./sql-handler.ts";
@@ -69,8 +70,9 @@ export async function startApiServer(options: {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly timeouts?: ApiTimeouts;
+  readonly pace?: ReadingPace;
 }): Promise<ApiServer> {
-  const { listen, status, limits, logger, clock, timeouts = TIMEOUTS } = options;
+  const { listen, status, limits, logger, clock, timeouts = TIMEOUTS, pace = READING_PACE } = options;
   const budget = new RequestBudget({ requestsMax: REQUESTS_MAX, bytesMax: BODY_BYTES_TOTAL_MAX });
   const unsent = new UnsentAnswers();
   const server = createServer({ ...timeouts, maxHeaderSize: HEADER_BYTES_MAX });
@@ -91,7 +93,7 @@ export async function startApiServer(options: {
   });
   const handle = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     unsent.track(outgoing);
-    void answerRequest(incoming, outgoing, { router, guard, logger, clock });
+    void answerRequest(incoming, outgoing, { router, guard, logger, unsent, clock, pace });
   };
   server.on("request", handle);
   // Answer before a refused body is sent (RFC 9110 10.1.1); Node's default asks for it unseen.
@@ -182,7 +184,7 @@ function garbageResponse(code: string | undefined): ReturnType<typeof describeEr
   }
 }
 
-function close(server: Server, running: ReadonlySet<ServerResponse>, clock: Clock): Promise<void> {
+function close(server: Server, running: Iterable<ServerResponse>, clock: Clock): Promise<void> {
   // Connections that are idle now are closed at once (Node 19); these must not stay open after their answer.
   for (const outgoing of running) if (!outgoing.headersSent) outgoing.setHeader("connection", "close");
   return new Promise((resolve) => {

@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { TrivetError } from "../platform/trivet-error.ts";
+import type { TextPieces } from "./text-pieces.ts";
 
 /** From here on nothing large is answered. */
 const BYTES_MAX = 64 * 1024 * 1024;
@@ -10,21 +11,27 @@ const SMALL_BYTES = 64 * 1024;
 
 /** The answers on their way, and what of them waits in memory until its client reads. */
 export class UnsentAnswers {
-  readonly #running = new Set<ServerResponse>();
+  /** With what is made of them and not yet given to their connections. */
+  readonly #running = new Map<ServerResponse, TextPieces | null>();
 
   track(outgoing: ServerResponse): void {
-    this.#running.add(outgoing);
+    this.#running.set(outgoing, null);
     outgoing.once("close", () => this.#running.delete(outgoing));
   }
 
+  /** `pieces` is to be sent as the answer; what is taken of them is not counted any more. */
+  hold(outgoing: ServerResponse, pieces: TextPieces): void {
+    if (this.#running.has(outgoing)) this.#running.set(outgoing, pieces);
+  }
+
   /** Those whose connections are still needed. */
-  get running(): ReadonlySet<ServerResponse> {
-    return this.#running;
+  get running(): Iterable<ServerResponse> {
+    return this.#running.keys();
   }
 
   get bytes(): number {
     let sum = 0;
-    for (const { writableLength } of this.#running) sum += writableLength;
+    for (const [{ writableLength }, pieces] of this.#running) sum += writableLength + (pieces?.bytes ?? 0);
     return sum;
   }
 

@@ -1,12 +1,17 @@
-/** What `writeJson` takes: JSON's values, and BigInt. */
+/** What `writeJson` takes: JSON's values, and BigInt. Any iterable but a string is an array, so that one may be made as it is written. */
 export type JsonValue =
   | null
   | boolean
   | number
   | bigint
   | string
-  | readonly JsonValue[]
+  | Iterable<JsonValue>
   | { readonly [key: string]: JsonValue | undefined };
+
+/** Takes a text part by part. */
+export interface TextSink {
+  add(part: string): void;
+}
 
 /**
  * JSON text of `value`, with integers of any size as exact number text. Keys whose value is undefined are left
@@ -14,40 +19,48 @@ export type JsonValue =
  *
  * `indent`: spaces per level, 0 for one line.
  */
-export function writeJson(value: JsonValue, indent = 0, level = 0): string {
-  switch (typeof value) {
-    case "number":
-      if (Number.isFinite(value)) return String(value === 0 ? 0 : value);
-      return Number.isNaN(value) ? "null" : `${value < 0 ? "-" : ""}9e999`;
-    case "bigint":
-      return value.toString();
-    case "object":
-      break;
-    default:
-      return JSON.stringify(value);
+export function writeJson(value: JsonValue, indent = 0): string {
+  let text = "";
+  const add = (part: string): void => {
+    text += part;
+  };
+  writeJsonTo({ add }, value, indent);
+  return text;
+}
+
+/** The same, for a text that need not be in one piece. */
+export function writeJsonTo(sink: TextSink, value: JsonValue, indent = 0, level = 0): void {
+  if (value === null || typeof value !== "object") {
+    sink.add(writeScalar(value));
+    return;
   }
-  if (value === null) return "null";
-  if (isArray(value)) {
-    const items = value.map((item) => writeJson(item, indent, level + 1));
-    return wrap("[", items, "]", indent, level);
+  const inner = indent === 0 ? "" : `\n${" ".repeat(indent * (level + 1))}`;
+  const outer = indent === 0 ? "" : `\n${" ".repeat(indent * level)}`;
+  let count = 0;
+  if (isIterable(value)) {
+    for (const item of value) {
+      sink.add(`${count++ === 0 ? "[" : ","}${inner}`);
+      writeJsonTo(sink, item, indent, level + 1);
+    }
+    sink.add(count === 0 ? "[]" : `${outer}]`);
+    return;
   }
-  const members: string[] = [];
+  const separator = indent === 0 ? ":" : ": ";
   for (const [key, member] of Object.entries(value)) {
     if (member === undefined) continue;
-    const separator = indent > 0 ? ": " : ":";
-    members.push(`${JSON.stringify(key)}${separator}${writeJson(member, indent, level + 1)}`);
+    sink.add(`${count++ === 0 ? "{" : ","}${inner}${JSON.stringify(key)}${separator}`);
+    writeJsonTo(sink, member, indent, level + 1);
   }
-  return wrap("{", members, "}", indent, level);
+  sink.add(count === 0 ? "{}" : `${outer}}`);
 }
 
-function wrap(open: string, parts: readonly string[], close: string, indent: number, level: number): string {
-  if (indent === 0 || parts.length === 0) return `${open}${parts.join(",")}${close}`;
-  const outer = `\n${" ".repeat(indent * level)}`;
-  const inner = `\n${" ".repeat(indent * (level + 1))}`;
-  return `${open}${inner}${parts.join(`,${inner}`)}${outer}${close}`;
+function writeScalar(value: null | boolean | number | bigint | string): string {
+  if (typeof value === "bigint") return value.toString();
+  if (typeof value !== "number") return JSON.stringify(value);
+  if (Number.isFinite(value)) return String(value === 0 ? 0 : value);
+  return Number.isNaN(value) ? "null" : `${value < 0 ? "-" : ""}9e999`;
 }
 
-/** `Array.isArray` does not narrow readonly arrays. */
-function isArray(value: JsonValue): value is readonly JsonValue[] {
-  return Array.isArray(value);
+function isIterable(value: object): value is Iterable<JsonValue> {
+  return Symbol.iterator in value;
 }

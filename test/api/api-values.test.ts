@@ -144,13 +144,13 @@ t.test("encodeResults() answers in rqlite's forms", async (t) => {
   ];
   const plain = { associative: false, blobArray: false, pretty: false, seconds: undefined };
   t.equal(
-    encodeResults(results, plain),
+    encodeResults(results, plain).text,
     '{"results":[{"last_insert_id":7,"rows_affected":1},{},{"error":"near \\"x\\": syntax error","code":"sql"},' +
       '{"columns":["id","b"],"types":["integer","blob"],"values":[[4611686018427387904,"AQID"]]},' +
       '{"columns":["id"],"types":["integer"]}]}',
   );
   t.equal(
-    encodeResults(results.slice(3), { ...plain, associative: true, blobArray: true, seconds: 0.5 }),
+    encodeResults(results.slice(3), { ...plain, associative: true, blobArray: true, seconds: 0.5 }).text,
     '{"results":[{"types":{"id":"integer","b":"blob"},"rows":[{"id":4611686018427387904,"b":[1,2,3]}]},' +
       '{"types":{"id":"integer"},"rows":[]}],"time":0.5}',
   );

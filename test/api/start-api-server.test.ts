@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import t, { type Test } from "tap";
 import type { ApiLimits } from "../../agent/api/api-limits.ts";
+import type { ReadingPace } from "../../agent/api/reading-deadline.ts";
 import { type ApiTimeouts, startApiServer } from "../../agent/api/start-api-server.ts";
 import type { AgentStatus } from "../../agent/membership/agent-status.ts";
 import { systemClock } from "../../agent/platform/clock.ts";
@@ -38,6 +39,7 @@ async function start(
     readonly status?: () => AgentStatus;
     readonly port?: number;
     readonly timeouts?: ApiTimeouts;
+    readonly pace?: ReadingPace;
   } = {},
 ): Promise<Started> {
   const log: string[] = [];
@@ -51,6 +53,7 @@ async function start(
     logger: createLineLogger({ level: "info", journal: false, write: (line) => log.push(line) }),
     clock: systemClock,
     ...(options.timeouts ? { timeouts: options.timeouts } : {}),
+    ...(options.pace ? { pace: options.pace } : {}),
   });
   t.teardown(async () => {
     await server.close();
@@ -284,7 +287,8 @@ t.test("the API refuses a body over its limit, early and without keeping it", as
 });
 
 t.test("the API bounds what clients do not read, and goes on taking writes", async (t) => {
-  const { rows, text } = { rows: 64, text: "x".repeat(128 * 1024) };
+  // 24 MiB, of which the kernel takes 2 to 6.
+  const { rows, text } = { rows: 192, text: "x".repeat(128 * 1024) };
   const values = Array.from({ length: rows }, () => [text]);
   const large = async (): Promise<CommandResult> => [{ kind: "rows", columns: ["a"], types: [""], values }];
   const sql = { execute: large, query: large, openSession: async () => 1 };
@@ -297,14 +301,17 @@ t.test("the API bounds what clients do not read, and goes on taking writes", asy
     return { socket, status: statusOf(String(socket.read())) };
   };
   const clients = [];
-  for (let nth = 0; nth < 8; nth++) clients.push(await ask("/db/query"));
-  const taken = clients.filter(({ status }) => status === 200);
-  t.ok(taken.length >= 4 && taken.length <= 5, `${taken.length} answers of 8 MiB wait, and no more`);
+  for (let nth = 0; nth < 4; nth++) clients.push(await ask("/db/query"));
+  t.same(
+    clients.map(({ status }) => status),
+    [200, 200, 503, 503],
+    "two answers wait, which is more than 32 MiB",
+  );
   const refused = await post(`${url}/db/query`, '["SELECT 1"]');
   t.match([refused.status, refused.text], [503, /"overloaded"/]);
   t.equal((await fetch(`${url}/livez`)).status, 200);
-  for (let nth = 0; nth < 6; nth++) clients.push(await ask("/db/execute"));
-  const writers = clients.slice(8).map(({ status }) => status);
+  for (let nth = 0; nth < 3; nth++) clients.push(await ask("/db/execute"));
+  const writers = clients.slice(4).map(({ status }) => status);
   t.equal(writers[0], 200, "a write has room where a read has none");
   t.equal(writers.at(-1), 422, "until there is none at all, and that is told");
 
@@ -313,6 +320,34 @@ t.test("the API bounds what clients do not read, and goes on taking writes", asy
     const { status } = await post(`${url}/db/query`, '["SELECT 1"]');
     return status === 200 ? true : null;
   });
+});
+
+t.test("the API cuts who reads an answer too slowly, however steadily", async (t) => {
+  const values = Array.from({ length: 192 }, () => ["x".repeat(128 * 1024)]);
+  const large = async (): Promise<CommandResult> => [{ kind: "rows", columns: ["a"], types: [""], values }];
+  const sql = { execute: large, query: large, openSession: async () => 1 };
+  // 24 MiB in two seconds and a half.
+  const pace = { graceMs: 100, bytesPerSecondMin: 10 * 1024 * 1024 };
+  const { port, url } = await start(t, { sql, pace });
+  const slow = [connect(port, "127.0.0.1"), connect(port, "127.0.0.1")];
+  for (const socket of slow) {
+    socket.write("GET /db/query?q=SELECT+1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    await once(socket, "readable");
+  }
+  t.equal((await fetch(`${url}/db/query?q=SELECT+1`)).status, 503, "they hold all the room that there is");
+
+  let sips = 0;
+  await until("room again", 10_000, async () => {
+    // A byte now and then: their connections are never silent.
+    for (const socket of slow) sips += socket.read(1)?.length ?? 0;
+    const answer = await fetch(`${url}/db/query?q=SELECT+1`);
+    return answer.status === 200 ? (await answer.text()).length : null;
+  }).then((length) => t.ok(length > 192 * 128 * 1024, "who reads gets all of it"));
+  t.ok(sips > 2, `${sips} bytes were read one by one`);
+  for (const socket of slow) {
+    const rest = await readUntil(socket, () => false);
+    t.ok(rest.length < 192 * 128 * 1024, "what the kernel has, and no more");
+  }
 });
 
 t.test("the API keeps a connection in use after a refused body", async (t) => {
