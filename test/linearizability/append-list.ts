@@ -1,4 +1,4 @@
-import type { Model } from "./history.ts";
+import type { Model, Trace } from "./history.ts";
 import { partitionByKeys } from "./partition-by-keys.ts";
 
 export type AppendListInput =
@@ -36,9 +36,16 @@ export const APPEND_LIST: Model<List, AppendListInput, AppendListOutput> = {
 
   partition: (history) => partitionByKeys(history, ({ key }) => [key]),
 
-  leaves: (input) => (input.kind === "append" ? [JSON.stringify(input.value)] : []),
+  /** Each value is a place of its own: what is appended takes nothing away. */
+  leaves: (input) => (input.kind === "append" ? [traceOf(input.value)] : []),
 
-  saw: (_, output) => (output ?? []).map((value) => JSON.stringify(value)),
+  saw: (_, output) => (output ?? []).map(traceOf),
 
-  mayHaveSeen: () => [],
+  missed: () => [],
+
+  valueAt: (state, place) => String(state.some((value) => traceOf(value).place === place)),
 };
+
+function traceOf(value: string | number): Trace {
+  return { place: JSON.stringify(value), value: "true" };
+}

@@ -1,22 +1,25 @@
-import { describeHistory, type History, type Model } from "./history.ts";
-import { type Impasse, Search, type SearchResult } from "./search.ts";
+import { describeHistory, type History, type Model, type Operation } from "./history.ts";
+import { Search } from "./search.ts";
 
 /** Enough for thousands of operations; about 100 MB at worst. */
 const STATES_MAX = 500_000;
 
-export type Verdict<Input, Output> =
+export type Verdict<State, Input, Output> =
   | { readonly kind: "linearizable"; readonly states: number }
-  | Violation<Input, Output>
+  | Violation<State, Input, Output>
   /** Of this part it is not known, after this many states. No part is known to be wrong. */
   | { readonly kind: "undecided"; readonly part: string; readonly states: number };
 
-export interface Violation<Input, Output> {
+export interface Violation<State, Input, Output> {
   readonly kind: "violation";
   /** The part of the history, such as its key. */
   readonly part: string;
   /** The shortest beginning of that part that no order explains: what was called up to the answer that fits nowhere. */
   readonly prefix: History<Input, Output>;
-  readonly impasse: Impasse<Input, Output>;
+  /** The operation with that answer. */
+  readonly stuck: Operation<Input, Output>;
+  /** An order that explains all answers before that one, and what it leads to. Null if the search for it gave up. */
+  readonly explained: { readonly order: History<Input, Output>; readonly state: State } | null;
 }
 
 /** Whether the answers of a history can be those of one object that does one thing at a time, in an order that real time allows. */
@@ -24,14 +27,14 @@ export function checkLinearizable<State, Input, Output>(
   history: History<Input, Output>,
   model: Model<State, Input, Output>,
   options: { readonly statesMax?: number } = {},
-): Verdict<Input, Output> {
+): Verdict<State, Input, Output> {
   const { statesMax = STATES_MAX } = options;
   let states = 0;
-  let undecided: Verdict<Input, Output> | null = null;
+  let undecided: Verdict<State, Input, Output> | null = null;
   for (const [part, operations] of model.partition(history)) {
-    const result = search(model, operations, statesMax);
+    const result = new Search(model, operations, statesMax).run();
     states += result.states;
-    if (result.kind === "none") return shortestViolation(part, operations, result.impasse, model, statesMax);
+    if (result.kind === "none") return shortestViolation(part, operations, model, statesMax);
     if (result.kind === "gave-up") undecided ??= { kind: "undecided", part, states: result.states };
   }
   return undecided ?? { kind: "linearizable", states };
@@ -39,7 +42,7 @@ export function checkLinearizable<State, Input, Output>(
 
 /** Says what a person needs to see the fault. */
 export function describeVerdict<State, Input, Output>(
-  verdict: Verdict<Input, Output>,
+  verdict: Verdict<State, Input, Output>,
   model: Model<State, Input, Output>,
 ): string {
   switch (verdict.kind) {
@@ -48,74 +51,70 @@ export function describeVerdict<State, Input, Output>(
     case "undecided":
       return `undecided: ${verdict.part} after ${verdict.states} states`;
     case "violation": {
-      const { part, prefix, impasse } = verdict;
-      const { order, state, stuck } = impasse;
+      const { part, prefix, stuck, explained } = verdict;
       return [
         `violation in ${part}: no order explains these ${prefix.length} operations`,
         describeHistory(model, prefix),
-        `${order.length} of them can be put in order; the last ones:`,
-        ...order
-          .slice(-10)
-          .map(
-            ({ client, input, answer }) => `  ${client}: ${model.describeOperation(input, answer?.output)}`,
-          ),
-        `which leads to ${state}, where no continuation explains`,
+        ...(explained === null ? ["the answer that does not fit:"] : describeExplained(explained, model)),
         describeHistory(model, [stuck]),
       ].join("\n");
     }
   }
 }
 
-/** The quick way first: nearly always there is an order, and it is found. */
-function search<State, Input, Output>(
+function describeExplained<State, Input, Output>(
+  { order, state }: NonNullable<Violation<State, Input, Output>["explained"]>,
   model: Model<State, Input, Output>,
-  history: History<Input, Output>,
-  statesMax: number,
-): SearchResult<Input, Output> {
-  const quick = new Search(model, history, { statesMax, isThorough: false }).run();
-  const isMore = history.some(
-    ({ input, answer }) => answer !== null && model.mayHaveSeen(input, answer.output).length > 0,
-  );
-  if (quick.kind === "found" || !isMore) return quick;
-  return new Search(model, history, { statesMax, isThorough: true }).run();
+): readonly string[] {
+  return [
+    `${order.length} of them can be put in order; the last ones:`,
+    ...order
+      .slice(-10)
+      .map(({ client, input, answer }) => `  ${client}: ${model.describeOperation(input, answer?.output)}`),
+    `which leads to ${model.describeState(state)}, where no continuation explains`,
+  ];
 }
 
-/**
- * A beginning of a linearizable history is linearizable, so the shortest one that is not is found by halving. It ends with an answer,
- * not before the one that the whole search was stuck at: everything earlier was explained there.
- */
+/** A beginning of a linearizable history is linearizable, so the shortest one that is not is found by halving. */
 function shortestViolation<State, Input, Output>(
   part: string,
   history: History<Input, Output>,
-  impasse: Impasse<Input, Output>,
   model: Model<State, Input, Output>,
   statesMax: number,
-): Violation<Input, Output> {
-  const from = impasse.stuck.answer?.time ?? -Infinity;
-  const times = [...new Set(history.flatMap(({ answer }) => answer?.time ?? []))]
-    .filter((time) => time >= from)
-    .sort((a, b) => a - b);
-  let found: Violation<Input, Output> = { kind: "violation", part, prefix: history, impasse };
-  let [low, high] = [0, times.length - 1];
-  while (low <= high) {
-    const middle = Math.floor((low + high) / 2);
-    const prefix = beginningOf(history, times[middle] ?? Infinity);
-    const result = search(model, prefix, statesMax);
+): Violation<State, Input, Output> {
+  const answered = history
+    .filter(({ answer }) => answer !== null)
+    .sort((a, b) => answerTime(a) - answerTime(b));
+  const beginning = (answers: number) => beginningOf(history, answered.slice(0, answers));
+  let explained: Violation<State, Input, Output>["explained"] = { order: [], state: model.initial };
+  // So many answers can be explained, and so many cannot.
+  let [good, bad] = [0, answered.length];
+  while (bad - good > 1) {
+    const middle = Math.floor((good + bad) / 2);
+    const result = new Search(model, beginning(middle), statesMax).run();
     if (result.kind === "none") {
-      found = { kind: "violation", part, prefix, impasse: result.impasse };
-      high = middle - 1;
+      bad = middle;
     } else {
-      low = middle + 1;
+      good = middle;
+      explained = result.kind === "found" ? result : null;
     }
   }
-  return found;
+  const stuck = answered[bad - 1];
+  if (stuck === undefined) throw new Error("A history without an answer cannot be explained");
+  return { kind: "violation", part, prefix: beginning(bad), stuck, explained };
 }
 
-/** What was seen until then: of what was answered later, only the call. */
-function beginningOf<Input, Output>(history: History<Input, Output>, time: number): History<Input, Output> {
+/** What was seen until the last of these answers: of what was answered later, only the call. */
+function beginningOf<Input, Output>(
+  history: History<Input, Output>,
+  answered: History<Input, Output>,
+): History<Input, Output> {
+  const end = Math.max(...answered.map(answerTime));
   return history
-    .filter(({ called }) => called <= time)
-    .map((operation) =>
-      operation.answer !== null && operation.answer.time > time ? { ...operation, answer: null } : operation,
-    );
+    .filter(({ called }) => called <= end)
+    .map((operation) => (answered.includes(operation) ? operation : { ...operation, answer: null }));
+}
+
+function answerTime({ answer }: Operation<unknown, unknown>): number {
+  return answer?.time ?? Number.POSITIVE_INFINITY;
 }

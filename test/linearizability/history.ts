@@ -30,22 +30,29 @@ export interface Model<State, Input, Output> {
    * will do, and there is always a next state.
    */
   step(state: State, input: Input, output: Output | undefined): State | undefined;
-  /** Equal for two states if and only if they are the same. */
-  describeState(state: State): string;
+  /**
+   * Equal for two states if and only if they are the same. With `isOfInterest`, two may also be called the same if what is of interest is
+   * the same in both, and stays so whatever is done to both.
+   */
+  describeState(state: State, isOfInterest?: (trace: Trace) => boolean): string;
   describeOperation(input: Input, output: Output | undefined): string;
   /** True if an operation with this output changes nothing in any state. The search takes it as soon as it fits, and never back. */
   isReadOnly(input: Input, output: Output | undefined): boolean;
   /** Parts of the history that know nothing of each other, by name: a history is linearizable if every part is. */
   partition(history: History<Input, Output>): ReadonlyMap<string, History<Input, Output>>;
-  /**
-   * Names for what `input` may leave behind, such as a key with its new value. They are what operations know one another by: an
-   * operation without an answer is tried only while one that saw something of it is still to be explained.
-   */
-  leaves(input: Input): readonly string[];
-  /** What this output shows to have been left behind, by the same names; without an output, what it must find to have an effect. */
-  saw(input: Input, output: Output | undefined): readonly string[];
-  /** What may be behind this output, though other things may be as well: a compare-and-set that failed tells only of some change. */
-  mayHaveSeen(input: Input, output: Output): readonly string[];
+  /** What `input` leaves behind, if it has an effect. Nothing if this output says that it has none. */
+  leaves(input: Input, output: Output | undefined): readonly Trace[];
+  /** What was there, as this output shows; without an output: what must be there for `input` to have an effect. */
+  saw(input: Input, output: Output | undefined): readonly Trace[];
+  /** Of these at least one was not there, as this output shows. That, and what it saw, is all that an answer tells of a state. */
+  missed(input: Input, output: Output): readonly Trace[];
+  valueAt(state: State, place: string): string;
+}
+
+/** A place in the state, such as a key, with the value there. They are what operations know one another by. */
+export interface Trace {
+  readonly place: string;
+  readonly value: string;
 }
 
 export type History<Input, Output> = readonly Operation<Input, Output>[];

@@ -1,4 +1,4 @@
-import type { Model } from "./history.ts";
+import type { Model, Trace } from "./history.ts";
 import { partitionByKeys } from "./partition-by-keys.ts";
 import type { Value } from "./register.ts";
 
@@ -29,9 +29,14 @@ export const KEY_VALUE: Model<State, KeyValueInput, KeyValueOutput> = {
     return isMet ? new Map([...state, ...Object.entries(input.values)]) : state;
   },
 
-  describeState(state) {
-    const entries = [...state].filter(([, value]) => value !== null).sort(([a], [b]) => (a < b ? -1 : 1));
-    return JSON.stringify(Object.fromEntries(entries));
+  describeState(state, isOfInterest = () => true) {
+    const entries = [...state]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .flatMap(([key, value]) => {
+        if (!isOfInterest(traceOf(key, value))) return `${JSON.stringify(key)}:*`;
+        return value === null ? [] : `${JSON.stringify(key)}:${JSON.stringify(value)}`;
+      });
+    return `{${entries.join()}}`;
   },
 
   describeOperation(input, output) {
@@ -46,20 +51,17 @@ export const KEY_VALUE: Model<State, KeyValueInput, KeyValueOutput> = {
 
   partition: (history) => partitionByKeys(history, keysOf),
 
-  /** Each key with its new value, and each key: that it may have changed. */
-  leaves(input) {
-    if (input.kind === "read") return [];
-    return [...pairsOf(input.values), ...Object.keys(input.values)];
-  },
+  leaves: (input, output) => (input.kind === "read" || output === false ? [] : tracesOf(input.values)),
 
   saw(input, output) {
-    if (input.kind === "update") return output === false ? [] : pairsOf(input.expected);
+    if (input.kind === "update") return output === false ? [] : tracesOf(input.expected);
     if (output === undefined || typeof output === "boolean") return [];
-    return input.keys.map((key, nth) => pairOf(key, output[nth] ?? null));
+    return input.keys.map((key, nth) => traceOf(key, output[nth] ?? null));
   },
 
-  mayHaveSeen: (input, output) =>
-    input.kind === "update" && output === false ? Object.keys(input.expected) : [],
+  missed: (input, output) => (input.kind === "update" && output === false ? tracesOf(input.expected) : []),
+
+  valueAt: (state, place) => traceOf(place, valueIn(state, place)).value,
 };
 
 function keysOf(input: KeyValueInput): readonly string[] {
@@ -72,11 +74,10 @@ function valueIn(state: State, key: string): Value {
   return state.get(key) ?? null;
 }
 
-function pairsOf(values: Values): readonly string[] {
-  return Object.entries(values).map(([key, value]) => pairOf(key, value));
+function tracesOf(values: Values): readonly Trace[] {
+  return Object.entries(values).map(([key, value]) => traceOf(key, value));
 }
 
-/** No key looks like this. */
-function pairOf(key: string, value: Value): string {
-  return JSON.stringify([key, value]);
+function traceOf(key: string, value: Value): Trace {
+  return { place: key, value: JSON.stringify(value) };
 }

@@ -1,4 +1,4 @@
-import type { Model } from "./history.ts";
+import type { Model, Trace } from "./history.ts";
 import { partitionByKeys } from "./partition-by-keys.ts";
 
 /** A value, or null: there is none. */
@@ -31,7 +31,8 @@ export const REGISTER: Model<Value, RegisterInput, RegisterOutput> = {
     }
   },
 
-  describeState: (state) => JSON.stringify(state),
+  describeState: (state, isOfInterest) =>
+    isOfInterest?.(traceOf(state)) === false ? "" : JSON.stringify(state),
 
   describeOperation(input, output) {
     const gives = output === undefined ? "?" : JSON.stringify(output);
@@ -49,16 +50,22 @@ export const REGISTER: Model<Value, RegisterInput, RegisterOutput> = {
 
   partition: (history) => partitionByKeys(history, ({ key }) => [key]),
 
-  /** The new value, and (by the empty name) that there may be one. */
-  leaves(input) {
-    if (input.kind === "read") return [];
-    return [JSON.stringify(input.kind === "write" ? input.value : input.to), ""];
+  leaves(input, output) {
+    if (input.kind === "read" || output === false) return [];
+    return [traceOf(input.kind === "write" ? input.value : input.to)];
   },
 
   saw(input, output) {
-    if (input.kind === "read") return output === undefined ? [] : [JSON.stringify(output)];
-    return input.kind === "cas" && output !== false ? [JSON.stringify(input.from)] : [];
+    if (input.kind === "read") return output === undefined ? [] : [traceOf(output)];
+    return input.kind === "cas" && output !== false ? [traceOf(input.from)] : [];
   },
 
-  mayHaveSeen: (input, output) => (input.kind === "cas" && output === false ? [""] : []),
+  missed: (input, output) => (input.kind === "cas" && output === false ? [traceOf(input.from)] : []),
+
+  valueAt: (state) => traceOf(state).value,
 };
+
+/** A part of a history has one key, so there is one place. */
+function traceOf(value: RegisterOutput): Trace {
+  return { place: "", value: JSON.stringify(value) };
+}

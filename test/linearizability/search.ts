@@ -2,37 +2,22 @@ import { BitSet } from "./bit-set.ts";
 import type { Answer, History, Model, Operation } from "./history.ts";
 import { Traces } from "./traces.ts";
 
-/** How far a search came that found no order: what it had put in order, and what it could not get past. */
-export interface Impasse<Input, Output> {
-  /** The longest order that explains all answers up to the impasse. */
-  readonly order: History<Input, Output>;
-  readonly state: string;
-  /** The operation whose answer no continuation explains in time. */
-  readonly stuck: Operation<Input, Output>;
-}
-
-export type SearchResult<Input, Output> =
-  | { readonly kind: "found"; readonly states: number }
-  | { readonly kind: "none"; readonly states: number; readonly impasse: Impasse<Input, Output> }
-  | { readonly kind: "gave-up"; readonly states: number };
+export type SearchResult<State, Input, Output> =
+  /** All answered operations, and of those without an answer what they need, in an order that explains them. */
+  | {
+      readonly kind: "found";
+      readonly states: number;
+      readonly order: History<Input, Output>;
+      readonly state: State;
+    }
+  | { readonly kind: "none" | "gave-up"; readonly states: number };
 
 type Answered<Input, Output> = Operation<Input, Output> & { readonly answer: Answer<Output> };
 
-export interface SearchOptions {
-  /** Beyond this number of states the search gives up. */
-  readonly statesMax: number;
-  /**
-   * Also tries operations without an answer of which only `mayHaveSeen` knows. Not being thorough takes far less time, and an order
-   * that is found is right all the same; that there is none, only a thorough search can tell.
-   */
-  readonly isThorough: boolean;
-}
-
-/** One step of the order that is being tried: where it was taken, what could stand there, and which of it is tried. */
+/** One step of the order that is being tried: where it was taken, what could stand there too, and what does. */
 interface Frame<State> {
   readonly state: State;
-  readonly choices: readonly number[];
-  nextChoice: number;
+  readonly choices: Iterator<number, undefined>;
   taken: number;
 }
 
@@ -45,17 +30,22 @@ interface Frame<State> {
  *              ^     |-- c --|                 still outstanding (here a or c: the deadline is the end of a).
  *              |       deadline
  *   open       |-- d ----- - - -               Without an answer: it may come at any time or not at all. So it is tried last, and
- *                                              only while somebody is still to see something of it.
+ *                                              only while it is of use.
  *
  * An order is found when all answered operations stand in it. Operations are numbered by call: the answered ones 0..n-1, the
  * open ones from n.
+ *
+ * With nothing more, each subset of the open operations would make another set done, and their number is exponential. But nearly all of
+ * them are seen by nobody and cannot be told apart (see `Traces`). So one of each sort is tried, only when the answered ones do not
+ * fit; the memory holds how many of each sort are done, and of a state what is still of interest. And no step is taken that
+ * makes an answer impossible for good.
  */
 export class Search<State, Input, Output> {
   readonly #model: Model<State, Input, Output>;
   readonly #operations: History<Input, Output>;
   readonly #answered: readonly Answered<Input, Output>[];
   readonly #statesMax: number;
-  readonly #traces: Traces;
+  readonly #traces: Traces<Input, Output>;
   readonly #done: BitSet;
   readonly #seen = new Set<string>();
   readonly #frames: Frame<State>[] = [];
@@ -64,41 +54,35 @@ export class Search<State, Input, Output> {
   /** No answered operation from this one on is done. */
   #doneEnd = 0;
   #doneCount = 0;
-  #impasse: Impasse<Input, Output> | null = null;
 
-  constructor(model: Model<State, Input, Output>, history: History<Input, Output>, options: SearchOptions) {
-    const { statesMax, isThorough } = options;
+  /** Beyond `statesMax` states it gives up. */
+  constructor(model: Model<State, Input, Output>, history: History<Input, Output>, statesMax: number) {
     const byCall = [...history].sort((a, b) => a.called - b.called);
     this.#model = model;
     this.#answered = byCall.filter((operation) => operation.answer !== null) as Answered<Input, Output>[];
+    for (const { answer, called } of this.#answered)
+      if (answer.time < called) throw new RangeError("An answer came before the call");
     const open = byCall.filter(({ answer, input }) => answer === null && !model.isReadOnly(input, undefined));
     this.#operations = [...this.#answered, ...open];
     this.#statesMax = statesMax;
     this.#done = new BitSet(this.#operations.length);
-    this.#traces = new Traces({
-      left: open.map(({ input }) => model.leaves(input)),
-      needed: open.flatMap(({ input }) => model.saw(input, undefined)),
-      seen: this.#answered.map(({ input, answer: { output } }) => [
-        ...model.saw(input, output),
-        ...(isThorough ? model.mayHaveSeen(input, output) : []),
-      ]),
-    });
-    for (const { answer, called } of this.#answered)
-      if (answer.time < called) throw new RangeError("An answer came before the call");
+    this.#traces = new Traces(model, this.#operations, (nth) => this.#done.has(nth));
   }
 
-  run(): SearchResult<Input, Output> {
+  run(): SearchResult<State, Input, Output> {
     let state = this.#model.initial;
     for (;;) {
-      if (this.#doneCount === this.#answered.length) return { kind: "found", states: this.#seen.size };
-      if (this.#seen.size > this.#statesMax) return { kind: "gave-up", states: this.#seen.size };
-      this.#frames.push({ state, choices: this.#choicesIn(state), nextChoice: 0, taken: -1 });
+      const states = this.#seen.size;
+      if (this.#doneCount === this.#answered.length)
+        return { kind: "found", states, state, order: this.#order() };
+      if (states > this.#statesMax) return { kind: "gave-up", states };
+      this.#frames.push({ state, choices: this.#choicesIn(state), taken: -1 });
       let next = this.#stepOn();
       while (next === undefined) {
-        this.#noteImpasse();
         this.#frames.pop();
-        if (this.#frames.length === 0) return this.#none();
-        this.#takeBack();
+        const frame = this.#frames.at(-1);
+        if (frame === undefined) return { kind: "none", states: this.#seen.size };
+        this.#undo(frame.taken);
         next = this.#stepOn();
       }
       state = next;
@@ -109,12 +93,13 @@ export class Search<State, Input, Output> {
   #stepOn(): State | undefined {
     const frame = this.#frames.at(-1);
     if (frame === undefined) return undefined;
-    while (frame.nextChoice < frame.choices.length) {
-      const choice = frame.choices[frame.nextChoice++] ?? -1;
-      const next = this.#stateAfter(frame.state, choice);
+    const { state, choices } = frame;
+    for (let choice = choices.next().value; choice !== undefined; choice = choices.next().value) {
+      const next = this.#stateAfter(state, choice);
       if (next === undefined) continue;
+      const replaced = this.#traces.replacedBy(choice, this.#valuesOf(state));
       this.#do(choice);
-      if (this.#isNew(next)) {
+      if (!this.#traces.isMissing(replaced) && this.#isNew(next)) {
         frame.taken = choice;
         return next;
       }
@@ -123,13 +108,8 @@ export class Search<State, Input, Output> {
     return undefined;
   }
 
-  #takeBack(): void {
-    const frame = this.#frames.at(-1);
-    if (frame !== undefined) this.#undo(frame.taken);
-  }
-
   /** What could come next, the likely first. Only the one, where there is one that is right in any case. */
-  #choicesIn(state: State): readonly number[] {
+  *#choicesIn(state: State): Generator<number, undefined> {
     const choices: number[] = [];
     let deadline = Infinity;
     for (let nth = this.#firstOutstanding; nth < this.#answered.length; nth++) {
@@ -137,17 +117,28 @@ export class Search<State, Input, Output> {
       if (operation === undefined || operation.called > deadline) break;
       if (this.#done.has(nth)) continue;
       // It forbids nothing that could be done without it, so no order needs it later.
-      if (this.#isReadOnly(operation) && this.#stateAfter(state, nth) !== undefined) return [nth];
+      if (this.#isReadOnly(operation) && this.#stateAfter(state, nth) !== undefined) {
+        yield nth;
+        return;
+      }
       deadline = Math.min(deadline, operation.answer.time);
       choices.push(nth);
     }
     // Earliest answer first: that is nearly always the order in which things happened.
-    choices.sort((a, b) => this.#answerTime(a) - this.#answerTime(b));
+    yield* choices.sort((a, b) => this.#answerTime(a) - this.#answerTime(b));
+    yield* this.#openChoicesIn(state, deadline);
+  }
+
+  /** One of each sort that is of use now. */
+  *#openChoicesIn(state: State, deadline: number): Generator<number, undefined> {
+    const sorts = new Set<string | null>();
     for (let nth = this.#answered.length; nth < this.#operations.length; nth++) {
       if ((this.#operations[nth]?.called ?? Infinity) > deadline) break;
-      if (!this.#done.has(nth) && this.#traces.isToBeSeen(nth - this.#answered.length)) choices.push(nth);
+      if (this.#done.has(nth) || !this.#traces.isOfUse(nth, this.#valuesOf(state))) continue;
+      const sort = this.#traces.sortOf(nth);
+      if (!sorts.has(sort)) yield nth;
+      sorts.add(sort);
     }
-    return choices;
   }
 
   #stateAfter(state: State, nth: number): State | undefined {
@@ -156,25 +147,44 @@ export class Search<State, Input, Output> {
     const next = this.#model.step(state, operation.input, operation.answer?.output);
     if (operation.answer !== null || next === undefined) return next;
     // One that may as well not happen is kept for later if it would change nothing now.
-    return this.#model.describeState(next) === this.#model.describeState(state) ? undefined : next;
+    return this.#describe(next) === this.#describe(state) ? undefined : next;
+  }
+
+  #valuesOf(state: State): (place: string) => string {
+    return (place) => this.#model.valueAt(state, place);
+  }
+
+  /** Equal for two states that nothing to come tells apart. */
+  #describe(state: State): string {
+    return this.#model.describeState(state, (trace) => this.#traces.isOfInterest(trace));
   }
 
   #isNew(state: State): boolean {
-    const { length } = this.#answered;
     const answered = this.#done.textOf(this.#firstOutstanding, this.#doneEnd);
-    const open = this.#done.textOf(length, this.#operations.length);
     // The lengths keep the parts apart.
-    const key = `${this.#firstOutstanding},${answered.length},${answered}${open}${this.#model.describeState(state)}`;
+    const key = `${this.#firstOutstanding},${answered.length},${answered}${this.#doneSorts()};${this.#describe(state)}`;
     if (this.#seen.has(key)) return false;
     this.#seen.add(key);
     return true;
   }
 
+  /** How many open operations of each sort are done, as text. Those that are of no use any more may as well be to come. */
+  #doneSorts(): string {
+    const counts = new Map<string, number>();
+    for (let nth = this.#answered.length; nth < this.#operations.length; nth++) {
+      const sort = this.#done.has(nth) ? this.#traces.sortOf(nth) : null;
+      if (sort !== null) counts.set(sort, (counts.get(sort) ?? 0) + 1);
+    }
+    return Array.from(counts, ([sort, count]) => `${count}*${sort}`)
+      .sort()
+      .join(" ");
+  }
+
   #do(nth: number): void {
     this.#done.add(nth);
+    this.#traces.stands(nth);
     if (nth >= this.#answered.length) return;
     this.#doneCount++;
-    this.#traces.explain(nth);
     this.#doneEnd = Math.max(this.#doneEnd, nth + 1);
     while (this.#firstOutstanding < this.#doneEnd && this.#done.has(this.#firstOutstanding))
       this.#firstOutstanding++;
@@ -182,32 +192,15 @@ export class Search<State, Input, Output> {
 
   #undo(nth: number): void {
     this.#done.delete(nth);
+    this.#traces.comes(nth);
     if (nth >= this.#answered.length) return;
     this.#doneCount--;
-    this.#traces.unexplain(nth);
     this.#firstOutstanding = Math.min(this.#firstOutstanding, nth);
     while (this.#doneEnd > 0 && !this.#done.has(this.#doneEnd - 1)) this.#doneEnd--;
   }
 
-  /** Remembers the dead end that explains most: the one whose deadline is latest. */
-  #noteImpasse(): void {
-    const frame = this.#frames.at(-1);
-    let stuck: Answered<Input, Output> | null = null;
-    for (let nth = this.#firstOutstanding; nth < this.#answered.length; nth++) {
-      const operation = this.#answered[nth];
-      if (operation === undefined || this.#done.has(nth)) continue;
-      if (stuck !== null && operation.called > stuck.answer.time) break;
-      if (stuck === null || operation.answer.time < stuck.answer.time) stuck = operation;
-    }
-    if (frame === undefined || stuck === null) return;
-    if (stuck.answer.time <= (this.#impasse?.stuck.answer?.time ?? -Infinity)) return;
-    const order = this.#frames.slice(0, -1).flatMap(({ taken }) => this.#operations[taken] ?? []);
-    this.#impasse = { order, stuck, state: this.#model.describeState(frame.state) };
-  }
-
-  #none(): SearchResult<Input, Output> {
-    if (this.#impasse === null) throw new Error("A search that found nothing met no dead end");
-    return { kind: "none", states: this.#seen.size, impasse: this.#impasse };
+  #order(): History<Input, Output> {
+    return this.#frames.flatMap(({ taken }) => this.#operations[taken] ?? []);
   }
 
   #isReadOnly({ input, answer }: Answered<Input, Output>): boolean {

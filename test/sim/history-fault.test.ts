@@ -27,8 +27,8 @@ t.test(
     const overlapping = { ...written, client: "c", input: { ...written.input, value: "2" } } as const;
     const both = [written, overlapping, read("1")];
     t.equal(historyFault([both]), null);
-    const open = historyFault([both], 1);
-    t.equal(failureKindOf(historyFault([both, [written, read(null)]], 1)), "wrong");
+    const open = historyFault([both], { statesMax: 1 });
+    t.equal(failureKindOf(historyFault([both, [written, read(null)]], { statesMax: 1 })), "wrong");
     t.equal(failureKindOf(open), "undecided");
     t.match(open?.message, /^undecided: k after \d+ states$/);
     t.end();

@@ -3,12 +3,12 @@ import { REGISTER } from "../linearizability/register.ts";
 import type { KvHistory } from "./client.ts";
 import { Undecided, Violation } from "./violation.ts";
 
-/** A run has a few hundred operations. One of thousands of runs needed between 200,000 and 1,000,000. */
-const STATES_MAX = 2_000_000;
-
 /** What is wrong with these histories; null if all are linearizable. That nobody knows is a fault too: the run has shown nothing. */
-export function historyFault(histories: readonly KvHistory[], statesMax = STATES_MAX): Violation | null {
-  const verdicts = histories.map((history) => checkLinearizable(history, REGISTER, { statesMax }));
+export function historyFault(
+  histories: readonly KvHistory[],
+  options: { readonly statesMax?: number } = {},
+): Violation | null {
+  const verdicts = histories.map((history) => checkLinearizable(history, REGISTER, options));
   const broken = verdicts.find(({ kind }) => kind === "violation");
   if (broken !== undefined) return new Violation(describeVerdict(broken, REGISTER));
   const open = verdicts.find(({ kind }) => kind === "undecided");
