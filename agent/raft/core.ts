@@ -6,6 +6,7 @@ import type { LeaderMessage, Message } from "./messages.ts";
 import { type LogWrite, Outbox } from "./outbox.ts";
 import { Pace, type Timing } from "./pace.ts";
 import { votersOf } from "./quorum.ts";
+import type { RaftLimits } from "./raft-limits.ts";
 import { SignsOfLife } from "./signs-of-life.ts";
 import type { Configuration, Entry, HardState, LogPosition, MemberId, PlacedConfiguration } from "./types.ts";
 
@@ -13,6 +14,7 @@ export interface RaftOptions {
   readonly id: MemberId;
   /** As configured; what is in force follows what is measured. */
   readonly timing: Timing;
+  readonly limits: RaftLimits;
   /** A float in [0, 1): the only source of chance. */
   readonly random: () => number;
   /** What the durable log holds. */
@@ -41,6 +43,7 @@ export class Core {
   readonly log: EntryLog;
   readonly outbox = new Outbox();
   readonly pace: Pace;
+  readonly limits: RaftLimits;
   readonly #signsOfLife = new SignsOfLife();
   nowMs = 0;
   readonly #configurations: ConfigurationHistory;
@@ -59,6 +62,7 @@ export class Core {
   constructor(options: RaftOptions) {
     this.id = options.id;
     this.pace = new Pace(options.timing);
+    this.limits = options.limits;
     this.#random = options.random;
     this.log = new EntryLog(options.base, options.entries);
     this.#configurations = new ConfigurationHistory(options.configuration);

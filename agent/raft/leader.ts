@@ -10,9 +10,6 @@ import { Replicator } from "./replicator.ts";
 import type { Role, Transitions } from "./role.ts";
 import type { Configuration, Entry, MemberId } from "./types.ts";
 
-/** Proposed but not committed: beyond it, proposals are refused rather than gathered without end. */
-const UNCOMMITTED_BYTES_MAX = 16 * 1024 * 1024;
-
 /** After a commit, followers are told within this time even when no other message carries it. */
 const COMMIT_NOTICE_MS = 20;
 
@@ -243,7 +240,7 @@ export class Leader implements Role {
 
   get #refusal(): "transferring" | "overloaded" | null {
     if (this.#handover.isOn) return "transferring";
-    return this.#uncommittedBytes > UNCOMMITTED_BYTES_MAX ? "overloaded" : null;
+    return this.#uncommittedBytes > this.#core.limits.uncommittedBytesMax ? "overloaded" : null;
   }
 
   /** When to give up on the own disk: never without anyone to hand over to. */

@@ -125,6 +125,6 @@ export class Peers {
 
   #add(member: MemberId, next: number): void {
     if (this.#progress.has(member)) return;
-    this.#progress.set(member, new Progress({ next, nowMs: this.#core.nowMs }));
+    this.#progress.set(member, new Progress({ next, nowMs: this.#core.nowMs, limits: this.#core.limits }));
   }
 }

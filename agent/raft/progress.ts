@@ -1,11 +1,14 @@
 import { invariant } from "../platform/invariant.ts";
-
-/** How far one append may run ahead of its answers, for each peer. */
-export const IN_FLIGHT_MESSAGES_MAX = 128;
-export const IN_FLIGHT_BYTES_MAX = 1024 * 1024;
+import type { RaftLimits } from "./raft-limits.ts";
 
 /** What one more round trip weighs in the smoothed one, as in TCP (RFC 6298). */
 const RTT_GAIN = 1 / 8;
+
+export interface ProgressOptions {
+  readonly next: number;
+  readonly nowMs: number;
+  readonly limits: Pick<RaftLimits, "inFlightMessagesMax" | "inFlightBytesMax">;
+}
 
 export type ProgressState = "probe" | "replicate" | "snapshot";
 
@@ -19,6 +22,7 @@ export type ProgressState = "probe" | "replicate" | "snapshot";
  * snapshot: what the peer needs is not in the log any more. No appends, until it has fetched a snapshot that reaches the log.
  */
 export class Progress {
+  readonly #limits: ProgressOptions["limits"];
   #match = 0;
   #next: number;
   #state: ProgressState = "probe";
@@ -34,7 +38,8 @@ export class Progress {
   #echoedMs = 0;
   heardMs: number;
 
-  constructor(options: { readonly next: number; readonly nowMs: number }) {
+  constructor(options: ProgressOptions) {
+    this.#limits = options.limits;
     this.#next = options.next;
     // A new leader gives everyone one election timeout to answer.
     this.heardMs = options.nowMs;
@@ -66,7 +71,8 @@ export class Progress {
   get canSend(): boolean {
     if (this.#state === "snapshot") return false;
     if (this.#state === "probe") return !this.#isProbeOut;
-    return this.#inFlight.length < IN_FLIGHT_MESSAGES_MAX && this.#inFlightBytes < IN_FLIGHT_BYTES_MAX;
+    const { inFlightMessagesMax, inFlightBytesMax } = this.#limits;
+    return this.#inFlight.length < inFlightMessagesMax && this.#inFlightBytes < inFlightBytesMax;
   }
 
   /** An append with entries from `next` to `lastIndex` leaves. */

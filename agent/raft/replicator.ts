@@ -5,9 +5,6 @@ import type { Peers } from "./peers.ts";
 import type { Progress } from "./progress.ts";
 import type { MemberId } from "./types.ts";
 
-/** Entries in one append: what fits one datagram of the bus with room for its envelope. */
-const APPEND_BYTES_MAX = 48 * 1024;
-
 /** What a leader sends to its peers by itself: entries, heartbeats, and the word that a snapshot is needed. */
 export class Replicator {
   readonly #core: Core;
@@ -47,7 +44,7 @@ export class Replicator {
   }
 
   #send(to: MemberId, progress: Progress): void {
-    const { log, term, commit, id, outbox } = this.#core;
+    const { log, term, commit, id, outbox, limits } = this.#core;
     const previousIndex = progress.next - 1;
     if (previousIndex < log.base.index) {
       // mark: raft: a follower needs entries that the log has forgotten
@@ -57,7 +54,7 @@ export class Replicator {
     }
     const previousTerm = log.term(previousIndex);
     invariant(previousTerm !== undefined, `${to} is to get entry ${progress.next}, beyond the log`);
-    const entries = progress.canSend ? log.slice(progress.next, log.lastIndex, APPEND_BYTES_MAX) : [];
+    const entries = progress.canSend ? log.slice(progress.next, log.lastIndex, limits.appendBytesMax) : [];
     const bytes = entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
     progress.sent(previousIndex + entries.length, bytes);
     const kind = "append-request";

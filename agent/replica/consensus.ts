@@ -8,6 +8,7 @@ import type { ChangeRefusal, ProposeResult } from "../raft/leader.ts";
 import type { Timing } from "../raft/pace.ts";
 import { votersOf } from "../raft/quorum.ts";
 import { Raft } from "../raft/raft.ts";
+import { DEFAULT_RAFT_LIMITS, type RaftLimits } from "../raft/raft-limits.ts";
 import type { Entry, HardState, MemberId, PlacedConfiguration } from "../raft/types.ts";
 import type { LogPosition } from "../store/types.ts";
 import { type EntryWait, LogWrites } from "./log-writes.ts";
@@ -28,6 +29,7 @@ export interface ConsensusOptions {
   readonly clusterId: string;
   readonly memberId: MemberId;
   readonly timing: Timing;
+  readonly raftLimits?: RaftLimits;
   /** What the durable log held at the start, its commit raised to what the store holds. */
   readonly recovered: {
     readonly base: { readonly index: number; readonly term: number };
@@ -76,12 +78,13 @@ export class Consensus {
 
   constructor(options: ConsensusOptions) {
     const { memberId, timing, recovered, configuration, clock, random, transport } = options;
+    const limits = options.raftLimits ?? DEFAULT_RAFT_LIMITS;
     this.#options = options;
     this.#nodeId = nodeIdOf(memberId);
     this.#datagramKind = datagramKindOf(options.clusterId);
     this.#time = new RaftTime({ nowMs: clock.nowMs(), slackMs: timing.heartbeatMs });
     this.#raft = new Raft({
-      ...{ id: memberId, timing, random: () => random.float(), configuration },
+      ...{ id: memberId, timing, limits, random: () => random.float(), configuration },
       ...recovered,
     });
     this.#writes = new LogWrites({

@@ -5,6 +5,7 @@ import type { Random } from "../platform/random.ts";
 import type { RestoredSnapshot } from "../raft/core.ts";
 import type { Timing } from "../raft/pace.ts";
 import type { PeerStatus } from "../raft/peers.ts";
+import type { RaftLimits } from "../raft/raft-limits.ts";
 import type { MemberId } from "../raft/types.ts";
 import type { Store } from "../store/store.ts";
 import type { LogPosition } from "../store/types.ts";
@@ -28,6 +29,7 @@ export interface ReplicaOptions {
   readonly clusterId: string;
   readonly memberId: MemberId;
   readonly timing: Timing;
+  readonly raftLimits?: RaftLimits;
   readonly recovered: ConsensusOptions["recovered"];
   /** See `ConsensusOptions`. */
   readonly isFounder: boolean;

@@ -2,6 +2,7 @@ import type { Message } from "../../agent/raft/messages.ts";
 import type { LogWrite } from "../../agent/raft/outbox.ts";
 import type { Timing } from "../../agent/raft/pace.ts";
 import { Raft } from "../../agent/raft/raft.ts";
+import { DEFAULT_RAFT_LIMITS } from "../../agent/raft/raft-limits.ts";
 import type { ReadResult } from "../../agent/raft/reads.ts";
 import { type MemberId, NO_CONFIGURATION } from "../../agent/raft/types.ts";
 import {
@@ -80,6 +81,7 @@ export class Member {
     this.#startedMs = nowMs;
     this.#raft = new Raft({
       ...{ id: this.id, timing: this.#options.timing, random: this.#options.random },
+      limits: DEFAULT_RAFT_LIMITS,
       ...{ base: baseOf(this.disk), entries: [...entries], configuration },
       hardState: { ...hardState, commit: Math.max(hardState.commit, index) },
     });

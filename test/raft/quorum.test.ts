@@ -3,6 +3,7 @@ import { ConfigurationHistory } from "../../agent/raft/configuration-history.ts"
 import { EntryLog } from "../../agent/raft/entry-log.ts";
 import { Progress } from "../../agent/raft/progress.ts";
 import { blocksQuorum, hasQuorum, membersOf, quorumWatermark, votersOf } from "../../agent/raft/quorum.ts";
+import { DEFAULT_RAFT_LIMITS } from "../../agent/raft/raft-limits.ts";
 import {
   type Configuration,
   EMPTY_CONFIGURATION,
@@ -159,7 +160,7 @@ t.test("EntryLog.lastIndexWithin() skips the terms that the other cannot have", 
 t.test(
   "Progress: a late accept of a repaired peer ends the probe, a stale rejection is ignored",
   async (t) => {
-    const progress = new Progress({ next: 10, nowMs: 0 });
+    const progress = new Progress({ next: 10, nowMs: 0, limits: DEFAULT_RAFT_LIMITS });
     progress.sent(12, 100);
     t.notOk(progress.canSend, "one probe at a time");
     progress.rejected(5, 3);
@@ -180,11 +181,11 @@ t.test(
 );
 
 t.test("Progress: a hint never leads below what is known, nor stands still", async (t) => {
-  const progress = new Progress({ next: 10, nowMs: 0 });
+  const progress = new Progress({ next: 10, nowMs: 0, limits: DEFAULT_RAFT_LIMITS });
   progress.accepted(4, 0);
   progress.rejected(9, 1);
   t.equal(progress.next, 5);
-  const other = new Progress({ next: 10, nowMs: 0 });
+  const other = new Progress({ next: 10, nowMs: 0, limits: DEFAULT_RAFT_LIMITS });
   other.rejected(9, 9);
   t.equal(other.next, 9);
 });

@@ -1,6 +1,6 @@
 import t from "tap";
 import type { AppendRequest, Message } from "../../agent/raft/messages.ts";
-import { IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MESSAGES_MAX } from "../../agent/raft/progress.ts";
+import { DEFAULT_RAFT_LIMITS } from "../../agent/raft/raft-limits.ts";
 import { Conversation, ledByFirst } from "./conversation.ts";
 import { diskOfTerms, votersOnly } from "./disk.ts";
 import { listen } from "./listen.ts";
@@ -214,13 +214,14 @@ t.test("a late append of the same term cuts nothing", async (t) => {
 });
 
 t.test("the window bounds what is under way, in messages and in bytes", async (t) => {
+  const { inFlightMessagesMax, inFlightBytesMax } = DEFAULT_RAFT_LIMITS;
   const conversation = ledByFirst("a", "b");
   conversation.lose({ kind: "append-response" });
   const sent = watchAppends(conversation);
-  for (let nth = 0; nth < 2 * IN_FLIGHT_MESSAGES_MAX; nth++)
+  for (let nth = 0; nth < 2 * inFlightMessagesMax; nth++)
     conversation.act("a", (raft) => raft.propose(bytes(1)));
-  t.equal(sent.length, IN_FLIGHT_MESSAGES_MAX);
-  t.equal(conversation.raft("a").lastIndex, 2 + 2 * IN_FLIGHT_MESSAGES_MAX);
+  t.equal(sent.length, inFlightMessagesMax);
+  t.equal(conversation.raft("a").lastIndex, 2 + 2 * inFlightMessagesMax);
   conversation.heal();
   conversation.run(200);
   t.equal(conversation.raft("a").commitIndex, conversation.raft("a").lastIndex, "and it opens again");
@@ -229,7 +230,7 @@ t.test("the window bounds what is under way, in messages and in bytes", async (t
   const large = watchAppends(conversation);
   const size = 40 * 1024;
   for (let nth = 0; nth < 64; nth++) conversation.act("a", (raft) => raft.propose(bytes(size)));
-  t.equal(large.length, Math.ceil(IN_FLIGHT_BYTES_MAX / (size + 32)));
+  t.equal(large.length, Math.ceil(inFlightBytesMax / (size + 32)));
   t.ok(
     large.every(({ entries }) => entries.length === 1),
     "two do not fit one datagram",

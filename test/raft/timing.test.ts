@@ -3,6 +3,7 @@ import { EntryLog } from "../../agent/raft/entry-log.ts";
 import type { Message } from "../../agent/raft/messages.ts";
 import { Pace } from "../../agent/raft/pace.ts";
 import { Progress } from "../../agent/raft/progress.ts";
+import { DEFAULT_RAFT_LIMITS } from "../../agent/raft/raft-limits.ts";
 import { SignsOfLife } from "../../agent/raft/signs-of-life.ts";
 import type { Entry } from "../../agent/raft/types.ts";
 import { type Conversation, ELECTION_MAX_MS, ELECTION_MS, HEARTBEAT_MS, ledByFirst } from "./conversation.ts";
@@ -49,7 +50,7 @@ t.test("Pace of a leader grows step by step, and falls at once", async (t) => {
 });
 
 t.test("Progress smooths round trips, and counts each answer once", async (t) => {
-  const progress = new Progress({ next: 1, nowMs: 0 });
+  const progress = new Progress({ next: 1, nowMs: 0, limits: DEFAULT_RAFT_LIMITS });
   t.equal(progress.rttMs, null);
   progress.echoed(1000, 1080);
   t.equal(progress.rttMs, 80);
