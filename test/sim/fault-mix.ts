@@ -1,6 +1,8 @@
+import type { RaftLimits } from "../../agent/raft/raft-limits.ts";
 import { type BusMix, drawBusMix } from "./bus-refusals.ts";
 import { type DamageMix, drawDamageMix } from "./damage-mix.ts";
 import { drawObjectMix, type ObjectMix } from "./object-mix.ts";
+import { drawRaftLimits } from "./raft-limits-mix.ts";
 import { drawResultMix, type ResultMix } from "./result-mix.ts";
 import type { SimRandom } from "./sim-random.ts";
 import { drawSpaceMix, type SpaceMix } from "./space-mix.ts";
@@ -84,6 +86,7 @@ export interface FaultMix {
     /** Every write is tried out before it goes into the log. */
     readonly hasHiddenWork: boolean;
   };
+  readonly raftLimits: RaftLimits;
   readonly logRetainBytes: number;
   readonly segmentBytes: number;
 }
@@ -169,6 +172,7 @@ export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => S
       checkpointEveryMs: random.magnitude(500, 10_000),
       snapshotBytesMin: random.pick([0, 0, 300_000]),
     },
+    raftLimits: drawRaftLimits(streamOf("raft limits")),
     logRetainBytes: random.magnitude(2_000, 100_000) + RETAINED_WRITES_MIN * writeBytesMax,
     segmentBytes: random.pick([4096, 4096, 8192, 16_384, 65_536]),
   };

@@ -181,6 +181,7 @@ export class SimProcess {
       clusterId: CLUSTER_ID,
       memberId: data.memberId,
       timing: TIMING,
+      raftLimits: around.mix.raftLimits,
       isFounder,
       logRetainBytes: around.mix.logRetainBytes,
       objectLimits: around.mix.objects.limits,
