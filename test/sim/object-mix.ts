@@ -32,7 +32,7 @@ export function drawObjectMix(random: SimRandom): ObjectMix {
     patienceMs: random.magnitude(200, 30_000),
     sessionRate: random.pick([0, 0.5, 1]),
     digestMs: random.isTrue(0.6) ? random.magnitude(1, 1_000) : 0,
-    history: { events: Math.round(random.magnitude(20, 2_000)), bytes: random.magnitude(500, 50_000) },
+    history: { events: Math.round(random.magnitude(4, 2_000)), bytes: random.magnitude(100, 50_000) },
     limits: {
       feed: { events: Math.round(random.magnitude(2, 200)), bytes: random.magnitude(50, 5_000) },
       page: { limit: Math.round(random.magnitude(4, 100)), bytesMax: random.magnitude(1_000, 50_000) },
