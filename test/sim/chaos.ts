@@ -5,9 +5,15 @@ import type { SimNode } from "./sim-node.ts";
 import type { SimRandom } from "./sim-random.ts";
 import { NOBODY, type World } from "./world.ts";
 
+/** How long it takes until others are told that a node is gone. */
+export const HINT_MS_MIN = 0.5;
+export const HINT_MS_MAX = 100;
+
 export interface ChaosOptions {
   readonly world: World;
   readonly random: SimRandom;
+  /** Of who is told of a cut. */
+  readonly hintRandom: SimRandom;
   readonly mix: FaultMix;
   readonly network: SimNetwork;
   readonly damage: DamageChaos;
@@ -74,15 +80,21 @@ export class Chaos {
     network.detour(random.below(nodes.length), random.below(nodes.length), random.magnitude(1, 400));
   }
 
-  /** Nobody hears this node any more, nor it anybody. */
-  cutOff(node: number): void {
-    const { random, nodes, log } = this.#options;
+  /** The rest hears these nodes no more, nor they the rest, who may be told that their connections have died. */
+  cutOff(part: readonly SimNode[]): void {
+    const { random, hintRandom, mix, nodes, log } = this.#options;
     const lastingMs = random.magnitude(1_000, 10_000);
-    log(`node ${node} is cut off for ${Math.round(lastingMs)} ms`);
-    for (const { number: other } of nodes) {
-      if (other === node) continue;
-      this.#cut(node, other, lastingMs);
-      this.#cut(other, node, lastingMs);
+    log(`nodes ${part.map(({ number }) => number)} are cut off for ${Math.round(lastingMs)} ms`);
+    for (const other of nodes) {
+      if (part.includes(other)) continue;
+      for (const { number, nodeId } of part) {
+        this.#cut(number, other.number, lastingMs);
+        this.#cut(other.number, number, lastingMs);
+        if (!hintRandom.isTrue(mix.network.hintRate)) continue;
+        this.#after(hintRandom.magnitude(HINT_MS_MIN, HINT_MS_MAX), () => {
+          other.process?.replica?.leadership.nodeLost(nodeId);
+        });
+      }
     }
   }
 

@@ -26,7 +26,9 @@ export interface OperatorOptions {
   /** These voters are asked for; to be called with that once they are not any more. */
   readonly wants: (voters: readonly string[]) => () => void;
   readonly isBad: () => boolean;
-  readonly cutOff: (node: number) => void;
+  /** Of who is cut off together with the leader. */
+  readonly partRandom: SimRandom;
+  readonly cutOff: (part: readonly SimNode[]) => void;
   readonly tally: Tally;
   readonly log: (text: string) => void;
 }
@@ -61,7 +63,7 @@ export class Operator {
     const target = this.#draw(voters, learners);
     if (target === null) return;
     log(`members are to be ${JSON.stringify(target)}`);
-    this.#maybeCutOff(node);
+    this.#maybeCutOff(node, (member) => target.voters.includes(member) && !voters.includes(member));
     const isOver = wants(target.voters);
     try {
       const change = leader.whileAlive(leader.replica.members.change(target, CHANGE_TIMEOUT_MS));
@@ -73,12 +75,13 @@ export class Operator {
     }
   }
 
-  /** So that others may take over without what it has begun. */
-  #maybeCutOff({ number }: SimNode): void {
-    const { world, random, mix, isBad, cutOff } = this.#options;
+  /** So that others may take over without what it has begun; alone, or with the new voters, who are a majority of their own perhaps. */
+  #maybeCutOff(leader: SimNode, isNew: (member: string) => boolean): void {
+    const { world, random, partRandom, mix, nodes, isBad, cutOff } = this.#options;
     if (mix.cutOffRate === 0 || !random.isTrue(mix.cutOffRate)) return;
+    const isTogether = partRandom.isTrue(0.5);
     world.at(random.magnitude(CUT_OFF_MS_MIN, CUT_OFF_MS_MAX), NOBODY, () => {
-      if (isBad()) cutOff(number);
+      if (isBad()) cutOff(nodes.filter((node) => node === leader || (isTogether && isNew(node.memberId))));
     });
   }
 

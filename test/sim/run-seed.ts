@@ -1,5 +1,5 @@
 import { memberIdOf } from "../../agent/replica/member-id.ts";
-import { Chaos } from "./chaos.ts";
+import { Chaos, HINT_MS_MAX, HINT_MS_MIN } from "./chaos.ts";
 import { Client, type KvHistory } from "./client.ts";
 import { ClusterWatch, isMajorityLeft } from "./cluster-watch.ts";
 import { CopyWatch } from "./copy-watch.ts";
@@ -98,7 +98,8 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     onDown: (down) => {
       for (const other of nodes) {
         if (!random.isTrue(mix.network.hintRate)) continue;
-        world.at(random.magnitude(0.5, 100), other.number, () => other.process?.peerDown(down));
+        const ms = random.magnitude(HINT_MS_MIN, HINT_MS_MAX);
+        world.at(ms, other.number, () => other.process?.peerDown(down));
       }
     },
   };
@@ -149,6 +150,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     random: random.fork(),
     mix,
     network,
+    hintRandom: streamOf("hints of cuts"),
     damage: new DamageChaos(streamOf("damage"), mix),
     nodes,
     isBad,
@@ -187,7 +189,8 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     canRely: (voters) => isMajorityLeft(voters, around.lost),
     wants: (voters) => watch.wanted(voters),
     isBad,
-    cutOff: (node) => chaos.cutOff(node),
+    partRandom: streamOf("parts of a change"),
+    cutOff: (part) => chaos.cutOff(part),
     tally,
     log: (text) => write("world ", text),
   }).start();
