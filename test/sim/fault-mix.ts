@@ -56,6 +56,8 @@ export interface FaultMix {
     readonly comeBackEveryMs: number;
     /** Of the crashes: the medium of the log goes bad while the node is down (`MediumFault`). */
     readonly rotRate: number;
+    /** See `LeadershipSwing`. */
+    readonly swingEveryMs: number;
   };
   readonly clock: {
     readonly driftMax: number;
@@ -105,6 +107,7 @@ export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => S
   const writeBytesMax = writes.isTrue(0.25) ? writes.magnitude(2_000, 40_000) : 0;
   const cutOffs = streamOf("cut-offs");
   const copies = streamOf("slow copies");
+  const swings = streamOf("swings");
   const maybe = (probability: number, low: number, high: number) =>
     random.isTrue(probability) ? random.magnitude(low, high) : 0;
   const every = (probability: number, low: number, high: number) =>
@@ -146,6 +149,7 @@ export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => S
       wipeEveryMs: every(0.25, 3_000, 30_000),
       comeBackEveryMs: random.magnitude(500, 5_000),
       rotRate: maybe(0.2, 0.05, 0.4),
+      swingEveryMs: swings.isTrue(0.3) ? swings.magnitude(1_000, 10_000) : NEVER,
     },
     clock: {
       driftMax: maybe(0.5, 0.0001, 0.05),

@@ -6,6 +6,7 @@ import { CopyWatch } from "./copy-watch.ts";
 import { DamageChaos } from "./damage-chaos.ts";
 import { drawFaultMix } from "./fault-mix.ts";
 import { historyFault } from "./history-fault.ts";
+import { LeadershipSwing } from "./leadership-swing.ts";
 import type { Surroundings } from "./machine.ts";
 import { ObjectClient } from "./object-client.ts";
 import { ObjectWatch } from "./object-watch.ts";
@@ -179,6 +180,11 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     mix: mix.space,
     nodes,
     isBad,
+    log: (text) => write("world ", text),
+  }).start();
+  new LeadershipSwing({
+    ...{ world, mix, network, nodes, isBad },
+    random: streamOf("leadership swing"),
     log: (text) => write("world ", text),
   }).start();
   new Operator({
