@@ -1,11 +1,13 @@
 import { membersOf } from "../../agent/raft/quorum.ts";
+import { type Ailment, drawAilment } from "./ailment.ts";
 import { Client, type ClientOptions } from "./client.ts";
 import { ClosingRequests } from "./closing-requests.ts";
 import type { CopyWatch } from "./copy-watch.ts";
 import { drillDivergence } from "./divergence-drill.ts";
+import { drillFailover } from "./failover-drill.ts";
+import type { FaultMix } from "./fault-mix.ts";
 import type { ObjectWatch } from "./object-watch.ts";
 import type { ObjectWatcher } from "./object-watcher.ts";
-import { LEVEL_NAMES } from "./sim-disk-space.ts";
 import type { SimNetwork } from "./sim-network.ts";
 import type { SimNode } from "./sim-node.ts";
 import type { SimRandom } from "./sim-random.ts";
@@ -17,11 +19,10 @@ const RECOVERY_MS_MAX = 60_000;
 const LOOK_MS = 100;
 /** How often only a bare quorum is healed, and the rest stays away. */
 const BARE_QUORUM_RATE = 0.4;
-/** How often one disk without which there is a quorum gets room only later, when the others serve. */
-const TIGHT_RATE = 0.3;
 
 export interface RecoveryOptions {
   readonly world: World;
+  readonly mix: FaultMix;
   readonly random: SimRandom;
   readonly network: SimNetwork;
   readonly nodes: readonly SimNode[];
@@ -32,6 +33,7 @@ export interface RecoveryOptions {
   readonly objects: ObjectWatch;
   /** Null if there is to be no drill. */
   readonly drillRandom: SimRandom | null;
+  readonly leaderRandom: SimRandom;
   readonly closingRandom: SimRandom;
   readonly log: (text: string) => void;
 }
@@ -40,8 +42,7 @@ export interface RecoveryOptions {
 export class Recovery {
   readonly #options: RecoveryOptions;
   #healed: readonly SimNode[] = [];
-  /** Its disk has no room yet. */
-  #tight: SimNode | null = null;
+  #ailment: Ailment | null = null;
   /** What is waited for. */
   #wanted = "anything";
 
@@ -66,25 +67,14 @@ export class Recovery {
       if (this.#healed.includes(node)) node.start();
       else if (!node.isOut) node.lose("it is not of the healed quorum");
     }
-    if (random.isTrue(TIGHT_RATE)) this.#tighten();
+    const ails = { random, leaderRandom: this.#options.leaderRandom, network, nodes, log };
+    this.#ailment = drawAilment({ ...ails, healed: this.#healed, leader: this.#leader() });
     // Holds for what is waited for too: a request that never settles must not hold up the end.
     world.at(RECOVERY_MS_MAX, NOBODY, () => world.end({ kind: "violation", error: this.#stuck() }));
     this.#goOn().then(
       () => world.end({ kind: "done", error: null }),
       (error: unknown) => world.end({ kind: "violation", error }),
     );
-  }
-
-  #tighten(): void {
-    const { random, log } = this.#options;
-    const spare = this.#healed.filter(({ memberId, around }) => {
-      return around.watch.hasQuorumWithout(new Set([...around.lost, memberId]));
-    });
-    if (spare.length === 0) return;
-    this.#tight = random.pick(spare);
-    const level = random.pick(LEVEL_NAMES);
-    log(`the disk of node ${this.#tight.number}: ${level}`);
-    this.#tight.space.become(level);
   }
 
   #stuck(): Stuck {
@@ -97,17 +87,17 @@ export class Recovery {
     const write = () =>
       this.#until("a write is answered", async () => {
         const { random, world } = this.#options;
-        return client.ask(random.pick(this.#members()), {
+        return client.ask(random.pick(this.#answering()), {
           kind: "put",
           key: "last",
           value: `last.${world.steps}`,
         });
       });
     await write();
-    this.#tight?.space.become("roomy");
+    await this.#cure();
     await this.#until("all have applied the same", async () => this.#hasConverged());
     await this.#until("logs are within their bytes", async () => this.#members().every(isLogBounded));
-    const { copies, objects, watchers, drillRandom, log } = this.#options;
+    const { world, mix, copies, objects, watchers, drillRandom, log } = this.#options;
     for (const watcher of watchers) watcher.stayWith(() => this.#members());
     const isUpToDate = async () => watchers.every(({ place }) => place >= objects.newest);
     await this.#until("watchers have seen all changes", isUpToDate);
@@ -122,6 +112,13 @@ export class Recovery {
         log,
       });
     }
+    await drillFailover({
+      ...{ mix, world, log },
+      members: () => this.#members(),
+      leader: () => this.#leader(),
+      until: (what, isMet) => this.#until(what, async () => isMet()),
+      hasConverged: () => this.#hasConverged(),
+    });
     for (const node of this.#healed) {
       for (const key of ["k0", "k1", "k2", "k3", "last"]) {
         // Each time anew: a change that was under way when all was healed may vote it out only now.
@@ -137,6 +134,20 @@ export class Recovery {
       log,
     }).run();
     await write();
+  }
+
+  async #cure(): Promise<void> {
+    const ailment = this.#ailment;
+    if (ailment === null) return;
+    await this.#until(ailment.wanted, async () => ailment.isMet(this.#leader()));
+    ailment.cure();
+    this.#ailment = null;
+  }
+
+  /** Of the members those that a request gets through to. */
+  #answering(): readonly SimNode[] {
+    const deaf = this.#ailment?.answers === false ? this.#ailment.node : null;
+    return this.#members().filter((node) => node !== deaf);
   }
 
   #leader(): SimNode | undefined {

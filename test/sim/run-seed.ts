@@ -159,6 +159,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   });
   const recovery = new Recovery({
     world,
+    mix,
     random: random.fork(),
     network,
     nodes,
@@ -168,6 +169,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     objects,
     copies,
     drillRandom: mix.results.hasDrill ? streamOf("divergence drill") : null,
+    leaderRandom: streamOf("ailing leader"),
     closingRandom: streamOf("closing requests"),
     log: (text) => write("world ", text),
   });

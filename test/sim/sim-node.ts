@@ -65,6 +65,12 @@ export class SimNode implements Machine {
     return this.#process?.replica != null;
   }
 
+  /** A quorum is left without it. */
+  get isSpare(): boolean {
+    const { watch, lost } = this.around;
+    return watch.hasQuorumWithout(new Set([...lost, this.memberId]));
+  }
+
   start(): void {
     if (this.#process !== null || this.isOut) return;
     this.#starts += 1;
