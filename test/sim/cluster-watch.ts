@@ -58,6 +58,11 @@ export class ClusterWatch {
     return this.#committed.length - 1;
   }
 
+  /** Up to here some leader has committed by counting copies. */
+  get countedIndex(): number {
+    return this.#counted;
+  }
+
   /** The last one that was committed. */
   get #configuration(): Configuration {
     return this.#configurations.at(-1)?.configuration ?? EMPTY_CONFIGURATION;

@@ -15,7 +15,8 @@ const NOWHERE = { memberId: "", appliedIndex: 0, copyFault: null };
 
 /**
  * What a read sees at least, though it promises little. On each level: what its node has applied when it is asked. A weak one also all
- * that the leader knows to be committed then; that is certain where nobody else leads, or takes the lead, until the answer.
+ * that the leader knows to be committed then; that is certain where nobody else leads, or takes the lead, until the answer. A
+ * linearizable or strong one all that any leader had committed, whether anybody was told of it or not.
  */
 export class ReadFloor {
   readonly #options: ReadFloorOptions;
@@ -30,6 +31,8 @@ export class ReadFloor {
     const { memberId, appliedIndex, copyFault } = replica?.status() ?? NOWHERE;
     const leader = level === "none" ? null : this.#onlyLeader();
     const commitIndex = leader?.replica?.raft.commitIndex ?? 0;
+    const isLinearizable = level === "linearizable" || level === "strong";
+    const promised = Math.max(appliedIndex, isLinearizable ? watch.countedIndex : 0);
     const { elections } = watch;
     const { changes } = copies;
     return () => {
@@ -37,7 +40,7 @@ export class ReadFloor {
         copyFault !== null && replica?.copy.fault === copyFault && copies.changes === changes;
       check(!isStillOut, () => `${memberId} answered a read from a copy that is out of use: ${copyFault}`);
       const isCertain = leader !== null && this.#onlyLeader() === leader && watch.elections === elections;
-      return isCertain ? Math.max(appliedIndex, commitIndex) : appliedIndex;
+      return isCertain ? Math.max(promised, commitIndex) : promised;
     };
   }
 
