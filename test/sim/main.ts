@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { describeHunt, hunt } from "./hunt.ts";
+import { huntAll, range } from "./hunt-all.ts";
 import { listMarks } from "./marks.ts";
 import { findMutation, MUTATIONS } from "./mutations.ts";
 import { parseRunOptions, type RunOptions } from "./run-options.ts";
@@ -14,7 +14,7 @@ const SEEDS = 1_000;
 
 /** `npm run sim`: see `RunOptions`. Exits with 1 on a violation, if a planted bug was not found, or if a long run has shown too little. */
 const options = parseRunOptions(process.argv.slice(2), availableParallelism());
-const isGood = options.mutations ? await huntAll() : await runSeeds(options);
+const isGood = options.mutations ? await huntMutations(options) : await runSeeds(options);
 process.exitCode = isGood ? 0 : 1;
 
 async function runSeeds({ seed, first, seeds, mutation, jobs, secondsMax }: RunOptions): Promise<boolean> {
@@ -76,30 +76,15 @@ function summarize(
   ].join(", ");
 }
 
-async function huntAll(): Promise<boolean> {
-  const { mutation: name, first, seeds, jobs } = options;
-  const chosen = name === null ? MUTATIONS : [findMutation(name)];
-  const control = new SeedPool({ jobs: 1, mutation: null });
-  const survivors: string[] = [];
+async function huntMutations({ mutation, first, seeds, jobs }: RunOptions): Promise<boolean> {
+  const mutations = mutation === null ? MUTATIONS : [findMutation(mutation)];
   const began = performance.now();
-  try {
-    for (const mutation of chosen) {
-      const count = seeds ?? mutation.seeds;
-      const result = await hunt(mutation, { seeds: range(first, count), jobs, control });
-      if (result.caught === null) survivors.push(mutation.name);
-      for (const line of describeHunt(mutation, count, result)) console.log(line);
-    }
-  } finally {
-    control.close();
-  }
+  const onLine = (line: string) => console.log(line);
+  const survivors = await huntAll({ mutations, first, seeds, jobs, onLine });
   const seconds = Math.round((performance.now() - began) / 1000);
   const end = survivors.length === 0 ? "" : `: ${survivors.join("; ")}`;
   console.log(
-    `${chosen.length} mutations, ${chosen.length - survivors.length} caught, ${survivors.length} survived in ${seconds} s${end}`,
+    `${mutations.length} mutations, ${mutations.length - survivors.length} caught, ${survivors.length} survived in ${seconds} s${end}`,
   );
   return survivors.length === 0;
-}
-
-function* range(first: number, count: number): Generator<number, undefined> {
-  for (let seed = first; seed < first + count; seed += 1) yield seed;
 }
