@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { t } from "tap";
 import { dismiss } from "./hunt.ts";
+import { editsOf } from "./mutation.ts";
 import { MUTATIONS } from "./mutations.ts";
 import { marksIn, rewriteSource } from "./rewrite-source.ts";
 import { runSeed } from "./run-seed.ts";
@@ -98,22 +99,24 @@ t.test("--mutation with a bug that a seed finds exits with 1 and says so", async
 t.test("rewriteSource() makes calls of the marks and plants the bug at its place", (t) => {
   const text = "if (a) {\n    // mark: raft: rare\n    b();\n}\nlet c = `// mark: not one`;\n";
   t.strictSame(marksIn(text), ["raft: rare"]);
-  const mutation = { name: "m", file: "f.ts", find: "b(); }", replace: "}", seeds: 1 };
+  const mutation = { file: "f.ts", find: "b(); }", replace: "}" };
   t.equal(
-    rewriteSource(text, mutation),
+    rewriteSource(text, [mutation]),
     'if (a) {\n    globalThis.simulatorMark("raft: rare");\n    }\nlet c = `// mark: not one`;\n',
   );
-  t.throws(() => rewriteSource(text, { ...mutation, find: "d();" }), /finds its place 0 times in f.ts/);
-  t.throws(() => rewriteSource(`${text}${text}`, mutation), /finds its place 2 times/);
+  t.throws(() => rewriteSource(text, [{ ...mutation, find: "d();" }]), /finds its place 0 times in f.ts/);
+  t.throws(() => rewriteSource(`${text}${text}`, [mutation]), /finds its place 2 times/);
   t.end();
 });
 
 t.test("every mutation finds its place in the agent, once", (t) => {
   const root = join(import.meta.dirname, "..", "..", "agent");
   for (const mutation of MUTATIONS) {
-    const text = readFileSync(join(root, mutation.file.replace(/\.ts$/, ".js")), "utf8");
-    t.not(rewriteSource(text, mutation), rewriteSource(text, null), mutation.name);
-    t.not(mutation.replace, "", `${mutation.name}: an "if" without braces would take the next statement`);
+    for (const edit of editsOf(mutation)) {
+      const text = readFileSync(join(root, edit.file.replace(/\.ts$/, ".js")), "utf8");
+      t.not(rewriteSource(text, [edit]), rewriteSource(text, []), mutation.name);
+      t.not(edit.replace, "", `${mutation.name}: an "if" without braces would take the next statement`);
+    }
   }
   t.equal(new Set(MUTATIONS.map(({ name }) => name)).size, MUTATIONS.length);
   t.end();

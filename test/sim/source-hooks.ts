@@ -1,12 +1,12 @@
 import type { InitializeHook, LoadHook } from "node:module";
-import type { Mutation } from "./mutation.ts";
+import { type Edit, editsOf } from "./mutation.ts";
 import { findMutation } from "./mutations.ts";
 import { rewriteSource } from "./rewrite-source.ts";
 
-let mutation: Mutation | null = null;
+let edits: readonly Edit[] = [];
 
 export const initialize: InitializeHook<{ readonly mutation: string | null }> = (data) => {
-  mutation = data.mutation === null ? null : findMutation(data.mutation);
+  edits = data.mutation === null ? [] : editsOf(findMutation(data.mutation));
 };
 
 /** Only the agent's own code, as the compiler left it in `.build/agent/`. */
@@ -15,6 +15,6 @@ export const load: LoadHook = async (url, context, nextLoad) => {
   const [, path] = /\/\.build\/(agent\/.+)\.js$/.exec(url) ?? [];
   if (path === undefined || loaded.source === undefined || loaded.source === null) return loaded;
   const text = typeof loaded.source === "string" ? loaded.source : new TextDecoder().decode(loaded.source);
-  const own = mutation !== null && `agent/${mutation.file}` === `${path}.ts` ? mutation : null;
+  const own = edits.filter(({ file }) => `agent/${file}` === `${path}.ts`);
   return { ...loaded, source: rewriteSource(text, own) };
 };
