@@ -75,7 +75,7 @@ export const RAFT_MUTATIONS: readonly Mutation[] = [
     file: "raft/core.ts",
     find: "this.#vote = options.hardState.vote;",
     replace: "this.#vote = null;",
-    seeds: 300,
+    seeds: 30,
   },
   {
     name: "serve reads before an entry of the own term is committed",
@@ -140,7 +140,7 @@ export const RAFT_MUTATIONS: readonly Mutation[] = [
     file: "raft/core.ts",
     find: "this.#configurations.replace(configuration);",
     replace: ";",
-    seeds: 50,
+    seeds: 120,
   },
   {
     name: "a heartbeat commits what its follower may not hold",
@@ -177,5 +177,43 @@ export const RAFT_MUTATIONS: readonly Mutation[] = [
     find: "} else if (!configuration.voters.includes(id) && !this.#handover.isFinal) {",
     replace: "} else if (false) {",
     seeds: 60,
+  },
+  {
+    // Where an append carries entries, they cut off first what they do not agree with.
+    name: "commit behind what a request vouches for, which carries no entries",
+    file: "raft/follower.ts",
+    find: "core.commitTo(Math.min(request.commit, agreedIndex));",
+    replace: "core.commitTo(Math.min(request.commit, core.log.lastIndex));",
+    also: [
+      {
+        file: "raft/replicator.ts",
+        find: "const entries = progress.canSend ?",
+        replace: 'const entries = progress.canSend && progress.state !== "probe" ?',
+      },
+    ],
+    seeds: 50,
+  },
+  {
+    name: "what is committed counts as uncommitted for ever",
+    stops: true,
+    file: "raft/leader.ts",
+    find: "this.#uncommittedBytes -= entryBytes(entry);",
+    replace: ";",
+    seeds: 20,
+  },
+  {
+    name: "a leader that hears no quorum stays",
+    stops: true,
+    file: "raft/leader.ts",
+    find: "if (!this.#peers.hearsQuorum()) {",
+    replace: "if (false) {",
+    seeds: 80,
+  },
+  {
+    name: "wait for the election timeout when the leader is known to be gone",
+    file: "raft/raft.ts",
+    find: "if (follower?.leader === leader) follower.campaignWithin(delayMs);",
+    replace: ";",
+    seeds: 80,
   },
 ];
