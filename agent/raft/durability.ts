@@ -47,10 +47,14 @@ export class Durability {
     this.#disown(from - 1);
   }
 
-  /** The state machine holds everything up to `index` durably, and the log goes on behind it. */
+  /**
+   * The state machine holds everything up to `index` durably, and the log goes on behind it. What is on its way there is to be written
+   * once more, with the snapshot: the writes that bring it may wait for room which only the snapshot makes, and need not be made then.
+   */
   covered(index: number): void {
     this.#persisted = Math.max(this.#persisted, index);
-    this.#unstable = Math.max(this.#unstable, index + 1);
+    this.#unstable = this.#persisted + 1;
+    this.#disown(this.#persisted);
   }
 
   /** Likewise, and the log begins anew behind it. */

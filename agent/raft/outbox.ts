@@ -8,7 +8,8 @@ export interface LogWrite {
   readonly sequence: number;
   /**
    * The state machine was replaced by a snapshot of this position. Before all else, the log is to forget everything up to
-   * it; where it does not hold this very position, everything.
+   * it; where it does not hold this very position, everything. What goes on behind it and is not durable comes with this
+   * write, be it for the second time: so writes before this one that have not reached the disk are void.
    */
   readonly restored: LogPosition | null;
   readonly hardState: HardState;

@@ -17,7 +17,7 @@ const NOT_LEADER = { kind: "refused", reason: "not-leader" } as const;
 export interface Effects {
   /**
    * To be made durable, then `persisted(sequence)`. Writes must reach the disk in the order they come; where entries have to wait,
-   * the newest term and vote may go ahead (`hardStatePersisted`).
+   * the newest term and vote may go ahead (`hardStatePersisted`), and so may a snapshot (`LogWrite.restored`).
    */
   readonly write: LogWrite | null;
   /** To be sent. Those that wait for a write come with a later call, after `persisted`. */

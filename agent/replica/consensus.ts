@@ -149,10 +149,7 @@ export class Consensus {
     return this.#input(() => this.#raft.changeConfiguration(target));
   }
 
-  /**
-   * Forgets the entries up to `base`, which the store holds durably, in memory and on the disk. Rejects with `log-full` if there
-   * was no room to say so.
-   */
+  /** Forgets the entries up to `base`, which the store holds durably, in memory and on the disk. See `LogWrites.compact`. */
   async compact(base: LogPosition): Promise<void> {
     if (this.#isStopped || base.index <= this.#raft.base.index) return;
     this.#input(() => this.#raft.compact(base));

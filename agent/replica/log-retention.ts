@@ -1,4 +1,3 @@
-import { isTrivetError } from "../platform/trivet-error.ts";
 import type { Entry } from "../raft/types.ts";
 import type { LogPosition } from "../store/types.ts";
 
@@ -53,7 +52,7 @@ export interface LogRetentionOptions {
   readonly neededFrom: () => number;
   /** Ends it: checkpoints go on. */
   readonly endSnapshot: () => Promise<void>;
-  /** Forgets the entries up to `base`, in memory and on disk. */
+  /** Forgets the entries up to `base`, in memory, and on disk once there is room to say so. */
   readonly compact: (base: LogPosition) => Promise<void>;
   readonly onFailed: (error: unknown) => void;
 }
@@ -81,8 +80,8 @@ export class LogRetention {
     this.#isRunning = true;
     this.#run()
       .catch((error: unknown) => {
-        // The log is full: it is retried when it has grown, or freed by someone else. Closing: nothing is to be done any more.
-        if (!this.#isStopped && !isTrivetError(error, "log-full")) this.#options.onFailed(error);
+        // Closing: nothing is to be done any more.
+        if (!this.#isStopped) this.#options.onFailed(error);
       })
       .finally(() => {
         this.#isRunning = false;

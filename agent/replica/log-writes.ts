@@ -5,9 +5,10 @@ import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { isTrivetError, type TrivetError } from "../platform/trivet-error.ts";
 import type { LogWrite } from "../raft/outbox.ts";
-import type { Entry, HardState } from "../raft/types.ts";
+import type { HardState } from "../raft/types.ts";
 import type { LogPosition } from "../store/types.ts";
 import type { ReplicaLog } from "./ports.ts";
+import { type PendingWrite, WriteQueue } from "./write-queue.ts";
 
 /** Waits between tries while the log has no room. */
 const RETRY_MIN_MS = 50;
@@ -37,15 +38,6 @@ export interface EntryWait {
   readonly reason: string;
 }
 
-/** One write, or several that have waited together. */
-interface Pending {
-  sequence: number;
-  readonly restored: LogPosition | null;
-  hardState: HardState;
-  entries: readonly Entry[];
-  state: "waiting" | "out" | "durable";
-}
-
 /**
  * Takes consensus' writes to the durable log, in their order.
  *
@@ -53,16 +45,15 @@ interface Pending {
  * again, oldest first, until there is some:
  *
  *     durable | waiting  waiting  waiting + what comes meanwhile
- *               `-- the base, the newest term and vote go ahead of all that waits: they need no room, and the one makes some,
- *                   while the other may be the vote that a leader needs
+ *               `-- a base, be it of a snapshot, and the newest term and vote go ahead of all that waits: they need no room, and
+ *                   the one makes some, while the other may be the vote that a leader needs
  *
  * So elections on a full disk gather nothing.
  */
 export class LogWrites {
   readonly #options: LogWritesOptions;
   readonly #backoff: Backoff;
-  /** Oldest first; what is durable leaves at the front only. */
-  readonly #queue: Pending[] = [];
+  readonly #queue = new WriteQueue();
   /** What comes now waits with the others. */
   #isBlocked = false;
   /** Since when and why there is no room; null once something was written again. */
@@ -98,18 +89,18 @@ export class LogWrites {
     return { ms: this.#options.clock.nowMs() - sinceMs, reason };
   }
 
-  write({ sequence, restored, hardState, entries }: LogWrite): void {
-    const pending: Pending = { sequence, restored, hardState, entries, state: "waiting" };
-    const last = this.#queue.at(-1);
-    if (this.#isBlocked && last?.state === "waiting" && restored === null) join(last, pending);
-    else this.#queue.push(pending);
-    if (this.#isBlocked) this.#wait();
-    else this.#submit(pending);
+  write(write: LogWrite): void {
+    if (!this.#isBlocked) {
+      this.#submit(this.#queue.add(write));
+      return;
+    }
+    this.#queue.addWaiting(write);
+    this.#wait();
   }
 
   /**
    * Forgets the entries up to `base`, which are committed and in the log. Goes before all that waits for room: it makes some.
-   * Rejects as the log does; with `log-full` or `log-busy`, it is tried again all the same.
+   * Resolves once it is durable, or has found no room itself: then it is tried again until it has. Rejects if the log has failed.
    */
   async compact(base: LogPosition): Promise<void> {
     this.#baseIndex = Math.max(this.#baseIndex, base.index);
@@ -117,11 +108,10 @@ export class LogWrites {
     try {
       await this.#options.log.compact(base);
     } catch (error) {
-      if (!isWantOfRoom(error) || this.#isStopped) throw error;
+      if (!isWantOfRoom(error)) throw error;
       // mark: replica: a base that found no room is tried again
       if (base.index > (this.#waitingBase?.index ?? 0)) this.#waitingBase = base;
       this.#noRoom(error.message);
-      throw error;
     }
   }
 
@@ -130,7 +120,7 @@ export class LogWrites {
     this.#retry?.cancel();
   }
 
-  #submit(pending: Pending): void {
+  #submit(pending: PendingWrite): void {
     const { log, entryRefusal } = this.#options;
     const { restored, hardState, entries } = pending;
     const refusal = entries.length === 0 ? null : entryRefusal();
@@ -149,24 +139,26 @@ export class LogWrites {
     );
   }
 
-  #durable(pending: Pending): void {
+  #durable(pending: PendingWrite): void {
     if (this.#isStopped) return;
     pending.state = "durable";
-    this.#baseIndex = Math.max(this.#baseIndex, pending.restored?.index ?? 0);
-    this.#commit = Math.max(this.#commit, this.#baseIndex, pending.hardState.commit);
+    this.#commit = Math.max(this.#commit, pending.restored?.index ?? 0, pending.hardState.commit);
     this.#want = null;
     this.#backoff.reset();
-    let sequence: number | null = null;
-    for (let first = this.#queue[0]; first?.state === "durable"; first = this.#queue[0]) {
-      sequence = first.sequence;
-      if (first.restored !== null) this.#options.onRestored(first.restored);
-      this.#queue.shift();
-    }
-    if (sequence !== null) this.#options.onPersisted(sequence);
+    const durable = this.#queue.takeDurable();
+    for (const { restored } of durable) if (restored !== null) this.#standsOn(restored);
+    const sequence = durable.at(-1)?.sequence;
+    if (sequence !== undefined) this.#options.onPersisted(sequence);
     if (this.#isBlocked) this.#wait();
   }
 
-  #failed(pending: Pending, error: unknown): void {
+  #standsOn(snapshot: LogPosition): void {
+    this.#baseIndex = Math.max(this.#baseIndex, snapshot.index);
+    this.#commit = Math.max(this.#commit, snapshot.index);
+    this.#options.onRestored(snapshot);
+  }
+
+  #failed(pending: PendingWrite, error: unknown): void {
     if (this.#isStopped) return;
     pending.state = "waiting";
     if (isWantOfRoom(error)) this.#noRoom(error.message);
@@ -191,7 +183,7 @@ export class LogWrites {
 
   /** Once everything that was out has come back: what needs no room goes ahead, and after a while all is tried again. */
   #wait(): void {
-    if (this.#isStopped || this.#queue.some(({ state }) => state === "out")) return;
+    if (this.#isStopped || this.#queue.isAnyOut) return;
     void this.#goAhead();
     this.#retry ??= this.#options.clock.setTimer(this.#backoff.nextMs(), () => void this.#tryAgain());
   }
@@ -207,8 +199,8 @@ export class LogWrites {
     }
     // mark: replica: writes that found no room are tried again
     this.#isBlocked = false;
-    if (this.#queue.length === 0) this.#want = null;
-    for (const pending of [...this.#queue]) {
+    if (this.#queue.isEmpty) this.#want = null;
+    for (const pending of this.#queue.all) {
       if (this.#isBlocked) return;
       invariant(pending.state === "waiting", "a write became durable before one that it follows");
       this.#submit(pending);
@@ -227,7 +219,7 @@ export class LogWrites {
       // Not within the call that brought the write: consensus hears of what is durable when it listens.
       await null;
       for (let step = this.#nextAhead(); step !== null; step = this.#nextAhead()) await step(log);
-      const last = this.#queue.at(-1);
+      const last = this.#queue.newest;
       if (last !== undefined && !this.#isStopped) onHardStatePersisted(last.sequence);
       return true;
     } catch (error) {
@@ -248,15 +240,21 @@ export class LogWrites {
         if (this.#waitingBase === base) this.#waitingBase = null;
       };
     }
-    const last = this.#queue.at(-1)?.hardState;
+    const last = this.#queue.newest?.hardState;
+    if (last === undefined) return null;
+    const restoring = this.#queue.takeRestoring();
+    const snapshot = restoring?.restored ?? null;
     const ahead = this.#ahead;
-    if (last === undefined || (last.term === ahead?.term && last.vote === ahead.vote)) return null;
-    // Not what the entries or a snapshot make committed, which wait themselves.
-    const hardState = { ...last, commit: this.#commit };
+    if (snapshot === null && last.term === ahead?.term && last.vote === ahead.vote) return null;
+    // Not what the entries make committed, which wait themselves.
+    const hardState = { ...last, commit: Math.max(this.#commit, snapshot?.index ?? 0) };
     return async (log) => {
-      await log.append({ hardState, entries: [] });
+      await log.append({ base: snapshot, hardState, entries: [] });
       // mark: replica: a term or a vote goes ahead of entries that wait for room
       this.#ahead = hardState;
+      if (restoring === undefined || snapshot === null || this.#isStopped) return;
+      restoring.restored = null;
+      this.#standsOn(snapshot);
     };
   }
 
@@ -270,13 +268,4 @@ export class LogWrites {
 
 function isWantOfRoom(error: unknown): error is TrivetError {
   return isTrivetError(error, "log-full") || isTrivetError(error, "log-busy");
-}
-
-/** Both at once: `next` replaces from its first entry on, and its hard state is the newer one. */
-function join(last: Pending, next: Pending): void {
-  const [first] = next.entries;
-  const kept = first === undefined ? last.entries : last.entries.filter(({ index }) => index < first.index);
-  last.entries = [...kept, ...next.entries];
-  last.hardState = next.hardState;
-  last.sequence = next.sequence;
 }

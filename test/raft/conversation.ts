@@ -158,6 +158,11 @@ export class Conversation {
     this.settle();
   }
 
+  /** See `Member.forgetVoidWrites`. */
+  forgetVoidWrites(id: MemberId): void {
+    this.#member(id).forgetVoidWrites();
+  }
+
   /** Only one write of a held disk becomes durable. */
   persistOne(id: MemberId): void {
     this.#persist(this.#member(id));

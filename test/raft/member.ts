@@ -110,6 +110,12 @@ export class Member {
     return messages;
   }
 
+  /** Writes that a snapshot makes void before they reach the disk: an owner may leave them out. */
+  forgetVoidWrites(): void {
+    const at = this.writes.findLastIndex(({ restored }) => restored !== null);
+    if (at > 0) this.writes = this.writes.slice(at);
+  }
+
   /** The oldest write reaches the disk, without an answer yet. */
   writeOldest(): LogWrite | undefined {
     const write = this.writes.shift();

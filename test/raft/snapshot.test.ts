@@ -89,8 +89,29 @@ t.test("a snapshot in the middle of appends: nothing is acknowledged before all 
     c -> a  append-response 2, holds 5
   `);
   conversation.releaseDisk("c");
+  // What goes on behind the snapshot comes with it once more: what was on its way might have waited for room without end.
   says(`
-    c disk  snapshot 4/2, term 2, vote a, no entries
+    c disk  snapshot 4/2, term 2, vote a, 5/2"z"
+    c -> a  append-response 2, holds 4
+  `);
+  t.match(conversation.disk("c"), { base: { index: 4, term: 2 }, entries: [{ index: 5 }] });
+});
+
+t.test("a snapshot makes void what is on its way to the disk before it", async (t) => {
+  const conversation = ledByFirst("a", "b", "c");
+  const says = listen(t, conversation);
+  conversation.holdDisk("c");
+  for (const command of ["x", "y", "z"]) conversation.propose("a", command);
+  const { configuration } = conversation.store("a");
+  t.ok(conversation.restore("c", { index: 4, term: 2, configuration }));
+  conversation.takeTranscript();
+  conversation.forgetVoidWrites("c");
+  conversation.releaseDisk("c");
+  says(`
+    c disk  snapshot 4/2, term 2, vote a, 5/2"z"
+    c -> a  append-response 2, holds 3
+    c -> a  append-response 2, holds 4
+    c -> a  append-response 2, holds 5
     c -> a  append-response 2, holds 4
   `);
   t.match(conversation.disk("c"), { base: { index: 4, term: 2 }, entries: [{ index: 5 }] });

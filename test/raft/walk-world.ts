@@ -162,7 +162,8 @@ export class WalkWorld {
     const endMs = startMs + this.chance.float() * this.#writeMsMax + stuckMs;
     this.#diskFreeMs.set(member.id, endMs);
     this.at(endMs, () => {
-      // Lost in a crash, or covered by the answer to a later one.
+      if (this.chance.float() < 0.5) member.forgetVoidWrites();
+      // Lost in a crash, void, or covered by the answer to a later one.
       if (write === undefined || !member.writes.includes(write)) return;
       let last = member.writeOldest();
       while (last !== undefined && last.sequence < write.sequence) last = member.writeOldest();
