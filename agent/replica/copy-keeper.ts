@@ -10,13 +10,7 @@ import { placedConfiguration } from "./membership-record.ts";
 import type { Transport } from "./ports.ts";
 import { SnapshotFetcher, type SnapshotProgress } from "./snapshot-fetcher.ts";
 import { SnapshotServer } from "./snapshot-server.ts";
-import {
-  type CopyFault,
-  isNeeded,
-  minIndexOf,
-  type SnapshotWant,
-  type WantingMember,
-} from "./snapshot-want.ts";
+import { type CopyFault, minIndexOf, type SnapshotWant, type WantingMember } from "./snapshot-want.ts";
 
 export interface CopyKeeperOptions {
   readonly clusterId: string;
@@ -193,13 +187,9 @@ export class CopyKeeper {
     const { applier, restore, onInstalled, logger } = this.#options;
     await applier.hold("copy");
     try {
-      // Meanwhile the log may have brought what the snapshot has, or may have gone on beyond it.
       const { position } = manifest;
-      if (this.#isStopped || !isNeeded(want, this.#member())) {
-        // mark: replica: a snapshot came too late and was not installed
-        await receiver.discard();
-        return;
-      }
+      // The batch that was waited for may have brought what the snapshot has. All else that may come meanwhile (the log goes on beyond it,
+      // the replica stops) may as well come during the installation, and does no harm there.
       if (position.index < minIndexOf(want, this.#member())) {
         await receiver.discard();
         throw new TrivetError(

@@ -53,7 +53,7 @@ export interface SnapshotFetcherOptions {
   readonly logger: Logger;
   /** Where the member stands now. */
   readonly member: () => WantingMember;
-  /** All of it is here: replaces the store, or discards it if `want` needs it no more. */
+  /** All of it is here: replaces the store, or discards it and rejects if it is too old by now. */
   readonly install: (
     receiver: SnapshotReceiver,
     manifest: SnapshotManifest,
