@@ -3,6 +3,7 @@ import { TrivetError } from "../platform/trivet-error.ts";
 import { checkStatement } from "../store/sql-check.ts";
 import type { SqlAnswer } from "./format-result.ts";
 import { type ApiAnswer, type Repetition, requestApi } from "./request-api.ts";
+import type { SqlRequest } from "./sql-script.ts";
 
 /** How much longer than the agent's deadline to wait for its answer. */
 const GRACE_MS = 3_000;
@@ -14,7 +15,7 @@ export interface SqlClientOptions {
   readonly timeoutMs: number;
 }
 
-/** Runs statements on the cluster, one after the other. Writes share a session, so that one whose answer got lost is sent again and happens once. */
+/** Runs requests on the cluster, one after the other. Writes share a session, so that one whose answer got lost is sent again and happens once. */
 export class SqlClient {
   readonly #options: SqlClientOptions;
   #session: number | null = null;
@@ -24,24 +25,34 @@ export class SqlClient {
     this.#options = options;
   }
 
-  /** Rejects with a `TrivetError` if the request or the statement failed. */
-  async run(sql: string): Promise<{ readonly answer: SqlAnswer; readonly text: string }> {
-    const check = checkStatement(sql);
-    // What may not be sent at all is refused by the node, like anything else that is wrong.
-    const isRead = check.ok && check.isReadOnly;
-    const { level } = this.#options;
-    const { status, text, api } = isRead
-      ? await this.#post("/db/query", level === undefined ? {} : { level }, sql, "harmless")
-      : await this.#post("/db/execute", await this.#guard(), sql, "guarded");
+  /**
+   * The answers to all statements, and the text that they came in. Rejects with a `TrivetError` if the request or one of its statements
+   * failed: then nothing of a transaction was done.
+   */
+  async run(request: SqlRequest): Promise<{ readonly answers: readonly SqlAnswer[]; readonly text: string }> {
+    const { status, text, api } = await this.#send(request);
     const body = parseJson(text);
     if (status === 200 && isResults(body)) {
-      const [answer] = body.results;
-      if (answer?.error !== undefined) throw new TrivetError(answer.code ?? "sql", answer.error);
-      if (answer !== undefined) return { answer, text };
+      const failed = body.results.findIndex(({ error }) => error !== undefined);
+      if (failed >= 0) throw failureOf(request, failed, body.results[failed]);
+      if (body.results.length > 0) return { answers: body.results, text };
     }
     if (!isRefusal(body)) throw notTrivet(api, status);
     if (body.code === "session-expired") this.#session = null;
     throw new TrivetError(body.code, body.error);
+  }
+
+  async #send({ statements, isTransaction }: SqlRequest): Promise<ApiAnswer> {
+    // What may not be sent at all is refused by the node, like anything else that is wrong.
+    const areReads = statements.every((sql) => {
+      const check = checkStatement(sql);
+      return check.ok && check.isReadOnly;
+    });
+    const { level } = this.#options;
+    if (areReads)
+      return this.#post("/db/query", level === undefined ? {} : { level }, statements, "harmless");
+    const parameters = { ...(await this.#guard()), ...(isTransaction && { transaction: "true" }) };
+    return this.#post("/db/execute", parameters, statements, "guarded");
   }
 
   /** Parameters of the next write. */
@@ -52,7 +63,7 @@ export class SqlClient {
   }
 
   async #openSession(): Promise<number> {
-    const { status, text, api } = await this.#post("/db/session", {}, undefined, "harmless");
+    const { status, text, api } = await this.#post("/db/session", {}, [], "harmless");
     const body = parseJson(text);
     if (isRefusal(body)) throw new TrivetError(body.code, body.error);
     if (!isSession(body)) throw notTrivet(api, status);
@@ -62,18 +73,30 @@ export class SqlClient {
   #post(
     path: string,
     parameters: Readonly<Record<string, string>>,
-    sql: string | undefined,
+    statements: readonly string[],
     repetition: Repetition,
   ): Promise<ApiAnswer> {
     const { apis, timeoutMs } = this.#options;
     const query = new URLSearchParams({ timeout: `${timeoutMs}ms`, ...parameters });
     return requestApi(apis, {
       path: `${path}?${query}`,
-      body: sql === undefined ? "" : JSON.stringify([sql]),
+      body: statements.length === 0 ? "" : JSON.stringify(statements),
       timeoutMs: timeoutMs + GRACE_MS,
       repetition,
     });
   }
+}
+
+function failureOf(
+  { statements, isTransaction }: SqlRequest,
+  at: number,
+  { code = "sql", error = "" }: SqlAnswer = {},
+): TrivetError {
+  if (!isTransaction) return new TrivetError(code, error);
+  return new TrivetError(
+    code,
+    `Statement ${at + 1} of ${statements.length} in the transaction failed, and nothing of it was carried out: ${error}`,
+  );
 }
 
 function notTrivet(api: string, status: number): TrivetError {

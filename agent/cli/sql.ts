@@ -5,6 +5,7 @@ import type { Command, CommandIo } from "./command.ts";
 import { EXIT_CODE } from "./exit-code.ts";
 import { formatResult } from "./format-result.ts";
 import { SqlClient } from "./sql-client.ts";
+import { type SqlRequest, SqlScript } from "./sql-script.ts";
 import { isBlankSql, splitStatements } from "./sql-text.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -31,6 +32,7 @@ export const sqlCommand: Command = {
   examples: [
     { line: 'trivet sql "SELECT * FROM sale ORDER BY id DESC LIMIT 5"', does: "one statement" },
     { line: "trivet sql < schema.sql", does: "many, each ended by a semicolon; the first error ends it" },
+    { line: "sqlite3 old.db .dump | trivet sql", does: "BEGIN to COMMIT as one request, all or nothing" },
     { line: "trivet sql", does: "a prompt, on a terminal" },
   ],
   async run(given, io) {
@@ -39,12 +41,18 @@ export const sqlCommand: Command = {
       level: levelOf(given.text("level")),
       timeoutMs: timeoutOf(given.text("timeout")),
     });
-    const run = (sql: string): Promise<void> => runAndPrint(sql, client, given.has("json"), io);
+    const run = (request: SqlRequest): Promise<void> => runAndPrint(request, client, given.has("json"), io);
 
     const [operand] = given.operands;
-    if (operand === undefined) return io.stdin.isTTY ? runPrompt(run, io) : runInput(run, io);
-    const { statements, rest } = splitStatements(operand);
-    for (const sql of [...statements, rest].filter((text) => !isBlankSql(text))) await run(sql);
+    if (operand === undefined && io.stdin.isTTY) return runPrompt(run, io);
+    const script = new SqlScript((note) => io.stderr.write(`${note}\n`));
+    const runNext = async (sql: string): Promise<void> => {
+      const request = script.take(sql);
+      if (request !== null) await run(request);
+    };
+    if (operand === undefined) await runInput(runNext, io);
+    else await runOperand(runNext, operand);
+    script.end();
     return EXIT_CODE.done;
   },
 };
@@ -52,17 +60,23 @@ export const sqlCommand: Command = {
 type RunStatement = (sql: string) => Promise<void>;
 
 async function runAndPrint(
-  sql: string,
+  request: SqlRequest,
   client: SqlClient,
   isJson: boolean,
   { stdout }: CommandIo,
 ): Promise<void> {
-  const { answer, text } = await client.run(sql);
-  stdout.write(isJson ? `${text.trimEnd()}\n` : `${formatResult(answer).join("\n")}\n`);
+  const { answers, text } = await client.run(request);
+  const lines = isJson ? [text.trimEnd()] : answers.flatMap(formatResult);
+  stdout.write(`${lines.join("\n")}\n`);
 }
 
-/** Statements from a pipe or a file, one by one, so that a dump of any length passes through. */
-async function runInput(run: RunStatement, io: CommandIo): Promise<number> {
+async function runOperand(run: RunStatement, operand: string): Promise<void> {
+  const { statements, rest } = splitStatements(operand);
+  for (const sql of [...statements, rest].filter((text) => !isBlankSql(text))) await run(sql);
+}
+
+/** Statements from a pipe or a file, one by one, so that a script of any length passes through. */
+async function runInput(run: RunStatement, io: CommandIo): Promise<void> {
   let pending = "";
   for await (const line of createInterface({ input: io.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
     pending += `${line}\n`;
@@ -72,11 +86,10 @@ async function runInput(run: RunStatement, io: CommandIo): Promise<number> {
     for (const sql of statements) await run(sql);
   }
   if (!isBlankSql(pending)) await run(pending.trim());
-  return EXIT_CODE.done;
 }
 
 /** Statements typed by a person: an error is shown, and the next one may be typed. Ctrl-D or .quit ends it. */
-async function runPrompt(run: RunStatement, io: CommandIo): Promise<number> {
+async function runPrompt(run: (request: SqlRequest) => Promise<void>, io: CommandIo): Promise<number> {
   const terminal = createInterface({ input: io.stdin, output: io.stdout, prompt: PROMPT, historySize: 1000 });
   let pending = "";
   terminal.on("SIGINT", () => {
@@ -94,7 +107,9 @@ async function runPrompt(run: RunStatement, io: CommandIo): Promise<number> {
     const { statements, rest } = splitStatements(`${pending}${line}\n`);
     pending = isBlankSql(rest) ? "" : rest;
     for (const sql of statements)
-      await run(sql).catch((error: unknown) => io.stderr.write(`${messageOf(error)}\n`));
+      await run({ statements: [sql], isTransaction: false }).catch((error: unknown) =>
+        io.stderr.write(`${messageOf(error)}\n`),
+      );
     terminal.setPrompt(pending === "" ? PROMPT : PROMPT_MORE);
     terminal.prompt();
   }
