@@ -1,5 +1,6 @@
 import type { Clock } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
+import { planQuery } from "../store/query-plan.ts";
 import { checkRequest, traitsOf } from "../store/request-check.ts";
 import type { Store } from "../store/store.ts";
 import type { CommandResult, SqlStatement, StatementResult } from "../store/types.ts";
@@ -48,7 +49,7 @@ export class ClusterSql implements SqlService {
     const accepted = statements.filter(isAccepted);
     if (transaction && accepted.length < statements.length) return firstOf(refusals);
     if (accepted.length === 0) return refusals.filter((refusal) => refusal !== null);
-    const traits = traitsOf(checks.filter(isAccepted));
+    const traits = traitsOf(checks.filter(isAccepted), accepted);
     const draft = { kind: "sql", session, transaction, statements: accepted, traits } as const;
     const { result } = await this.#leader.propose(draft, deadline);
     if (session !== null) throwIfRefused(result);
@@ -57,8 +58,11 @@ export class ClusterSql implements SqlService {
 
   async query(statements: readonly SqlStatement[], options: QueryOptions): Promise<CommandResult> {
     const deadline = new Deadline(this.#clock, options.timeoutMs);
+    await this.#leader.turns.wait(statements);
+    const plan = planQuery(statements);
+    // Last: what it found may not hold any more after another wait.
     await this.#leader.catchUp(options.level, deadline);
-    return this.#store.query(statements, { timeoutMs: deadline.remainingMs });
+    return this.#store.query(plan, { timeoutMs: deadline.remainingMs });
   }
 }
 

@@ -75,7 +75,7 @@ export function acceptDraft(draft: SentDraft): CommandDraft {
         const refusal = refusalOf(check);
         if (refusal !== null) throw new TrivetError(refusal.code, refusal.message);
       }
-      return { ...draft, traits: traitsOf(checks) };
+      return { ...draft, traits: traitsOf(checks, draft.statements) };
     }
     case "open-session":
       return draft;

@@ -17,7 +17,6 @@ import type { Leader } from "./leadership.ts";
 import { nodeIdOf } from "./member-id.ts";
 import type { Transport } from "./ports.ts";
 import type { Applied } from "./proposals.ts";
-import { REHEARSAL_MS } from "./proposer.ts";
 import type { ReadLevel } from "./read-level.ts";
 import type { Replica } from "./replica.ts";
 import {
@@ -50,8 +49,6 @@ const RETRY_MS = 25;
  * time, so that a link or a command that needs longer gets it.
  */
 const ANSWER_MS_MIN = 1_000;
-/** The same for what the leader tries out first: its refusal must not come when nobody listens any more. */
-const TRIED_OUT_ANSWER_MS_MIN = REHEARSAL_MS + ANSWER_MS_MIN;
 
 /** What may be done when an answer got lost, so that nobody knows whether the request had its effect. */
 type Repetition =
@@ -83,7 +80,7 @@ export interface LeaderAccessOptions {
  * until their deadline. Answers the same requests of other nodes.
  */
 export class LeaderAccess {
-  /** For the writes of this node's clients, and those that other nodes send. */
+  /** For the SQL of this node's clients, and the writes that other nodes send. */
   readonly turns: CheckTurns;
   readonly #replica: Replica;
   readonly #transport: Transport;
@@ -151,7 +148,8 @@ export class LeaderAccess {
         const body = encodeProposal({ term: leader.term, draft });
         return decodeApplied(await this.#request(leader, PROPOSE, body, timeoutMs));
       },
-      answerMs: this.#replica.proposer.mayBeTriedOut(draft) ? TRIED_OUT_ANSWER_MS_MIN : ANSWER_MS_MIN,
+      // The refusal of what the leader tries out first must not come when nobody listens any more.
+      answerMs: this.#replica.proposer.triedOutMs(draft) + ANSWER_MS_MIN,
       check: ({ result }) => throwIfForgotten(result),
     });
   }

@@ -2,10 +2,11 @@ import type { Clock } from "../platform/clock.ts";
 import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import { encodeCommand } from "../store/command.ts";
-import { APPLY_PATIENCE_MS } from "../store/limits.ts";
+import { APPLY_PATIENCE_MS, WRITTEN_BYTES_MAX } from "../store/limits.ts";
 import { NO_TRAITS } from "../store/request-check.ts";
 import type { Store } from "../store/store.ts";
 import type { CommandResult, LogPosition } from "../store/types.ts";
+import { mayWriteMuch } from "../store/write-bound.ts";
 import { type CommandDraft, completeDraft, isBarrier } from "./command-draft.ts";
 import type { Consensus } from "./consensus.ts";
 import type { CopyKeeper } from "./copy-keeper.ts";
@@ -19,7 +20,12 @@ import { WriteGate } from "./write-gate.ts";
 const SEED_BYTES = 16;
 
 /** What a write may take on the leader when it is tried out; on a slower node it takes longer, but it ends. */
-export const REHEARSAL_MS = 5_000;
+const REHEARSAL_MS = 5_000;
+/**
+ * The same for an index over a large table and the like, which cannot be done in pieces: as long as its client waits for it, and so long
+ * do the others.
+ */
+const WHOLE_REHEARSAL_MS = 60_000;
 
 /** Commands that wait for their turn or their result at once. */
 const WAITING_MAX = 4096;
@@ -27,7 +33,7 @@ const WAITING_MAX = 4096;
 export interface ProposerOptions {
   readonly consensus: Pick<Consensus, "raft" | "propose">;
   readonly copy: Pick<CopyKeeper, "fault">;
-  readonly store: Pick<Store, "hiddenWork" | "lastTimeMs" | "rehearse">;
+  readonly store: Pick<Store, "data" | "hiddenWork" | "lastTimeMs" | "rehearse">;
   readonly appliedIndex: () => number;
   /** See `LogRetention.isOutrun`. */
   readonly isOutrun: () => boolean;
@@ -43,6 +49,15 @@ type SqlDraft = Extract<CommandDraft, { kind: "sql" }>;
 interface Stamp {
   readonly timeMs: number;
   readonly seed: Uint8Array;
+}
+
+/** Of a command that is tried out. */
+interface Limits {
+  readonly timeoutMs: number;
+  /** How long others wait for it. */
+  readonly patienceMs: number;
+  /** What it may write. */
+  readonly bytesMax: number;
 }
 
 /** A command that is to enter the log. */
@@ -85,7 +100,7 @@ export class Proposer {
   constructor(options: ProposerOptions) {
     this.#options = options;
     const settled = (): Promise<void> => this.#settled();
-    this.#gate = new WriteGate({ clock: options.clock, settled, patienceMs: APPLY_PATIENCE_MS });
+    this.#gate = new WriteGate({ clock: options.clock, settled });
   }
 
   /** True while commands wait for their result. */
@@ -128,9 +143,12 @@ export class Proposer {
     this.#assertLeads();
   }
 
-  /** As far as this member knows, leading or not: the leader answers this only once it was tried out. */
-  mayBeTriedOut(draft: CommandDraft): boolean {
-    return draft.kind === "sql" && (!draft.traits.isBounded || this.#hasHiddenWork(draft));
+  /**
+   * How long the leader may try this out before it answers, as far as this member knows, leading or not; 0 if it answers at once.
+   */
+  triedOutMs(draft: CommandDraft): number {
+    if (draft.kind !== "sql" || !(this.#mayBeMuch(draft) || this.#hasHiddenWork(draft))) return 0;
+    return this.#limitsOf(draft).timeoutMs;
   }
 
   /** To be called when consensus has moved. */
@@ -176,6 +194,7 @@ export class Proposer {
     const { draft, deadline } = request;
     return this.#gate.enter(
       {
+        patienceMs: draft.kind === "sql" ? this.#limitsOf(draft).patienceMs : APPLY_PATIENCE_MS,
         mustBeAlone: () => draft.kind === "sql" && this.#mustBeTried(draft),
         pass: () => this.#put(request, this.#stamp()),
         passAlone: (othersWait) => this.#tryAndPut(request, othersWait),
@@ -196,8 +215,9 @@ export class Proposer {
     const refusal = this.#refusal();
     // Where nothing can be taken, only the session is asked.
     const tried = refusal === null ? statements : [];
-    const timeoutMs = Math.min(REHEARSAL_MS, deadline.remainingMs);
-    const options = { ...stamp, session, transaction, timeoutMs, othersWait };
+    const limits = this.#limitsOf(draft);
+    const timeoutMs = Math.min(limits.timeoutMs, deadline.remainingMs);
+    const options = { ...stamp, ...limits, session, transaction, timeoutMs, othersWait };
     const rehearsed = await store.rehearse(tried, options).catch((error: unknown) => {
       this.#assertLeads(term);
       throw error;
@@ -230,7 +250,23 @@ export class Proposer {
     if (isBarrier(draft)) return false;
     // It may have been done before: then it is answered, although nothing is taken now.
     if (draft.session !== null && this.#refusal() !== null) return true;
-    return !draft.traits.isBounded || this.#mayHaveHiddenWork(draft);
+    return this.#mayBeMuch(draft) || this.#mayHaveHiddenWork(draft);
+  }
+
+  /** By its text and what is in the file. */
+  #mayBeMuch({ traits }: SqlDraft): boolean {
+    return !traits.isBounded || mayWriteMuch(traits.writes, this.#options.store.data);
+  }
+
+  /** When it is tried out. */
+  #limitsOf(draft: SqlDraft): Limits {
+    const { isBounded, mayChangeSchema } = draft.traits;
+    const isWhole = isBounded && mayChangeSchema && !this.#hasHiddenWork(draft);
+    if (!isWhole)
+      return { timeoutMs: REHEARSAL_MS, patienceMs: APPLY_PATIENCE_MS, bytesMax: WRITTEN_BYTES_MAX };
+    // Who has the file has room for it once more: a copy from another node takes as much.
+    const bytesMax = Math.max(WRITTEN_BYTES_MAX, this.#options.store.data.bytes);
+    return { timeoutMs: WHOLE_REHEARSAL_MS, patienceMs: WHOLE_REHEARSAL_MS, bytesMax };
   }
 
   #mayHaveHiddenWork(draft: SqlDraft): boolean {

@@ -3,6 +3,8 @@ import { TrivetError } from "../platform/trivet-error.ts";
 
 /** How commands come through the gate. What either one puts into the log, it puts there before it returns or resolves. */
 export interface Visit<T> {
+  /** How long others wait for it while it is alone. */
+  readonly patienceMs: number;
   /** Asked when it is its turn, when all that came before is in the log: that may decide it. */
   mustBeAlone(): boolean;
   pass(): T;
@@ -14,8 +16,6 @@ export interface WriteGateOptions {
   readonly clock: Clock;
   /** Resolves once everything that came through is applied; rejects where that cannot be waited for. */
   readonly settled: () => Promise<void>;
-  /** How long others wait for one that is alone. */
-  readonly patienceMs: number;
 }
 
 interface Waiting {
@@ -37,7 +37,7 @@ export class WriteGate {
   readonly #options: WriteGateOptions;
   readonly #waiting = new Set<Waiting>();
   /** Set while one is alone. */
-  #alone: AbortController | null = null;
+  #alone: { readonly controller: AbortController; readonly patienceMs: number } | null = null;
   /** Runs while the one that is alone is at work and others wait. */
   #patience: Timer | null = null;
   #isAtWork = false;
@@ -81,7 +81,7 @@ export class WriteGate {
       waiting.reject(error);
     }
     this.#waiting.clear();
-    this.#alone?.abort();
+    this.#alone?.controller.abort();
     this.#mind();
   }
 
@@ -97,13 +97,13 @@ export class WriteGate {
   }
 
   async #holdFor<T>(visit: Visit<T>): Promise<T> {
-    const alone = new AbortController();
-    this.#alone = alone;
+    const controller = new AbortController();
+    this.#alone = { controller, patienceMs: visit.patienceMs };
     try {
       await this.#options.settled();
       this.#isAtWork = true;
       this.#mind();
-      return await visit.passAlone(alone.signal);
+      return await visit.passAlone(controller.signal);
     } finally {
       this.#alone = null;
       this.#isAtWork = false;
@@ -124,9 +124,9 @@ export class WriteGate {
 
   /** The time that others give to the one that is alone begins with its work, or with the first of them. */
   #mind(): void {
-    const { clock, patienceMs } = this.#options;
-    if (this.#isAtWork && this.#waiting.size > 0) {
-      this.#patience ??= clock.setTimer(patienceMs, () => this.#alone?.abort());
+    const alone = this.#alone;
+    if (alone !== null && this.#isAtWork && this.#waiting.size > 0) {
+      this.#patience ??= this.#options.clock.setTimer(alone.patienceMs, () => alone.controller.abort());
     } else {
       this.#patience?.cancel();
       this.#patience = null;

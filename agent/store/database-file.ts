@@ -1,9 +1,9 @@
-import { existsSync, rmdirSync } from "node:fs";
+import { existsSync, rmdirSync, statSync } from "node:fs";
 import { invariant } from "../platform/invariant.ts";
 import { isCheckedAtOpen, requireSound } from "./database-check.ts";
 import { DigestChain } from "./digest-chain.ts";
 import type { EngineInternals } from "./engine-internals.ts";
-import { PINNED_WAL_FRAMES_MIN, WAL_FRAMES_MAX } from "./limits.ts";
+import { PAGE_BYTES, PINNED_WAL_FRAMES_MIN, WAL_FRAMES_MAX } from "./limits.ts";
 import type { PreparedStatement } from "./prepared-statement.ts";
 import { SqliteConnection } from "./sqlite-connection.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
@@ -42,6 +42,7 @@ const OPENED = "INSERT INTO _trivet_meta VALUES ('opened', 1) ON CONFLICT DO UPD
  */
 export class DatabaseFile {
   readonly connection: SqliteConnection;
+  readonly #path: string;
   readonly statements: StatementCache;
   /** As of the last entry that was applied to the file; the transaction saves it when it ends. */
   readonly digest: DigestChain;
@@ -72,6 +73,7 @@ export class DatabaseFile {
       readonly mayBeDamaged: boolean;
     },
   ) {
+    this.#path = file.path;
     const mustCheck = file.mayBeDamaged && isCheckedAtOpen(file.path);
     const lock = `${file.path}.lock`;
     if (existsSync(lock)) rmdirSync(lock);
@@ -91,6 +93,11 @@ export class DatabaseFile {
     const hash = this.readMeta("digest");
     invariant(hash instanceof Uint8Array, "the running hash is missing");
     this.digest = new DigestChain(hash);
+  }
+
+  /** With what is not checkpointed, or not even committed yet. */
+  get bytes(): number {
+    return this.#pages() * PAGE_BYTES;
   }
 
   /** Begins a transaction if none is open. */
@@ -143,6 +150,16 @@ export class DatabaseFile {
     } finally {
       checkpoint?.finalize();
     }
+  }
+
+  /**
+   * A transaction that was given up has left its pages in the write-ahead log, which takes their room until the next checkpoint: this is
+   * one if that is too much. No transaction may be open.
+   */
+  maybeShrinkLog(): void {
+    if (this.isPinned) return;
+    const log = statSync(`${this.#path}-wal`, { throwIfNoEntry: false });
+    if (log !== undefined && log.size > 2 * WAL_FRAMES_MAX * PAGE_BYTES) this.checkpoint();
   }
 
   /** Commits nothing: what is open is undone, as after a crash. */

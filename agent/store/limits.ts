@@ -61,6 +61,16 @@ export const RESULT_MESSAGE_BYTES_MAX = 1024 * 1024;
  */
 export const QUERY_MEMORY_MAX = 256 * 1024 * 1024;
 
+/**
+ * What one entry may write to the disk when it is tried out, in pages of the user's file: every node needs as much room for its
+ * write-ahead log, and memory for the pages as they were. A little more than what is written shows, for some pages are never spilled.
+ */
+export const WRITTEN_BYTES_MAX = 64 * 1024 * 1024;
+/** What may be rewritten again and again by one entry that is not tried out: some seconds of copying in memory. */
+export const REWRITTEN_BYTES_MAX = 4 * 1024 * 1024 * 1024;
+/** What entries may spill before they are committed together, so that the write-ahead log keeps near `WAL_FRAMES_MAX`. */
+export const COMMIT_WRITTEN_BYTES_MAX = 16 * 1024 * 1024;
+
 /** Prepared statements kept, and the length of their texts together. */
 export const STATEMENT_CACHE_COUNT_MAX = 256;
 export const STATEMENT_CACHE_BYTES_MAX = 1024 * 1024;
@@ -74,6 +84,8 @@ export const COMMIT_ENTRIES_MAX = 4096;
 export const COMMIT_BYTES_MAX = 1024 * 1024;
 export const COMMIT_DELAY_MS = 1000;
 
+/** Of SQLite's files: this build makes them so. */
+export const PAGE_BYTES = 4096;
 /** Frames in a write-ahead log after which a commit is followed by a checkpoint: 4 MiB of 4 KiB pages. */
 export const WAL_FRAMES_MAX = 1024;
 /** The same while a snapshot is read, when checkpoints wait: 64 MiB, or as much as the file has. Then the snapshot is ended. */

@@ -12,7 +12,8 @@ export interface QueryPlan {
 
 /**
  * Sorts out the statements that a query may not have. That is decided by their text, because SQLite's own
- * `query_only` would have every statement compiled again each time it is switched. Throws `too-large`.
+ * `query_only` would have every statement compiled again each time it is switched. Throws `too-large`. As much work for the
+ * main thread as the check of a write.
  */
 export function planQuery(statements: readonly SqlStatement[]): QueryPlan {
   const refusals = checkRequest(statements).map(refusalOf);

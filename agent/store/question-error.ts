@@ -42,6 +42,17 @@ export function heldUpWrites({ kind }: Question, patienceMs: number): TrivetErro
       );
 }
 
+/** It was tried out, and would have written more than `bytesMax`. */
+export function wroteTooMuch(bytesMax: number): TrivetError {
+  const limit = `${Math.round(bytesMax / MIB)} MiB`;
+  return new TrivetError(
+    "too-expensive",
+    `The write was tried out, would write more than ${limit} to the disk of each node, and was not carried out. Split it into several requests: change fewer rows in each, for example with LIMIT or by ranges of a key.`,
+  );
+}
+
+const MIB = 1024 * 1024;
+
 /** SQLite, or its thread, could not carry it out. */
 export function couldNotRun({ kind }: Question, reason: string): TrivetError {
   const subject = kind !== "rehearse" ? "query" : "write, which was tried out first,";

@@ -14,6 +14,17 @@ import type { CommandResult, SqlCommand, SqlStatement } from "./types.ts";
 const LOSES_TRANSACTION =
   "The write was tried out, and was not carried out: an AUTOINCREMENT table has no rowid left, and because of a parameter in a SELECT every node would have to start its database anew. Write the value out.";
 
+/** What was tried out would have written more than it may, and the databases must be opened anew. */
+export class WroteTooMuchError extends Error {
+  override readonly name = "WroteTooMuchError";
+  readonly bytesMax: number;
+
+  constructor(bytesMax: number, cause: unknown) {
+    super(`a write that is tried out may write ${bytesMax} bytes`, { cause });
+    this.bytesMax = bytesMax;
+  }
+}
+
 /**
  * What is asked of the two databases, on everything that was applied. It leaves nothing in them, so it can be given up:
  * SQLite gets only so much memory for it.
@@ -47,16 +58,17 @@ export class Questions {
   }
 
   /**
-   * Carries `command` out as an entry would be, to its end, and undoes it. Nothing may be uncommitted: a transaction of
+   * Carries `command` out as an entry would be, to its end, and undoes it. It may write `bytesMax` meanwhile. Nothing may be uncommitted: a transaction of
    * its own that is rolled back takes along what a savepoint would leave, such as the planner's statistics and what
    * full-text tables keep in memory. Throws if the environment failed, or the memory of a query is not enough: then
-   * the databases must be opened anew. Throws a `StatementError` `too-expensive` if every node would have to.
+   * the databases must be opened anew. Likewise `WroteTooMuchError`. Throws a `StatementError` `too-expensive` if every node would have to.
    */
-  rehearse(command: SqlCommand): Rehearsed {
+  rehearse(command: SqlCommand, bytesMax: number): Rehearsed {
     const { file } = this.#app;
     invariant(!file.connection.inTransaction, "a rehearsal has a transaction of its own");
     if (this.#isAnswered(command)) return "answered";
-    this.#withinMemory(() => this.#rehearse(command));
+    this.#withinMemory(() => this.#withinRoom(bytesMax, () => this.#rehearse(command)));
+    file.maybeShrinkLog();
     return "tried-out";
   }
 
@@ -104,6 +116,18 @@ export class Questions {
     } catch (error) {
       if (error instanceof TransactionLostError) return true;
       throw error;
+    }
+  }
+
+  #withinRoom(bytesMax: number, run: () => void): void {
+    const { writes } = this.#wasm;
+    writes.limit(bytesMax);
+    try {
+      run();
+    } catch (error) {
+      throw writes.isExceeded ? new WroteTooMuchError(bytesMax, error) : error;
+    } finally {
+      writes.limit(Number.POSITIVE_INFINITY);
     }
   }
 

@@ -3,7 +3,8 @@ import { REQUEST_BYTES_MAX, STATEMENTS_MAX, TOKENS_MAX } from "./limits.ts";
 import { PASSES_MAX } from "./sql-bounds.ts";
 import { checkStatement, type SqlCheck, TOO_MANY_TOKENS } from "./sql-check.ts";
 import type { SqlStatement } from "./types.ts";
-import { requestBytes } from "./value-size.ts";
+import { parameterBytes, requestBytes } from "./value-size.ts";
+import type { Write } from "./write-bound.ts";
 
 /**
  * What the check of each statement says. Throws `too-large` if the request breaks a bound. It is the main thread's largest piece of work
@@ -42,18 +43,29 @@ export interface EntryTraits {
   readonly mayRemove: boolean;
   /** True if one may bring what makes others do more than their text shows: see `Store.hiddenWork`. */
   readonly mayChangeSchema: boolean;
+  /** Of each statement that is carried out: see `mayWriteMuch`. */
+  readonly writes: readonly Write[];
 }
 
 /** Of an entry without statements. */
-export const NO_TRAITS: EntryTraits = { isBounded: true, mayRemove: false, mayChangeSchema: false };
+export const NO_TRAITS: EntryTraits = {
+  isBounded: true,
+  mayRemove: false,
+  mayChangeSchema: false,
+  writes: [],
+};
 
-/** `checks` are those of all its statements. */
-export function traitsOf(checks: readonly SqlCheck[]): EntryTraits {
+/** `checks` are those of `statements`, which are all that it has. */
+export function traitsOf(checks: readonly SqlCheck[], statements: readonly SqlStatement[]): EntryTraits {
   const passes = checks.reduce((sum, check) => sum + (check.ok ? check.passes : Number.POSITIVE_INFINITY), 0);
   return {
     isBounded: passes <= PASSES_MAX && !writesBehindChange(checks),
     mayRemove: checks.some((check) => check.ok && check.mayRemove),
     mayChangeSchema: checks.some((check) => check.ok && check.mayChangeSchema),
+    writes: statements.flatMap(({ parameters }, nth) => {
+      const check = checks[nth];
+      return check?.ok ? [{ shape: check.writes, parameterBytes: parameterBytes(parameters) }] : [];
+    }),
   };
 }
 

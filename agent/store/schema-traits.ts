@@ -4,12 +4,15 @@ import { countConcatenations, hasCostlyExpression } from "./sql-costs.ts";
 import type { SqlTokens } from "./sql-tokens.ts";
 import { SQLITE_ERROR, SqliteError } from "./sqlite-error.ts";
 import type { HiddenWork } from "./store.ts";
+import { readTableTraits, replacesOnConflict } from "./table-traits.ts";
 import { tokenizeSql } from "./tokenize-sql.ts";
+import type { TableTraits } from "./write-bound.ts";
 
 /** What the schema says that the text of a write does not show. */
 export interface SchemaTraits {
   readonly hiddenWork: HiddenWork;
   readonly hasVirtualTable: boolean;
+  readonly tables: ReadonlyMap<string, TableTraits>;
 }
 
 const VIRTUAL = /^CREATE VIRTUAL TABLE /i;
@@ -32,22 +35,16 @@ export function readSchemaTraits(file: DatabaseFile): SchemaTraits {
     replaces ||= replacesOnConflict(tokens);
     return true;
   });
-  if (hasHiddenWork) return { hiddenWork: "of-any-write", hasVirtualTable };
+  const tables = readTableTraits(file);
+  if (hasHiddenWork) return { hiddenWork: "of-any-write", hasVirtualTable, tables };
   const scans = parentTables(file).some((table) => scansForChildren(file, table));
   const ofScans = replaces ? "of-any-write" : "of-removals";
-  return { hiddenWork: scans ? ofScans : "none", hasVirtualTable };
+  return { hiddenWork: scans ? ofScans : "none", hasVirtualTable, tables };
 }
 
 /** Of a constraint, a default, a generated column, an index. */
 function isCostly(tokens: SqlTokens): boolean {
   return hasCostlyExpression(tokens) || countConcatenations(tokens) > PASSES_MAX;
-}
-
-/** With ON CONFLICT REPLACE in its constraint, a table loses rows to a plain INSERT. */
-function replacesOnConflict(tokens: SqlTokens): boolean {
-  return (
-    tokens.findIndex((at) => tokens.keyword(at - 1) === "CONFLICT" && tokens.keyword(at) === "REPLACE") >= 0
-  );
 }
 
 /** Those that a foreign key names, whether they are there or not. */

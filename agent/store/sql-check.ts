@@ -9,6 +9,7 @@ import {
 import { countPasses, mayChangeSchema, mayRemove } from "./sql-bounds.ts";
 import { readSqlShape, type SqlShape } from "./sql-shape.ts";
 import type { SqlTokens } from "./sql-tokens.ts";
+import { readWriteShape, type WriteShape } from "./sql-writes.ts";
 
 /**
  * What may become part of the log: SQL that does the same on every node, and that leaves alone what keeps the
@@ -33,6 +34,7 @@ type SqlVerdict =
       readonly mayRemove: boolean;
       /** True if it may bring what makes others do more than their text shows: see `Store.hiddenWork`. */
       readonly mayChangeSchema: boolean;
+      readonly writes: WriteShape;
     }
   | { readonly ok: false; readonly code: string; readonly message: string };
 
@@ -101,6 +103,7 @@ function checkShape(sql: string, shape: SqlShape): SqlVerdict {
     passes: countPasses(shape),
     mayRemove: mayRemove(shape),
     mayChangeSchema: mayChangeSchema(shape),
+    writes: readWriteShape(shape, sql.length),
   };
 }
 

@@ -42,7 +42,7 @@ export function hasCostlyExpression(tokens: SqlTokens): boolean {
   for (let at = 0; at < tokens.length; at++) {
     if (isCostlyCall(tokens, at) || isCostlyMatch(tokens, at)) return true;
   }
-  return repeatsParameter(tokens);
+  return countParameterUses(tokens) > PARAMETER_USES_MAX;
 }
 
 /**
@@ -90,8 +90,10 @@ function isCostlyMatch(tokens: SqlTokens, at: number): boolean {
   return !isShort || tokens.isOperator(at + 2, "|");
 }
 
-function repeatsParameter(tokens: SqlTokens): boolean {
+/** How often the parameter is used that is used most: 1 where there is none. Beyond `PARAMETER_USES_MAX` it is not counted. */
+export function countParameterUses(tokens: SqlTokens): number {
   const uses = new Map<string | number, number>();
+  let most = 1;
   for (let at = 0; at < tokens.length; at++) {
     if (tokens.kind(at) !== "parameter") continue;
     const parameter = tokens.text(at);
@@ -99,9 +101,9 @@ function repeatsParameter(tokens: SqlTokens): boolean {
     // ?1 and ?01 are one.
     const key = parameter.startsWith("?") ? Number(parameter.slice(1)) : parameter;
     const count = (uses.get(key) ?? 0) + 1;
-    if (count > PARAMETER_USES_MAX) return true;
+    most = Math.max(most, count);
     uses.set(key, count);
-    if (uses.size > PARAMETERS_MAX) return false;
+    if (most > PARAMETER_USES_MAX || uses.size > PARAMETERS_MAX) break;
   }
-  return false;
+  return most;
 }

@@ -8,10 +8,10 @@ import type { Logger } from "../platform/logger.ts";
 import { NodeDirectory } from "../platform/node-directory.ts";
 import { messageOf, TrivetError } from "../platform/trivet-error.ts";
 import { createFileChecker, type FileChecker } from "./file-checker.ts";
-import { APPLY_BYTES_MAX, APPLY_ENTRIES_MAX, QUERIES_MAX } from "./limits.ts";
+import { APPLY_BYTES_MAX, APPLY_ENTRIES_MAX, QUERIES_MAX, WRITTEN_BYTES_MAX } from "./limits.ts";
 import { createObjectReads } from "./object-reads.ts";
 import type { ObjectReads } from "./objects.ts";
-import { planQuery } from "./query-plan.ts";
+import type { QueryPlan } from "./query-plan.ts";
 import { entryBytes, sliceEntries } from "./slice-entries.ts";
 import type { SnapshotManifest, SnapshotReceiver, StoreSnapshot } from "./snapshot.ts";
 import { SnapshotInstaller } from "./snapshot-installer.ts";
@@ -30,6 +30,7 @@ import type {
   StoreEntry,
 } from "./types.ts";
 import type { Answer, Question } from "./worker-protocol.ts";
+import type { DataTraits } from "./write-bound.ts";
 
 /** For a rehearsal whose caller has none: what is drawn does not matter, only that it is drawn as for an entry. */
 const SOME_SEED = new Uint8Array(16);
@@ -139,6 +140,10 @@ class SqliteStore implements Store {
     return this.#worker.view.hiddenWork;
   }
 
+  get data(): DataTraits {
+    return this.#worker.view.data;
+  }
+
   get configuration(): StoredConfiguration | null {
     return this.#worker.view.configuration;
   }
@@ -174,12 +179,8 @@ class SqliteStore implements Store {
     }
   }
 
-  async query(
-    statements: readonly SqlStatement[],
-    options: { readonly timeoutMs: number },
-  ): Promise<CommandResult> {
+  async query(plan: QueryPlan, options: { readonly timeoutMs: number }): Promise<CommandResult> {
     this.#requireOpen();
-    const plan = planQuery(statements);
     if (plan.asked.length === 0) return plan.complete([]);
     const answer = await this.#ask({ kind: "query", statements: plan.asked }, options.timeoutMs);
     invariant(answer.kind === "query", "a query is answered as one");
@@ -189,9 +190,10 @@ class SqliteStore implements Store {
   async rehearse(statements: readonly SqlStatement[], options: RehearsalOptions): Promise<Rehearsed> {
     this.#requireOpen();
     const { session = null, transaction, timeoutMs, timeMs, seed = SOME_SEED, othersWait } = options;
+    const { bytesMax = WRITTEN_BYTES_MAX } = options;
     if (statements.length === 0 && session === null) return "tried-out";
     const command = { kind: "sql", timeMs, session, seed, transaction, statements } as const;
-    const answer = await this.#ask({ kind: "rehearse", command }, timeoutMs, othersWait);
+    const answer = await this.#ask({ kind: "rehearse", command, bytesMax }, timeoutMs, othersWait);
     invariant(answer.kind === "rehearse", "a rehearsal is answered as one");
     return answer.rehearsed;
   }

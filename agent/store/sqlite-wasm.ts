@@ -1,4 +1,5 @@
 import { invariant } from "../platform/invariant.ts";
+import { countDiskWrites, type DiskWrites } from "./disk-writes.ts";
 import { enlargeStack } from "./stack-size.ts";
 
 /**
@@ -58,6 +59,7 @@ export interface SqliteWasm {
   memory(): Buffer;
   /** How large it may grow from now on; beyond it SQLite is out of memory. It never shrinks. */
   setMemoryLimit(bytes: number): void;
+  readonly writes: DiskWrites;
 }
 
 /**
@@ -103,6 +105,7 @@ export async function loadSqliteWasm(): Promise<SqliteWasm> {
     setMemoryLimit(bytes) {
       limit = bytes;
     },
+    writes: countDiskWrites(),
   };
 }
 

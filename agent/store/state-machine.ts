@@ -6,7 +6,7 @@ import { DatabaseFile } from "./database-file.ts";
 import { combineChains, EMPTY_CHAIN } from "./digest-chain.ts";
 import { findEngineInternals } from "./engine-internals.ts";
 import { GuardedFile } from "./guarded-file.ts";
-import { COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX } from "./limits.ts";
+import { COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX, COMMIT_WRITTEN_BYTES_MAX } from "./limits.ts";
 import { Questions } from "./questions.ts";
 import { NOTHING_RAN, type RanCommand } from "./ran-command.ts";
 import { readSchemaTraits, type SchemaTraits } from "./schema-traits.ts";
@@ -19,6 +19,7 @@ import { STATE_SCHEMA, StateFile } from "./state-file.ts";
 import type { HiddenWork } from "./store.ts";
 import type { Command, LogPosition, ResultDigest, StoredConfiguration, StoreEntry } from "./types.ts";
 import type { ForegoneResult, WorkerOptions } from "./worker-protocol.ts";
+import type { DataTraits } from "./write-bound.ts";
 
 /** Page caches in KiB: the user's data; the cluster's objects, which are few. */
 const APP_CACHE_KIB = 4096;
@@ -33,6 +34,7 @@ const STATE_CACHE_KIB = 512;
 export class StateMachine {
   /** What may be asked between two entries. */
   readonly questions: Questions;
+  readonly #wasm: SqliteWasm;
   readonly #app: GuardedFile;
   readonly #state: StateFile;
   readonly #runner: CommandRunner;
@@ -45,11 +47,14 @@ export class StateMachine {
   #pinnedAt: LogPosition | null = null;
   #uncommittedEntries = 0;
   #uncommittedBytes = 0;
+  /** By the time of the last commit. */
+  #writtenBefore = 0;
 
   constructor(
     wasm: SqliteWasm,
     options: Pick<WorkerOptions, "directory" | "foregone" | "isFirst" | "pinnedAt">,
   ) {
+    this.#wasm = wasm;
     const internals = findEngineInternals(wasm);
     const open = (name: SnapshotFileName, cacheKib: number, schema: readonly string[]) => {
       const path = join(options.directory, name);
@@ -58,6 +63,7 @@ export class StateMachine {
     this.#app = new GuardedFile(open("app.db", APP_CACHE_KIB, SESSION_SCHEMA));
     this.#state = new StateFile(open("state.db", STATE_CACHE_KIB, STATE_SCHEMA));
     if (options.pinnedAt !== null) this.#setPin(options.pinnedAt);
+    this.#app.file.maybeShrinkLog();
     this.#runner = new CommandRunner(this.#app.file, internals);
     this.questions = new Questions({ wasm, app: this.#app, state: this.#state, runner: this.#runner });
     this.#applied = earlier(this.#app.file.committed, this.#state.file.committed);
@@ -104,6 +110,16 @@ export class StateMachine {
     return this.#schema.hiddenWork;
   }
 
+  /** See `DataTraits`. */
+  get dataBytes(): number {
+    return this.#app.file.bytes;
+  }
+
+  /** See `DataTraits`. Another object once the schema has changed. */
+  get tables(): DataTraits["tables"] {
+    return this.#schema.tables;
+  }
+
   /** True if commands have been applied and not committed. */
   get hasUncommitted(): boolean {
     return this.#uncommittedBytes > 0;
@@ -114,6 +130,7 @@ export class StateMachine {
     return (
       this.#uncommittedEntries >= COMMIT_ENTRIES_MAX ||
       this.#uncommittedBytes >= COMMIT_BYTES_MAX ||
+      this.#wasm.writes.bytes - this.#writtenBefore >= COMMIT_WRITTEN_BYTES_MAX ||
       this.#runner.hasChangedSchema
     );
   }
@@ -154,6 +171,7 @@ export class StateMachine {
     }
     this.#uncommittedEntries = 0;
     this.#uncommittedBytes = 0;
+    this.#writtenBefore = this.#wasm.writes.bytes;
     if (this.#runner.hasChangedSchema) this.#runner.reloadSchema();
   }
 

@@ -2,6 +2,7 @@ import type { ObjectEvent } from "./objects.ts";
 import type { HiddenWork } from "./store.ts";
 import type { LogPosition, ResultDigest, StoredConfiguration } from "./types.ts";
 import type { StoreState } from "./worker-protocol.ts";
+import type { DataTraits } from "./write-bound.ts";
 
 export type ObjectEventListener = (events: readonly ObjectEvent[]) => void;
 
@@ -12,11 +13,13 @@ export type ObjectEventListener = (events: readonly ObjectEvent[]) => void;
 export class StoreView {
   #applied: LogPosition;
   #state: StoreState;
+  #tables: DataTraits["tables"];
   readonly #listeners = new Set<ObjectEventListener>();
 
   constructor(applied: LogPosition, state: StoreState) {
     this.#applied = applied;
     this.#state = state;
+    this.#tables = state.tables ?? new Map();
   }
 
   get applied(): LogPosition {
@@ -31,6 +34,11 @@ export class StoreView {
   /** See `Store.hiddenWork`. */
   get hiddenWork(): HiddenWork {
     return this.#state.hiddenWork;
+  }
+
+  /** See `Store.data`. */
+  get data(): DataTraits {
+    return { bytes: this.#state.dataBytes, tables: this.#tables };
   }
 
   get lastTimeMs(): number {
@@ -54,6 +62,7 @@ export class StoreView {
   advance({ index, term }: LogPosition, state: StoreState, events: readonly ObjectEvent[]): void {
     this.#applied = { index, term };
     this.#state = state;
+    if (state.tables !== null) this.#tables = state.tables;
     if (events.length === 0) return;
     for (const listener of this.#listeners) listener(events);
   }

@@ -10,6 +10,7 @@ import {
   REPLACE_PATIENCE_MS,
   WORKER_RENEWALS_WINDOW_MS,
 } from "./limits.ts";
+import { wroteTooMuch } from "./question-error.ts";
 import { QuestionWatch } from "./question-watch.ts";
 import { RestartBudget } from "./restart-budget.ts";
 import { rejectBroken, rejectJob, settleQuestion } from "./settle-job.ts";
@@ -238,6 +239,11 @@ export class StoreWorkerProxy {
         break;
       case "broken-by-question":
         rejectBroken(this.#jobs.take(report.job, "question"), report.message);
+        this.#keeper.restart();
+        break;
+      case "wrote-too-much":
+        // mark: store: a write that was tried out would have written too much
+        rejectJob(this.#jobs.take(report.job, "question"), wroteTooMuch(report.bytesMax));
         this.#keeper.restart();
         break;
       case "transaction-lost":

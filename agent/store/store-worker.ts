@@ -7,6 +7,7 @@ import { TransactionLostError } from "./command-runner.ts";
 import { isDiskFull } from "./disk-room.ts";
 import { COMMIT_DELAY_MS, RESULT_MESSAGE_BYTES_MAX, WORKER_MEMORY_MAX } from "./limits.ts";
 import { unpackEntries } from "./packed-entries.ts";
+import { WroteTooMuchError } from "./questions.ts";
 import type { RanCommand } from "./ran-command.ts";
 import { SqliteError } from "./sqlite-error.ts";
 import { loadSqliteWasm, type SqliteWasm } from "./sqlite-wasm.ts";
@@ -37,6 +38,7 @@ class StoreWorker {
   /** That the files have been pinned for too long. */
   #hasReportedPin = false;
   #hasReportedMemory = false;
+  #reportedTables: StoreState["tables"] = null;
   /** Set by the first failure; from then on nothing is done. */
   #hasStopped = false;
 
@@ -92,7 +94,7 @@ class StoreWorker {
         this.#commit();
         this.#answer(request.job, () => ({
           kind: "rehearse",
-          rehearsed: this.#machine.questions.rehearse(request.command),
+          rehearsed: this.#machine.questions.rehearse(request.command, request.bytesMax),
         }));
         break;
       case "get-object":
@@ -158,8 +160,10 @@ class StoreWorker {
   }
 
   #stateOfMachine(): StoreState {
-    const { newest, hiddenWork, lastTimeMs, digest, configuration } = this.#machine;
-    return { newest, hiddenWork, lastTimeMs, digest, configuration };
+    const { newest, hiddenWork, dataBytes, lastTimeMs, digest, configuration } = this.#machine;
+    const tables = this.#machine.tables === this.#reportedTables ? null : this.#machine.tables;
+    this.#reportedTables = this.#machine.tables;
+    return { newest, hiddenWork, dataBytes, tables, lastTimeMs, digest, configuration };
   }
 
   #answer(job: number, ask: () => Answer): void {
@@ -175,6 +179,9 @@ class StoreWorker {
         this.#stop(error);
       } else if (error instanceof StatementError) {
         this.#report({ kind: "declined", job, code: error.code, message: error.message });
+      } else if (error instanceof WroteTooMuchError) {
+        this.#hasStopped = true;
+        this.#report({ kind: "wrote-too-much", job, bytesMax: error.bytesMax });
       } else {
         this.#hasStopped = true;
         this.#report({ kind: "broken-by-question", job, message: messageOf(error) });

@@ -1,4 +1,5 @@
 import type { ObjectStore } from "./objects.ts";
+import type { QueryPlan } from "./query-plan.ts";
 import type { SnapshotStore } from "./snapshot.ts";
 import type {
   CommandResult,
@@ -9,6 +10,7 @@ import type {
   StoredConfiguration,
   StoreEntry,
 } from "./types.ts";
+import type { DataTraits } from "./write-bound.ts";
 
 export interface RehearsalOptions {
   /** As of the command; null if there is none. */
@@ -21,6 +23,8 @@ export interface RehearsalOptions {
   readonly timeMs: number;
   /** As of the command; some 16 bytes if there is none yet. */
   readonly seed?: Uint8Array;
+  /** That it may write to the disk; by default `WRITTEN_BYTES_MAX`. */
+  readonly bytesMax?: number;
   /** Aborted: other writes have waited for it for `APPLY_PATIENCE_MS`, or nobody waits for it any more. It ends. */
   readonly othersWait?: AbortSignal;
 }
@@ -47,6 +51,8 @@ export interface Store extends ReplicatedState, ObjectStore, SnapshotStore {
   readonly newest: LogPosition;
   /** As of the last entry that was answered. */
   readonly hiddenWork: HiddenWork;
+  /** As of the last entry that was answered. */
+  readonly data: DataTraits;
   /**
    * Applies in order; resolves with one result per entry: empty where `command` is null, and where the file has the
    * entry already (after a crash). A transaction that failed ends with its first error, the statements after it
@@ -54,18 +60,17 @@ export interface Store extends ReplicatedState, ObjectStore, SnapshotStore {
    */
   apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]>;
   /**
-   * Read-only statements on everything applied so far; others get an error result. Rejects with `query-timeout`
-   * after `timeoutMs`, with `result-too-large` beyond the row or byte limit, with `too-large` if the request itself
-   * is, with `store-busy` if too many queries wait, with `query-failed` if this node cannot carry it out (memory).
+   * Asks everything applied so far. Rejects with `query-timeout` after `timeoutMs`, with `result-too-large` beyond the row or byte limit,
+   * with `store-busy` if too many queries wait, with `query-failed` if this node cannot carry it out (memory).
    */
-  query(statements: readonly SqlStatement[], options: { readonly timeoutMs: number }): Promise<CommandResult>;
+  query(plan: QueryPlan, options: { readonly timeoutMs: number }): Promise<CommandResult>;
   /**
    * Tries a command out on everything applied so far: runs it as `apply` would, with its time and chance, and undoes
    * it. Resolves whatever its results are. An entry in the log is applied by every node and cannot be stopped, so a
    * command whose work is not bounded should have been rehearsed before it is proposed, and no entry should come between.
    * `checkStatement` must have found that each may become part of the log.
    *
-   * Rejects with `too-expensive` if it does not end within `timeoutMs` or `othersWait`, with `query-failed` if it takes more memory
+   * Rejects with `too-expensive` if it does not end within `timeoutMs` or `othersWait`, or writes more than `bytesMax`; with `query-failed` if it takes more memory
    * than a query may have, with `store-busy` if it could not begin in time or too many queries wait.
    */
   rehearse(statements: readonly SqlStatement[], options: RehearsalOptions): Promise<Rehearsed>;

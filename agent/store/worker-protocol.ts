@@ -13,13 +13,14 @@ import type {
   StatementResult,
   StoredConfiguration,
 } from "./types.ts";
+import type { DataTraits } from "./write-bound.ts";
 
 /** What is asked of the database and leaves nothing in it, so that it may be cut and forgotten. */
 export type Question =
   | ObjectQuestion
   | { readonly kind: "query"; readonly statements: readonly SqlStatement[] }
   /** Carried out as an entry would be, and undone. */
-  | { readonly kind: "rehearse"; readonly command: SqlCommand };
+  | { readonly kind: "rehearse"; readonly command: SqlCommand; readonly bytesMax: number };
 
 /** Its `kind` is that of the question. */
 export type Answer =
@@ -32,6 +33,10 @@ export interface StoreState {
   /** See `Store.newest`. */
   readonly newest: LogPosition;
   readonly hiddenWork: HiddenWork;
+  /** Of the user's file: see `DataTraits`. */
+  readonly dataBytes: number;
+  /** See `DataTraits`; null: as in the report before. */
+  readonly tables: DataTraits["tables"] | null;
   readonly lastTimeMs: number;
   readonly digest: ResultDigest;
   readonly configuration: StoredConfiguration | null;
@@ -76,6 +81,8 @@ export type WorkerReport =
   | { readonly kind: "bloated"; readonly memoryBytes: number }
   /** A question ended SQLite's transaction or broke it: start another worker, without this question. */
   | { readonly kind: "broken-by-question"; readonly job: number; readonly message: string }
+  /** The same, because it wrote more than it may. */
+  | { readonly kind: "wrote-too-much"; readonly job: number; readonly bytesMax: number }
   /** A statement ended SQLite's transaction, with a certain answer: start another worker that knows it. */
   | { readonly kind: "transaction-lost"; readonly foregone: ForegoneResult }
   /** The environment failed. Nothing more is done by this worker. */

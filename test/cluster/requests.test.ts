@@ -1,6 +1,7 @@
 import { request } from "node:http";
 import { t } from "tap";
 import type { AgentProcess, Answer } from "./agent-process.ts";
+import { runTrivet } from "./run-trivet.ts";
 import { TestCluster } from "./test-cluster.ts";
 
 /** Counts for a long while without touching a table; no clever planner ends it early. */
@@ -49,6 +50,51 @@ t.test("requests to three agents", { timeout: 180_000 }, async (t) => {
     }
     t.equal(await rowCount(first), before, "no row came or went");
     t.match(await leader.status(), { raft: { role: "leader", term } }, "nobody lost leadership over it");
+  });
+
+  await t.test("a short write that would fill the disks of all nodes is refused", async (t) => {
+    const rows =
+      "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000) SELECT i, '' FROM n";
+    await first.execute(["CREATE TABLE many (id INTEGER PRIMARY KEY, note)", `INSERT INTO many ${rows}`]);
+    const text = "x".repeat(1_000_000);
+    for (const agent of cluster.agents) {
+      t.match(await agent.execute([["UPDATE many SET note = ?", text]]), {
+        status: 422,
+        code: "too-expensive",
+        // A slow disk has not written so much within its time.
+        error: /tried out, (would write more than 64 MiB|did not end within 5000 ms).*was not carried out/,
+      });
+    }
+    t.match(await second.execute([["UPDATE many SET note = ? WHERE id <= 20", text]]), {
+      results: [{ rows_affected: 20 }],
+    });
+    t.match(await third.execute(["UPDATE many SET note = ''"]), { results: [{ rows_affected: 2000 }] });
+  });
+
+  await t.test("trivet sql loads what sqlite3 has dumped, all or nothing", async (t) => {
+    const dump = (rows: readonly string[]): string =>
+      [
+        "PRAGMA foreign_keys=OFF;",
+        "BEGIN TRANSACTION;",
+        "CREATE TABLE sale(id INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT);",
+        ...rows.map((row) => `INSERT INTO sale VALUES(${row});`),
+        "DELETE FROM sqlite_sequence;",
+        "INSERT INTO sqlite_sequence VALUES('sale',7);",
+        "CREATE INDEX sale_what ON sale(what);",
+        "COMMIT;",
+      ].join("\n");
+    const load = (input: string) => runTrivet(["sql", "--api", second.url], { input });
+    t.match(await load(dump(["1,'a'", "1,'twice'"])), {
+      code: 1,
+      stdout: "",
+      stderr: /Statement 3 of 6 in the transaction failed, and nothing.*UNIQUE constraint/,
+    });
+    t.match(await errorOf(third, "INSERT INTO sale VALUES (1, '')"), /no such table/);
+    const stderr = "PRAGMA foreign_keys is passed over: foreign keys are always checked.\n";
+    t.match(await load(dump(["1,'a;'", "7,'line\nbreak'"])), { code: 0, stderr });
+    t.match(await third.execute(["INSERT INTO sale (what) VALUES ('next')"]), {
+      results: [{ last_insert_id: 8 }],
+    });
   });
 
   await t.test(

@@ -15,7 +15,6 @@ class Scene {
   readonly gate = new WriteGate({
     clock: this.clock,
     settled: () => new Promise((resolve) => (this.settle = resolve)),
-    patienceMs: PATIENCE_MS,
   });
 
   plain(name: string, timeoutMs = DEADLINE_MS): Promise<string> {
@@ -26,10 +25,12 @@ class Scene {
   alone(
     name: string,
     mustBeAlone = () => true,
+    patienceMs = PATIENCE_MS,
   ): { readonly done: Promise<string>; readonly leave: () => void } {
     let leave = (): void => undefined;
     const left = new Promise<void>((resolve) => (leave = resolve));
     const done = this.#enter(name, DEADLINE_MS, {
+      patienceMs,
       mustBeAlone,
       passAlone: async (othersWait) => {
         this.happened.push(`${name} begins`);
@@ -50,7 +51,8 @@ class Scene {
       return name;
     };
     const passAlone = async (): Promise<string> => pass();
-    return this.gate.enter({ mustBeAlone: () => false, pass, passAlone, ...visit }, timeoutMs);
+    const plain = { patienceMs: PATIENCE_MS, mustBeAlone: () => false, pass, passAlone };
+    return this.gate.enter({ ...plain, ...visit }, timeoutMs);
   }
 }
 
@@ -166,9 +168,13 @@ t.test(
     const gate = new WriteGate({
       clock,
       settled: () => Promise.reject(new TrivetError("not-leader", "somebody else leads")),
-      patienceMs: PATIENCE_MS,
     });
-    const visit = { mustBeAlone: () => true, pass: () => "passed", passAlone: async () => "alone" };
+    const visit = {
+      patienceMs: PATIENCE_MS,
+      mustBeAlone: () => true,
+      pass: () => "passed",
+      passAlone: async () => "alone",
+    };
     const alone = t.rejects(gate.enter(visit, DEADLINE_MS), { code: "not-leader" });
     const passed = gate.enter({ ...visit, mustBeAlone: () => false }, DEADLINE_MS);
     await alone;

@@ -1,5 +1,6 @@
 import { TrivetError } from "../../agent/platform/trivet-error.ts";
 import type { ObjectEvent, ObjectReads } from "../../agent/store/objects.ts";
+import type { QueryPlan } from "../../agent/store/query-plan.ts";
 import type {
   SnapshotFileName,
   SnapshotManifest,
@@ -15,6 +16,7 @@ import type {
   StoredConfiguration,
   StoreEntry,
 } from "../../agent/store/types.ts";
+import type { DataTraits } from "../../agent/store/write-bound.ts";
 import { operationOf } from "./kv-sql.ts";
 import { type Effect, type ModelFile, rowsOf } from "./model-file.ts";
 import type { ModelFiles } from "./model-files.ts";
@@ -67,6 +69,9 @@ export class ModelStore implements Store {
     return this.#options.hasHiddenWork ? "of-any-write" : "none";
   }
 
+  /** Nothing that a write could make much of. */
+  readonly data: DataTraits = { bytes: 0, tables: new Map() };
+
   apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]> {
     return this.#work.do("change", () => {
       const events: ObjectEvent[] = [];
@@ -76,9 +81,9 @@ export class ModelStore implements Store {
     });
   }
 
-  query(statements: readonly SqlStatement[]): Promise<CommandResult> {
+  query({ asked, complete }: QueryPlan): Promise<CommandResult> {
     return this.#work.do("question", () =>
-      statements.map((statement) => rowsOf(this.#files.app.read(operationOf(statement).key))),
+      complete(asked.map((statement) => rowsOf(this.#files.app.read(operationOf(statement).key)))),
     );
   }
 

@@ -101,7 +101,7 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
     name: "a read is never settled",
     stops: true,
     file: "replica/cluster-sql.ts",
-    find: "return this.#store.query(statements, { timeoutMs: deadline.remainingMs });",
+    find: "return this.#store.query(plan, { timeoutMs: deadline.remainingMs });",
     replace: "return new Promise(() => undefined);",
     seeds: 10,
   },

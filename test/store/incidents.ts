@@ -1,5 +1,6 @@
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import { decodeCommand } from "../../agent/store/command.ts";
+import { planQuery } from "../../agent/store/query-plan.ts";
 import type { CommandResult, StoreEntry } from "../../agent/store/types.ts";
 import { ENDLESS, PATIENT_MS, type StoreNode } from "./store-node.ts";
 
@@ -48,7 +49,7 @@ async function rehearse(node: StoreNode, next: readonly StoreEntry[]): Promise<v
 /** A query at its deadline takes its thread along, with all that SQLite has not committed. */
 export async function killWorker(node: StoreNode): Promise<void> {
   try {
-    await node.store.query([ENDLESS], { timeoutMs: 1 });
+    await node.store.query(planQuery([ENDLESS]), { timeoutMs: 1 });
   } catch (error) {
     if (!isTrivetError(error, "query-timeout")) throw error;
   }

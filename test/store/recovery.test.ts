@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import t from "tap";
 import { systemClock } from "../../agent/platform/clock.ts";
 import { CLOSE_TIMEOUT_MS, QUERIES_MAX, WORKER_RESTARTS_MAX } from "../../agent/store/limits.ts";
+import { planQuery } from "../../agent/store/query-plan.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
 import { addsRow, crashEntry } from "./crash-log.ts";
 import { ENDLESS, ENDLESS_WRITE, entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
@@ -27,7 +28,7 @@ t.test("query deadlines", async (t) => {
     const applied = [1, 2, 3].map((a) =>
       node.store.apply([entry(node.store.applied.index + a, [`INSERT INTO t VALUES (${a})`])]),
     );
-    const cut = t.rejects(node.store.query([ENDLESS], { timeoutMs: 50 }), {
+    const cut = t.rejects(node.store.query(planQuery([ENDLESS]), { timeoutMs: 50 }), {
       code: "query-timeout",
       message: /ran for longer than its 50 ms/,
     });
@@ -50,7 +51,7 @@ t.test("query deadlines", async (t) => {
     const slow = node.execute([
       "INSERT INTO t WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 400000) SELECT x FROM c",
     ]);
-    await t.rejects(node.store.query([statement(COUNT)], { timeoutMs: 0.0625 }), {
+    await t.rejects(node.store.query(planQuery([statement(COUNT)]), { timeoutMs: 0.0625 }), {
       code: "query-timeout",
       message: /waited its 0 ms/,
     });
@@ -61,20 +62,22 @@ t.test("query deadlines", async (t) => {
   t.test("query() rejects with store-busy when too many wait", async (t) => {
     const statements = [statement("SELECT 1")];
     const waiting = Array.from({ length: QUERIES_MAX }, () =>
-      node.store.query(statements, { timeoutMs: PATIENT_MS }),
+      node.store.query(planQuery(statements), { timeoutMs: PATIENT_MS }),
     );
-    await t.rejects(node.store.query(statements, { timeoutMs: PATIENT_MS }), {
+    await t.rejects(node.store.query(planQuery(statements), { timeoutMs: PATIENT_MS }), {
       code: "store-busy",
       message: /1024 queries/,
     });
     t.equal((await Promise.all(waiting)).length, QUERIES_MAX);
-    t.match(await node.store.query(statements, { timeoutMs: PATIENT_MS }), [{ values: [[1]] }]);
+    t.match(await node.store.query(planQuery(statements), { timeoutMs: PATIENT_MS }), [{ values: [[1]] }]);
   });
 
   t.test("query() cut ten times in a row loses nothing", async (t) => {
     for (let nth = 0; nth < 10; nth += 1) {
       const applied = node.execute([`INSERT INTO t VALUES ('cut ${nth}')`]);
-      await t.rejects(node.store.query([ENDLESS], { timeoutMs: 1 + nth }), { code: "query-timeout" });
+      await t.rejects(node.store.query(planQuery([ENDLESS]), { timeoutMs: 1 + nth }), {
+        code: "query-timeout",
+      });
       t.match(await applied, [{ rowsAffected: 1 }]);
     }
     t.same(await node.rows("SELECT count(*), count(DISTINCT a) FROM t WHERE a LIKE 'cut%'"), [[10, 10]]);
@@ -156,7 +159,7 @@ t.test("a failing disk", async (t) => {
           entry(store.applied.index + 1 + nth, ["INSERT INTO t VALUES (2)"]),
         );
         await store.apply(again);
-        t.match(await store.query([statement("SELECT a FROM t")], { timeoutMs: PATIENT_MS }), [
+        t.match(await store.query(planQuery([statement("SELECT a FROM t")]), { timeoutMs: PATIENT_MS }), [
           { values: [[1], [2]] },
         ]);
         await store.close();
@@ -181,7 +184,9 @@ t.test("a failing disk", async (t) => {
     t.match(await node.execute(["INSERT INTO t VALUES (1)"]), [{ kind: "changed" }]);
     const durable = node.store.checkpoint();
     // Longer than a try takes: what is asked meanwhile gives up, and does no harm.
-    await t.rejects(node.store.query([statement(COUNT)], { timeoutMs: 1_500 }), { code: "query-timeout" });
+    await t.rejects(node.store.query(planQuery([statement(COUNT)]), { timeoutMs: 1_500 }), {
+      code: "query-timeout",
+    });
     t.equal(messages.filter((message) => message.includes("the disk is full")).length, 1, "said once");
     await rm(faults);
     t.equal((await durable).index, 2);
@@ -330,7 +335,7 @@ t.test("a killed process has every entry once, wherever it was killed", async (t
   const last = store.applied.index;
   const rows = "SELECT * FROM log ORDER BY rowid";
   const objects = { kind: "crash", limit: 10, timeoutMs: PATIENT_MS };
-  const after = await store.query([statement(rows)], { timeoutMs: PATIENT_MS });
+  const after = await store.query(planQuery([statement(rows)]), { timeoutMs: PATIENT_MS });
   const { digest, configuration } = store;
   const objectsAfter = await store.objects.list(objects);
   await store.close();

@@ -1,7 +1,12 @@
 import t from "tap";
 import { REQUEST_BYTES_MAX, STATEMENTS_MAX, TOKENS_MAX } from "../../agent/store/limits.ts";
-import { checkRequest, NO_TRAITS, traitsOf } from "../../agent/store/request-check.ts";
+import { checkRequest, type EntryTraits, NO_TRAITS, traitsOf } from "../../agent/store/request-check.ts";
 import { statement } from "./store-node.ts";
+
+function traitsOfAll(texts: readonly string[]): EntryTraits {
+  const statements = texts.map((sql) => statement(sql));
+  return traitsOf(checkRequest(statements), statements);
+}
 
 t.test("checkRequest() bounds the statements, the bytes and the tokens of a request", async (t) => {
   const most = Array.from({ length: STATEMENTS_MAX }, () => statement("SELECT 1"));
@@ -21,24 +26,29 @@ t.test("checkRequest() bounds the statements, the bytes and the tokens of a requ
 });
 
 t.test("checkRequest() tells of each statement, traitsOf() of all together", async (t) => {
-  const checks = checkRequest(
-    ["SELECT 1", "COMMIT", "DELETE FROM t", "CREATE TABLE t (a)"].map((sql) => statement(sql)),
+  const statements = ["SELECT 1", "COMMIT", "DELETE FROM t", "CREATE TABLE t (a)"].map((sql) =>
+    statement(sql),
   );
+  const checks = checkRequest(statements);
   t.match(checks, [
     { ok: true, isReadOnly: true },
     { ok: false, code: "transaction-control" },
     { ok: true, isReadOnly: false },
     { ok: true, isReadOnly: false },
   ]);
-  t.same(traitsOf(checks.slice(2)), { isBounded: true, mayRemove: true, mayChangeSchema: true });
-  t.same(traitsOf(checks.slice(2, 3)), { isBounded: true, mayRemove: true, mayChangeSchema: false });
-  t.same(traitsOf(checks.slice(0, 1)), { isBounded: false, mayRemove: false, mayChangeSchema: false });
-  t.same(traitsOf([]), NO_TRAITS);
+  const traits = (from: number, to: number) => {
+    const { writes, ...rest } = traitsOf(checks.slice(from, to), statements.slice(from, to));
+    return [rest, writes.length];
+  };
+  t.same(traits(2, 4), [{ isBounded: true, mayRemove: true, mayChangeSchema: true }, 2]);
+  t.same(traits(2, 3), [{ isBounded: true, mayRemove: true, mayChangeSchema: false }, 1]);
+  t.same(traits(0, 1), [{ isBounded: false, mayRemove: false, mayChangeSchema: false }, 1]);
+  t.same(traitsOf([], []), NO_TRAITS);
 });
 
 t.test("traitsOf() adds up how often statements may pass over tables", async (t) => {
   const isBounded = (sql: string, count: number) =>
-    traitsOf(checkRequest(Array.from({ length: count }, () => statement(sql)))).isBounded;
+    traitsOfAll(Array.from({ length: count }, () => sql)).isBounded;
   for (const sql of [
     "UPDATE t SET a = a + 1",
     "DELETE FROM t WHERE a = ?",
@@ -64,7 +74,7 @@ t.test("traitsOf() adds up how often statements may pass over tables", async (t)
 t.test(
   "traitsOf() has no bound for writes behind a change of the schema, which may bring more about",
   async (t) => {
-    const traits = (...sql: readonly string[]) => traitsOf(checkRequest(sql.map((each) => statement(each))));
+    const traits = (...sql: readonly string[]) => traitsOfAll(sql);
     const changes = [
       "CREATE TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM u; END",
       "DROP INDEX i",
@@ -86,7 +96,7 @@ t.test(
 );
 
 t.test("traitsOf() tells whether rows may leave a table", async (t) => {
-  const mayRemove = (sql: string) => traitsOf(checkRequest([statement(sql)])).mayRemove;
+  const mayRemove = (sql: string) => traitsOfAll([sql]).mayRemove;
   for (const sql of [
     "DELETE FROM t",
     "WITH c AS (SELECT 1) DELETE FROM t",

@@ -5,6 +5,7 @@ import { systemClock } from "../../agent/platform/clock.ts";
 import { NodeDirectory } from "../../agent/platform/node-directory.ts";
 import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import { PINNED_WAL_FRAMES_MIN } from "../../agent/store/limits.ts";
+import { planQuery } from "../../agent/store/query-plan.ts";
 import { rebaseJobs } from "../../agent/store/rebase-jobs.ts";
 import type { SnapshotManifest } from "../../agent/store/snapshot.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
@@ -73,7 +74,7 @@ t.test("openSnapshot()", async (t) => {
   t.test("stays as it is when the worker is replaced", async (t) => {
     const snapshot = await node.store.openSnapshot();
     await node.execute([BIG]);
-    await t.rejects(node.store.query([ENDLESS], { timeoutMs: 1 }), { code: "query-timeout" });
+    await t.rejects(node.store.query(planQuery([ENDLESS]), { timeoutMs: 1 }), { code: "query-timeout" });
     await node.execute([BIG]);
     t.same(await node.store.checkpoint(), snapshot.position);
     t.same(await hashes(node), snapshot.files);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import t from "tap";
 import { systemClock } from "../../agent/platform/clock.ts";
 import { COMMAND_RESULT_LIMITS, QUERY_RESULT_LIMITS, VALUE_BYTES_MAX } from "../../agent/store/limits.ts";
+import { planQuery } from "../../agent/store/query-plan.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
 import { entry, logOf, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
 
@@ -221,10 +222,9 @@ t.test("queries", async (t) => {
 
   t.test("query() answers each statement in its place", async (t) => {
     const sql = ["SELECT 1", "DELETE FROM t", "SELECT 2", "ATTACH 'x' AS y", "SELECT nope", "SELECT 3"];
-    const results = await node.store.query(
-      sql.map((each) => statement(each)),
-      { timeoutMs: PATIENT_MS },
-    );
+    const results = await node.store.query(planQuery(sql.map((each) => statement(each))), {
+      timeoutMs: PATIENT_MS,
+    });
     t.match(results, [
       { values: [[1]] },
       { code: "read-only" },
@@ -320,7 +320,9 @@ t.test("positions", async (t) => {
     const { store } = node;
     await Promise.all([store.close(), store.close()]);
     await t.rejects(store.apply([]), { code: "store-closed" });
-    await t.rejects(store.query([statement("SELECT 1")], { timeoutMs: 1 }), { code: "store-closed" });
+    await t.rejects(store.query(planQuery([statement("SELECT 1")]), { timeoutMs: 1 }), {
+      code: "store-closed",
+    });
     await t.rejects(store.checkpoint(), { code: "store-closed" });
   });
 });

@@ -5,6 +5,7 @@ import { systemClock } from "../../agent/platform/clock.ts";
 import type { Logger } from "../../agent/platform/logger.ts";
 import { encodeCommand } from "../../agent/store/command.ts";
 import type { ObjectWrite } from "../../agent/store/objects.ts";
+import { planQuery } from "../../agent/store/query-plan.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
 import type { Store } from "../../agent/store/store.ts";
 import type {
@@ -149,7 +150,7 @@ export class StoreNode {
   }
 
   async queryOne(sql: string, parameters: SqlStatement["parameters"] = []): Promise<StatementResult> {
-    return only(await this.store.query([statement(sql, parameters)], { timeoutMs: PATIENT_MS }));
+    return only(await this.store.query(planQuery([statement(sql, parameters)]), { timeoutMs: PATIENT_MS }));
   }
 
   /** The rows of one SELECT. Throws its error. */
