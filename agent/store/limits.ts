@@ -104,6 +104,9 @@ export const SLICE_BYTES_MAX = 1024 * 1024;
 /** Messages sent to the worker and not answered: enough to keep it busy. */
 export const JOBS_IN_FLIGHT_MAX = 16;
 
+/** Of answers that the main thread has not taken yet. While there are more, the worker begins no other question. */
+export const UNTAKEN_BYTES_MAX = 1024 * 1024;
+
 /** Queries and rehearsals waiting or running; one more is refused with `store-busy`. */
 export const QUERIES_MAX = 1024;
 /** Entries and command bytes waiting to be applied; more is refused with `store-busy`. */

@@ -2,10 +2,11 @@ import { setFlagsFromString } from "node:v8";
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { InvariantError, invariant } from "../platform/invariant.ts";
 import { messageOf } from "../platform/trivet-error.ts";
+import { answerBytes } from "./answer-bytes.ts";
 import { type CheckOptions, checkFiles } from "./check-files.ts";
 import { TransactionLostError } from "./command-runner.ts";
 import { isDiskFull } from "./disk-room.ts";
-import { COMMIT_DELAY_MS, RESULT_MESSAGE_BYTES_MAX, WORKER_MEMORY_MAX } from "./limits.ts";
+import { COMMIT_DELAY_MS, RESULT_MESSAGE_BYTES_MAX, UNTAKEN_BYTES_MAX, WORKER_MEMORY_MAX } from "./limits.ts";
 import { unpackEntries } from "./packed-entries.ts";
 import { WroteTooMuchError } from "./questions.ts";
 import type { RanCommand } from "./ran-command.ts";
@@ -14,14 +15,14 @@ import { loadSqliteWasm, type SqliteWasm } from "./sqlite-wasm.ts";
 import { StateMachine } from "./state-machine.ts";
 import { StatementError } from "./statement-error.ts";
 import { useUtc } from "./utc.ts";
-import {
-  type Answer,
-  type FailureCause,
-  type StoreState,
-  WorkerControl,
-  type WorkerOptions,
-  type WorkerReport,
-  type WorkerRequest,
+import { WorkerControl } from "./worker-control.ts";
+import type {
+  Answer,
+  FailureCause,
+  StoreState,
+  WorkerOptions,
+  WorkerReport,
+  WorkerRequest,
 } from "./worker-protocol.ts";
 
 /**
@@ -67,6 +68,8 @@ class StoreWorker {
 
   #handle(request: WorkerRequest): void {
     if (this.#hasStopped) return;
+    // Before it runs: what waits for this is the main thread, and no question that could be ended for it.
+    if (mayAnswerMuch(request)) this.#control.waitUntilTaken(UNTAKEN_BYTES_MAX);
     this.#control.setRunningJob(request.job);
     try {
       this.#carryOut(request);
@@ -172,7 +175,10 @@ class StoreWorker {
       return;
     }
     try {
-      this.#report({ kind: "answered", job, answer: ask() });
+      const answer = ask();
+      const bytes = answerBytes(answer);
+      this.#control.send(bytes);
+      this.#report({ kind: "answered", job, answer, bytes });
     } catch (error) {
       if (isDamage(error)) {
         // mark: store: a query met a damaged page
@@ -239,6 +245,10 @@ class StoreWorker {
   #report(report: WorkerReport): void {
     this.#port.postMessage(report);
   }
+}
+
+function mayAnswerMuch({ kind }: WorkerRequest): boolean {
+  return kind === "query" || kind === "list-objects" || kind === "object-history";
 }
 
 function isDamage(error: unknown): boolean {

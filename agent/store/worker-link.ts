@@ -2,12 +2,8 @@ import { Worker } from "node:worker_threads";
 import type { Clock } from "../platform/clock.ts";
 import { messageOf } from "../platform/trivet-error.ts";
 import { WORKER_START_TIMEOUT_MS } from "./limits.ts";
-import {
-  WorkerControl,
-  type WorkerOptions,
-  type WorkerReport,
-  type WorkerRequest,
-} from "./worker-protocol.ts";
+import { WorkerControl } from "./worker-control.ts";
+import type { WorkerOptions, WorkerReport, WorkerRequest } from "./worker-protocol.ts";
 
 /** What a link tells its owner; nothing any more after `onEnd`. */
 export interface WorkerListener {
@@ -47,6 +43,7 @@ export class WorkerLink {
     });
     this.#worker.on("message", (report: WorkerReport) => {
       startTimer.cancel();
+      if (report.kind === "answered") this.#control.take(report.bytes);
       listener.onReport(report);
     });
     this.#worker.on("error", (error) => {

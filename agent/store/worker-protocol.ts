@@ -1,4 +1,3 @@
-import { JOBS_IN_FLIGHT_MAX } from "./limits.ts";
 import type { ObjectAnswer, ObjectQuestion } from "./object-question.ts";
 import type { ObjectEvent } from "./objects.ts";
 import type { PackedEntries } from "./packed-entries.ts";
@@ -66,7 +65,8 @@ export type WorkerReport =
       readonly events: readonly ObjectEvent[];
       readonly state: StoreState;
     }
-  | { readonly kind: "answered"; readonly job: number; readonly answer: Answer }
+  /** `bytes` are those of the answer, until the proxy has taken it: see `WorkerControl`. */
+  | { readonly kind: "answered"; readonly job: number; readonly answer: Answer; readonly bytes: number }
   /** The question was not carried out: it asked for too much, or was cancelled. */
   | { readonly kind: "declined"; readonly job: number; readonly code: string; readonly message: string }
   /** Both files have committed everything up to `index`: it need not be kept for a new worker. */
@@ -108,40 +108,4 @@ export interface WorkerOptions {
   readonly pinnedAt: LogPosition | null;
   readonly foregone: readonly ForegoneResult[];
   readonly control: SharedArrayBuffer;
-}
-
-/**
- * Memory that both threads see while the worker is busy: which job is running (0: none), and a flag for each job in
- * flight that its caller has given up. The worker says which job it begins and then looks at the flag, the proxy sets
- * the flag and then looks which job is running: one of them notices the other.
- */
-export class WorkerControl {
-  readonly buffer: SharedArrayBuffer;
-  readonly #cells: Int32Array;
-
-  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(4 * (1 + JOBS_IN_FLIGHT_MAX))) {
-    this.buffer = buffer;
-    this.#cells = new Int32Array(buffer);
-  }
-
-  get runningJob(): number {
-    return Atomics.load(this.#cells, 0);
-  }
-
-  setRunningJob(job: number): void {
-    Atomics.store(this.#cells, 0, job);
-  }
-
-  isCancelled(job: number): boolean {
-    return Atomics.load(this.#cells, cellOf(job)) === job;
-  }
-
-  cancel(job: number): void {
-    Atomics.store(this.#cells, cellOf(job), job);
-  }
-}
-
-/** Jobs in flight are consecutive and at most so many, so each has its own cell. */
-function cellOf(job: number): number {
-  return 1 + (job % JOBS_IN_FLIGHT_MAX);
 }
