@@ -1,8 +1,9 @@
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import type { AgentProcess } from "../cluster/agent-process.ts";
 import { TestCluster } from "../cluster/test-cluster.ts";
+import { cpuMsOf, memoryOf } from "./process-memory.ts";
 
 /**
  * `npm run bench`: three real agents on loopback and one disk, this process as the client. Figures of one run can be
@@ -24,7 +25,7 @@ try {
   const insert = JSON.stringify([["INSERT INTO row (content) VALUES (?)", ROW]]);
   const select = JSON.stringify([["SELECT content FROM row WHERE id = ?", 5]]);
 
-  console.log(`memory at start: ${await memories()}`);
+  console.log(`memory at start: ${memories()}`);
   await measure("warm-up", leader, "/db/execute", insert, 16);
   for (const clients of CLIENTS)
     await measure("INSERT at the leader", leader, "/db/execute", insert, clients);
@@ -36,13 +37,13 @@ try {
     }
   }
   await measure("SELECT at a follower, linearizable", follower, "/db/query?level=linearizable", select, 64);
-  console.log(`memory after load: ${await memories()}`);
+  console.log(`memory after load: ${memories()}`);
 
   // What was written last is committed by SQLite a second later.
   await delay(IDLE_SETTLE_MS);
-  const before = await Promise.all(cluster.agents.map(usageOf));
+  const before = cluster.agents.map(usageOf);
   await delay(IDLE_SECONDS * 1_000);
-  const after = await Promise.all(cluster.agents.map(usageOf));
+  const after = cluster.agents.map(usageOf);
   const idle = after.map(({ cpuMs, writtenBytes }, nth) => {
     const cpu = (cpuMs - (before[nth]?.cpuMs ?? 0)) / (IDLE_SECONDS * 10);
     return `${cpu.toFixed(2)} % of a core, ${writtenBytes - (before[nth]?.writtenBytes ?? 0)} bytes written`;
@@ -61,7 +62,7 @@ async function measure(
   clients: number,
 ): Promise<void> {
   const latenciesMs: number[] = [];
-  const before = await Promise.all(cluster.agents.map(usageOf));
+  const before = cluster.agents.map(usageOf);
   const endMs = performance.now() + SECONDS * 1_000;
   const client = async (): Promise<void> => {
     while (performance.now() < endMs) {
@@ -71,7 +72,7 @@ async function measure(
     }
   };
   await Promise.all(Array.from({ length: clients }, client));
-  const after = await Promise.all(cluster.agents.map(usageOf));
+  const after = cluster.agents.map(usageOf);
   latenciesMs.sort((a, b) => a - b);
   const count = latenciesMs.length;
   const at = (share: number): string => (latenciesMs[Math.floor(count * share)] ?? 0).toFixed(2);
@@ -108,24 +109,12 @@ function post(agent: AgentProcess, path: string, body: string): Promise<void> {
   });
 }
 
-/** Of the process, since it began (proc(5)): CPU time, and bytes given to the block layer or waiting to be. */
-async function usageOf(
-  agent: AgentProcess,
-): Promise<{ readonly cpuMs: number; readonly writtenBytes: number }> {
-  const [stat, io] = await Promise.all([read(agent, "stat"), read(agent, "io")]);
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  // utime and stime, in ticks of 10 ms.
-  const cpuMs = (Number(fields[11]) + Number(fields[12])) * 10;
-  return { cpuMs, writtenBytes: Number(/^write_bytes: (\d+)/m.exec(io)?.[1] ?? 0) };
+/** Of the process, since it began: CPU time, and bytes given to the block layer or waiting to be (proc(5)). */
+function usageOf({ pid }: AgentProcess): { readonly cpuMs: number; readonly writtenBytes: number } {
+  const io = readFileSync(`/proc/${pid}/io`, "utf8");
+  return { cpuMs: cpuMsOf(pid), writtenBytes: Number(/^write_bytes: (\d+)/m.exec(io)?.[1] ?? 0) };
 }
 
-async function memories(): Promise<string> {
-  const statuses = await Promise.all(cluster.agents.map((agent) => read(agent, "status")));
-  return statuses
-    .map((status) => `${Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024)} MiB`)
-    .join(", ");
-}
-
-function read(agent: AgentProcess, file: string): Promise<string> {
-  return readFile(`/proc/${agent.pid}/${file}`, "utf8");
+function memories(): string {
+  return cluster.agents.map(({ pid }) => `${memoryOf(pid).rss.toFixed(0)} MiB`).join(", ");
 }
