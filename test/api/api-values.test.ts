@@ -156,6 +156,24 @@ t.test("encodeResults() answers in rqlite's forms", async (t) => {
   );
 });
 
+t.test("encodeResults() gives a long answer away piece by piece", async (t) => {
+  const values = Array.from({ length: 5_000 }, (_, nth) => [nth, "\u{1f3d4} é".repeat(20)]);
+  const plain = { associative: false, blobArray: false, pretty: false, seconds: undefined };
+  const pieces = encodeResults([{ kind: "rows", columns: ["n", "a"], types: ["", ""], values }], plain);
+  const text = JSON.stringify({ results: [{ columns: ["n", "a"], types: ["", ""], values }] });
+  t.equal(pieces.text, null, "not as one text");
+  t.equal(pieces.bytes, Buffer.byteLength(text));
+
+  const taken: Uint8Array[] = [];
+  for (let piece = pieces.take(); piece !== undefined; piece = pieces.take()) {
+    taken.push(piece);
+    const rest = Buffer.byteLength(text) - taken.reduce((sum, { length }) => sum + length, 0);
+    t.equal(pieces.bytes, rest);
+  }
+  t.ok(taken.length > 5 && taken.every(({ length }) => length < 256 * 1024), `${taken.length} pieces`);
+  t.ok(Buffer.concat(taken).toString() === text);
+});
+
 t.test("parseGoDuration() reads Go's durations", async (t) => {
   const known = {
     "5s": 5000,
