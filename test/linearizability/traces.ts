@@ -98,7 +98,10 @@ export class Traces<Input, Output> {
   sortOf(nth: number): string | null {
     const { leaves, saw } = this.#tracksOf(nth);
     if (!this.#canBeOfUse(nth, null)) return null;
-    const left = leaves.map((trace) => (this.#isOfInterest(trace) ? trace : this.#places[trace]));
+    const left = leaves.map((trace) => {
+      // Places as JSON, which no number of a trace looks like.
+      return this.#isOfInterest(trace) ? trace : JSON.stringify(this.#places[trace]);
+    });
     return `${saw.join()}>${left.join()}`;
   }
 
@@ -114,7 +117,7 @@ export class Traces<Input, Output> {
     return needing.some((open) => !this.#isDone(open) && this.#canBeOfUse(open, trace, alsoAsked));
   }
 
-  /** If not for what it takes the place of this trace. */
+  /** In whatever state, for something else than that it takes away the trace `besides`. */
   #canBeOfUse(open: number, besides: number | null, asked?: readonly number[]): boolean {
     const { leaves, saw } = this.#tracksOf(open);
     return leaves.some((left) => {
