@@ -74,6 +74,17 @@ const GOOD: Readonly<Record<string, readonly RegisterOperation[]>> = {
     write([2, null], 1),
     read([3, 3], 2),
   ],
+  "of writes that nobody saw one more is left in another order": [
+    write([1, null], 7),
+    write([1, null], 8),
+    write([1, 5], 1),
+    write([1, 6], 2),
+    cas([7, 8], [2, 3], false),
+    write([9, 10], 2),
+    cas([11, 12], [2, 3], false),
+    write([13, 14], 2),
+    cas([15, 16], [2, 3], false),
+  ],
   "a call at the moment of an answer is concurrent with it": [write([1, 2], 1), read([2, 3])],
 };
 

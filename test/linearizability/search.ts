@@ -46,7 +46,9 @@ export class Search<State, Input, Output> {
   readonly #answered: readonly Answered<Input, Output>[];
   readonly #statesMax: number;
   readonly #traces: Traces<Input, Output>;
+  /** Of the answered operations. */
   readonly #done: BitSet;
+  readonly #openDone = new Set<number>();
   readonly #seen = new Set<string>();
   readonly #frames: Frame<State>[] = [];
   /** All answered operations before this one are done. */
@@ -65,8 +67,8 @@ export class Search<State, Input, Output> {
     const open = byCall.filter(({ answer, input }) => answer === null && !model.isReadOnly(input, undefined));
     this.#operations = [...this.#answered, ...open];
     this.#statesMax = statesMax;
-    this.#done = new BitSet(this.#operations.length);
-    this.#traces = new Traces(model, this.#operations, (nth) => this.#done.has(nth));
+    this.#done = new BitSet(this.#answered.length);
+    this.#traces = new Traces(model, this.#operations, (nth) => this.#openDone.has(nth));
   }
 
   run(): SearchResult<State, Input, Output> {
@@ -134,7 +136,7 @@ export class Search<State, Input, Output> {
     const sorts = new Set<string | null>();
     for (let nth = this.#answered.length; nth < this.#operations.length; nth++) {
       if ((this.#operations[nth]?.called ?? Infinity) > deadline) break;
-      if (this.#done.has(nth) || !this.#traces.isOfUse(nth, this.#valuesOf(state))) continue;
+      if (this.#openDone.has(nth) || !this.#traces.isOfUse(nth, this.#valuesOf(state))) continue;
       const sort = this.#traces.sortOf(nth);
       if (!sorts.has(sort)) yield nth;
       sorts.add(sort);
@@ -171,8 +173,8 @@ export class Search<State, Input, Output> {
   /** How many open operations of each sort are done, as text. Those that are of no use any more may as well be to come. */
   #doneSorts(): string {
     const counts = new Map<string, number>();
-    for (let nth = this.#answered.length; nth < this.#operations.length; nth++) {
-      const sort = this.#done.has(nth) ? this.#traces.sortOf(nth) : null;
+    for (const nth of this.#openDone) {
+      const sort = this.#traces.sortOf(nth);
       if (sort !== null) counts.set(sort, (counts.get(sort) ?? 0) + 1);
     }
     return Array.from(counts, ([sort, count]) => `${count}*${sort}`)
@@ -181,9 +183,12 @@ export class Search<State, Input, Output> {
   }
 
   #do(nth: number): void {
-    this.#done.add(nth);
     this.#traces.stands(nth);
-    if (nth >= this.#answered.length) return;
+    if (nth >= this.#answered.length) {
+      this.#openDone.add(nth);
+      return;
+    }
+    this.#done.add(nth);
     this.#doneCount++;
     this.#doneEnd = Math.max(this.#doneEnd, nth + 1);
     while (this.#firstOutstanding < this.#doneEnd && this.#done.has(this.#firstOutstanding))
@@ -191,9 +196,12 @@ export class Search<State, Input, Output> {
   }
 
   #undo(nth: number): void {
-    this.#done.delete(nth);
     this.#traces.comes(nth);
-    if (nth >= this.#answered.length) return;
+    if (nth >= this.#answered.length) {
+      this.#openDone.delete(nth);
+      return;
+    }
+    this.#done.delete(nth);
     this.#doneCount--;
     this.#firstOutstanding = Math.min(this.#firstOutstanding, nth);
     while (this.#doneEnd > 0 && !this.#done.has(this.#doneEnd - 1)) this.#doneEnd--;

@@ -21,7 +21,7 @@ const NOTHING: Tracks = { isOpen: true, leaves: [], saw: [], missed: [] };
  */
 export class Traces<Input, Output> {
   readonly #tracks: readonly Tracks[];
-  readonly #isDone: (nth: number) => boolean;
+  readonly #isOpenDone: (nth: number) => boolean;
   readonly #numbers = new Map<string, Map<string, number>>();
   /** By trace: where it is. */
   readonly #places: string[] = [];
@@ -37,9 +37,9 @@ export class Traces<Input, Output> {
   constructor(
     model: Pick<Model<never, Input, Output>, "leaves" | "saw" | "missed">,
     operations: History<Input, Output>,
-    isDone: (nth: number) => boolean,
+    isOpenDone: (nth: number) => boolean,
   ) {
-    this.#isDone = isDone;
+    this.#isOpenDone = isOpenDone;
     const numbersOf = (traces: readonly Trace[]) => traces.map((trace) => this.#assignNumber(trace));
     this.#tracks = operations.map(({ input, answer }) => ({
       isOpen: answer === null,
@@ -114,7 +114,7 @@ export class Traces<Input, Output> {
     const needing = this.#needing[trace] ?? [];
     if (needing.length === 0 || asked.includes(trace)) return false;
     const alsoAsked = [...asked, trace];
-    return needing.some((open) => !this.#isDone(open) && this.#canBeOfUse(open, trace, alsoAsked));
+    return needing.some((open) => !this.#isOpenDone(open) && this.#canBeOfUse(open, trace, alsoAsked));
   }
 
   /** In whatever state, for something else than that it takes away the trace `besides`. */
