@@ -95,7 +95,7 @@ export function countParameterUses(tokens: SqlTokens): number {
   const uses = new Map<string | number, number>();
   let most = 1;
   for (let at = 0; at < tokens.length; at++) {
-    if (tokens.kind(at) !== "parameter") continue;
+    if (!tokens.isParameter(at)) continue;
     const parameter = tokens.text(at);
     if (parameter === "?") continue;
     // ?1 and ?01 are one.

@@ -79,6 +79,10 @@ export class SqlTokens {
     return this.#tag(at) === operator.charCodeAt(0);
   }
 
+  isParameter(at: number): boolean {
+    return this.#tag(at) === TAG_PARAMETER;
+  }
+
   /** True if it can name something, wherever it stands; text in '' can only where nothing else fits. */
   isName(at: number): boolean {
     const tag = this.#tag(at);

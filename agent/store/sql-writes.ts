@@ -126,7 +126,7 @@ function readSet(tokens: SqlTokens): Pick<WriteShape, "setLength" | "setsParamet
     const kind = tokens.kind(at);
     const length = kind === "string" || kind === "literal" ? tokens.text(at).length : 0;
     if (kind === "string" || length > NUMBER_LENGTH_MAX) setLength += length;
-    if (kind === "parameter") setsParameters = true;
+    if (tokens.isParameter(at)) setsParameters = true;
     if (tokens.isName(at)) setNames += 1;
   }
   return { setLength, setsParameters, setNames };

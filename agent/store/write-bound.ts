@@ -39,7 +39,8 @@ const ROW_BYTES_MIN = 8;
  * True if a request may write more than `WRITTEN_BYTES_MAX`, so that it has to be tried out. On the safe side, but for what a few rows hold
  * that are found by their key: up to `PASSES_MAX` of them are rewritten unseen, each of which may have `VALUE_BYTES_MAX`.
  *
- * Pages of the file are counted once, however often they are written: SQLite overwrites them in its write-ahead log.
+ * Pages of the file are counted once, however often they are written: SQLite overwrites them in its write-ahead log. What entries that
+ * are not applied yet add to the file is not counted; each of them is bounded as well.
  */
 export function mayWriteMuch(writes: readonly Write[], { bytes, tables }: DataTraits): boolean {
   const isKnown = writes.every(({ shape }) => tables.has(shape.table));

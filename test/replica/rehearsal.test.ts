@@ -1,6 +1,7 @@
 import { t } from "tap";
 import { systemClock } from "../../agent/platform/clock.ts";
 import { TrivetError } from "../../agent/platform/trivet-error.ts";
+import { acceptDraft } from "../../agent/replica/command-draft.ts";
 import { Deadline } from "../../agent/replica/deadline.ts";
 import { TOKENS_MAX } from "../../agent/store/limits.ts";
 import { NO_TRAITS } from "../../agent/store/request-check.ts";
@@ -109,6 +110,32 @@ t.test("writes whose text is short and whose work is not are refused on the lead
   ]);
   await execute("CREATE INDEX up ON child (up)");
   t.match(await execute("DELETE FROM parent"), [changed(20_001)]);
+});
+
+t.test("in a large database, what is found by its key passes, and the rest is tried out", async (t) => {
+  const triedOutMs = (...texts: readonly string[]): number => {
+    const draft = { kind: "sql", session: null, transaction: false, statements: sql(...texts) } as const;
+    return leader.replica.proposer.triedOutMs(acceptDraft(draft));
+  };
+  const [keyed, all] = ["UPDATE files SET n = n + 1 WHERE id = 3", "UPDATE files SET n = n + 1"];
+  const index = "CREATE INDEX files_n ON files (n)";
+  await execute("CREATE TABLE files (id INTEGER PRIMARY KEY, n, body)");
+  t.strictSame(
+    [keyed, all, index].map((text) => triedOutMs(text)),
+    [0, 0, 0],
+  );
+  // Each is too large for one request with another.
+  for (let id = 1; id <= 5; id++) await execute(`INSERT INTO files VALUES (${id}, 0, zeroblob(15000000))`);
+  t.strictSame(
+    [keyed, all, index].map((text) => triedOutMs(text)),
+    [0, 5_000, 60_000],
+  );
+  t.equal(triedOutMs(index, "INSERT INTO files VALUES (6, 0, '')"), 5_000, "which is more than an index");
+  t.match(await execute(keyed), [changed(1)]);
+  t.match(await execute(all), [changed(5)], "numbers of the same length are written where they stand");
+  t.match(await execute(index), [{ kind: "changed" }]);
+  await t.rejects(execute("UPDATE files SET body = body || 'x'"), { code: "too-expensive" });
+  t.match(await execute("DELETE FROM files WHERE id > 1"), [changed(4)]);
 });
 
 t.test("a write of a session that was done is answered, whatever it would cost now", async (t) => {

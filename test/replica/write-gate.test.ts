@@ -181,3 +181,18 @@ t.test(
     t.equal(await passed, "passed");
   },
 );
+
+t.test("enter() lets others wait for one that is alone as long as that one may take", async (t) => {
+  const scene = new Scene();
+  const whole = scene.alone("whole", () => true, 3 * PATIENCE_MS);
+  const waiting = scene.plain("after");
+  scene.settle();
+  await settled();
+  scene.clock.advance(2 * PATIENCE_MS);
+  await settled();
+  t.strictSame(scene.happened, ["whole begins"]);
+  const ended = t.rejects(whole.done, { code: "too-expensive" });
+  scene.clock.advance(PATIENCE_MS);
+  await ended;
+  t.equal(await waiting, "after");
+});
