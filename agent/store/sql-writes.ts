@@ -6,11 +6,13 @@ import type { SqlTokens } from "./sql-tokens.ts";
  * Which rows that are there a statement changes:
  *
  *     none      SELECT, CREATE TABLE; an INSERT only adds
- *     replaced  those that the new rows meet: REPLACE, ON CONFLICT DO UPDATE
- *     found     those that its WHERE finds: UPDATE, DELETE
+ *     replaced  those that the new rows meet: REPLACE
+ *     upserted  those that the new rows meet: ON CONFLICT DO UPDATE
+ *     updated   those that its WHERE finds
+ *     deleted   those that its WHERE finds
  *     all       possibly all of the file: an index, another schema
  */
-export type WriteReach = "none" | "replaced" | "found" | "all";
+export type WriteReach = "none" | "replaced" | "upserted" | "updated" | "deleted" | "all";
 
 /** What a statement may write, as far as its tokens tell; `mayWriteMuch` puts it together with what is in the file. */
 export interface WriteShape {
@@ -75,8 +77,8 @@ function readInsert(tokens: SqlTokens, sqlLength: number): WriteShape {
   const replaces = tokens.keyword(0) === "REPLACE" || tokens.keyword(2) === "REPLACE";
   return {
     ...WRITES_NOTHING,
-    ...(change >= 0 && readSet(tokens.slice(change))),
-    reach: change >= 0 || replaces ? "replaced" : "none",
+    ...(change >= 0 && readSet(tokens, change, tokens.length)),
+    reach: replaces ? "replaced" : change >= 0 ? "upserted" : "none",
     table: nameBehind(tokens, "INTO"),
     rows: countRows(tokens, end),
     sqlLength,
@@ -104,8 +106,8 @@ function readChange(tokens: SqlTokens, sqlLength: number): WriteShape {
   const replaces = tokens.keyword(2) === "REPLACE";
   return {
     ...WRITES_NOTHING,
-    ...(!isDelete && readSet(tokens)),
-    reach: "found",
+    ...(!isDelete && readSet(tokens, 0, where < 0 ? tokens.length : where)),
+    reach: isDelete ? "deleted" : "updated",
     table: isDelete ? nameBehind(tokens, "FROM") : nameOfUpdate(tokens),
     equated: where < 0 || replaces ? [] : readEquated(tokens.slice(where + 1)),
     sqlLength,
@@ -116,13 +118,15 @@ function readChange(tokens: SqlTokens, sqlLength: number): WriteShape {
 /** A number takes no more than the column that it is put into, or the row that has it. */
 const NUMBER_LENGTH_MAX = 20;
 
-/** What stands behind SET, to the end. */
-function readSet(tokens: SqlTokens): Pick<WriteShape, "setLength" | "setsParameters" | "setNames"> {
+/** What stands between UPDATE and `end`; names that are not of columns count as well. */
+function readSet(
+  tokens: SqlTokens,
+  start: number,
+  end: number,
+): Pick<WriteShape, "setLength" | "setsParameters" | "setNames"> {
   let [setLength, setNames, setsParameters] = [0, 0, false];
-  const set = findOutside(tokens, "SET");
-  const where = findOutside(tokens, "WHERE");
-  const end = where > set ? where : tokens.length;
-  for (let at = set + 1; at < end; at++) {
+  const set = tokens.slice(start).findIndex((at) => tokens.keyword(start + at) === "SET");
+  for (let at = start + set + 1; at < end; at++) {
     const kind = tokens.kind(at);
     const length = kind === "string" || kind === "literal" ? tokens.text(at).length : 0;
     if (kind === "string" || length > NUMBER_LENGTH_MAX) setLength += length;
@@ -148,7 +152,7 @@ function nameAt(tokens: SqlTokens, at: number): string {
 }
 
 /** The keyword outside of any parentheses; -1 if it is not there. */
-function findOutside(tokens: SqlTokens, keyword: "SET" | "WHERE"): number {
+function findOutside(tokens: SqlTokens, keyword: "WHERE"): number {
   let depth = 0;
   for (let at = 0; at < tokens.length; at++) {
     if (tokens.isOperator(at, "(")) depth += 1;

@@ -8,7 +8,8 @@ interface Draft {
   copies: number;
   defaultLength: number;
   readonly keys: string[][];
-  hasDependents: boolean;
+  actsOnDelete: boolean;
+  actsOnUpdate: boolean;
   readonly isOpaque: boolean;
   /** Where texts compare otherwise than by their bytes, a key that no two rows share may still be equal to more than one. */
   readonly isCollated: boolean;
@@ -27,10 +28,11 @@ const INDEXES = `SELECT lower(t.name), lower(c.name), c.seqno, l."unique" AND NO
   FROM sqlite_schema AS t, pragma_index_list(t.name) AS l, pragma_index_xinfo(l.name) AS c
   WHERE t.type = 'table' AND t.sql IS NOT NULL AND c.key
   ORDER BY t.name, l.seq, c.seqno`;
-const PARENTS = `SELECT DISTINCT lower(k."table")
+const PARENTS = `SELECT lower(k."table"), k.on_delete, k.on_update
   FROM sqlite_schema AS t, pragma_foreign_key_list(t.name) AS k
-  WHERE t.type = 'table'
-    AND (k.on_update NOT IN ('NO ACTION', 'RESTRICT') OR k.on_delete NOT IN ('NO ACTION', 'RESTRICT'))`;
+  WHERE t.type = 'table'`;
+/** What a foreign key may do besides refusing. */
+const ACTIONS: ReadonlySet<unknown> = new Set(["CASCADE", "SET NULL", "SET DEFAULT"]);
 
 const VIRTUAL = /^CREATE VIRTUAL TABLE /i;
 /** Of `hidden` in `pragma_table_xinfo`: a generated column that is stored. */
@@ -43,7 +45,9 @@ export function readTableTraits(file: DatabaseFile): ReadonlyMap<string, TableTr
   readIndexes(file, tables);
   file.read(PARENTS, [], (row) => {
     const parent = tables.get(String(row.readColumn(0)));
-    if (parent !== undefined) parent.hasDependents = true;
+    if (parent === undefined) return true;
+    parent.actsOnDelete ||= ACTIONS.has(row.readColumn(1));
+    parent.actsOnUpdate ||= ACTIONS.has(row.readColumn(2));
     return true;
   });
   return tables;
@@ -58,7 +62,8 @@ function readTables(file: DatabaseFile): Map<string, Draft> {
       copies: 1,
       defaultLength: 0,
       keys: hasRowid ? [["rowid"]] : [],
-      hasDependents: false,
+      actsOnDelete: false,
+      actsOnUpdate: false,
       isOpaque: VIRTUAL.test(sql) || replacesOnConflict(tokenizeSql(sql)),
       isCollated: /\bCOLLATE\b/i.test(sql),
     });

@@ -24,8 +24,10 @@ export interface TableTraits {
   readonly defaultLength: number;
   /** Columns, in small letters, that no two rows have the same values of. */
   readonly keys: readonly (readonly string[])[];
-  /** True if a row that changes or leaves changes rows elsewhere. */
-  readonly hasDependents: boolean;
+  /** True if a foreign key changes or deletes rows elsewhere when a row leaves. */
+  readonly actsOnDelete: boolean;
+  /** The same when a row changes. */
+  readonly actsOnUpdate: boolean;
   /** True if a row that comes may change any number of others: a full-text table, or one that replaces rows by itself. */
   readonly isOpaque: boolean;
 }
@@ -73,9 +75,12 @@ export function mayWriteMuch(writes: readonly Write[], { bytes, tables }: DataTr
 /** How many rows that are there it changes, at most; infinite if any number. */
 function rowsChanged({ reach, rows, equated }: WriteShape, table: TableTraits): number {
   if (reach === "none" && !table.isOpaque) return 0;
-  if (reach === "all" || table.isOpaque || table.hasDependents) return Number.POSITIVE_INFINITY;
-  // A new row meets at most one old one in each key.
+  if (reach === "all" || table.isOpaque) return Number.POSITIVE_INFINITY;
+  const leaves = reach === "deleted" || reach === "replaced";
+  if (leaves ? table.actsOnDelete : table.actsOnUpdate) return Number.POSITIVE_INFINITY;
+  // A new row meets at most one old one in each key, and changes the first that it meets.
   if (reach === "replaced") return rows * Math.max(1, table.keys.length);
+  if (reach === "upserted") return rows;
   const isOne = table.keys.some((key) => key.every((column) => equated.includes(column)));
   return isOne ? 1 : Number.POSITIVE_INFINITY;
 }
@@ -84,7 +89,8 @@ const NO_TRAITS: TableTraits = {
   copies: 1,
   defaultLength: 0,
   keys: [],
-  hasDependents: true,
+  actsOnDelete: true,
+  actsOnUpdate: true,
   isOpaque: false,
 };
 

@@ -24,6 +24,8 @@ const SCHEMA = [
   "CREATE TABLE parent (id INTEGER PRIMARY KEY, b)",
   "CREATE TABLE child (up INTEGER REFERENCES parent ON DELETE CASCADE)",
   "CREATE INDEX up ON child (up)",
+  "CREATE TABLE moved (id INTEGER PRIMARY KEY)",
+  "CREATE TABLE follower (id INTEGER PRIMARY KEY REFERENCES moved ON UPDATE SET NULL)",
   "CREATE TABLE upsert (k TEXT PRIMARY KEY, b)",
   "CREATE TABLE wide (b, c AS (b) STORED)",
   ...Array.from({ length: 40 }, (_, nth) => `CREATE INDEX wide${nth} ON wide (b, ${nth})`),
@@ -67,6 +69,9 @@ t.test(
       "REPLACE INTO upsert VALUES ('a', 1)",
       "DELETE FROM child WHERE rowid = 1",
       "INSERT INTO parent VALUES (1, 2)",
+      "UPDATE parent SET b = 2 WHERE id = 1",
+      "INSERT INTO parent VALUES (1, 2) ON CONFLICT DO UPDATE SET b = 2",
+      "DELETE FROM moved WHERE id = 1",
       "CREATE TABLE other (a)",
       "CREATE VIEW v AS SELECT 1",
       "PRAGMA user_version = 7",
@@ -103,6 +108,9 @@ t.test("mayWriteMuch() of what may change any number of rows, in a large file", 
     "UPDATE part SET kind = 2 WHERE b = 'x'",
     "DELETE FROM parent WHERE id = 1",
     "REPLACE INTO parent VALUES (1, 2)",
+    "INSERT OR REPLACE INTO parent VALUES (1, 2) ON CONFLICT (b) DO UPDATE SET b = 2",
+    "UPDATE moved SET id = 2 WHERE id = 1",
+    "INSERT INTO moved VALUES (1) ON CONFLICT DO UPDATE SET id = 2",
     "INSERT INTO words VALUES ('a')",
     "INSERT INTO words (words) VALUES ('optimize')",
     "INSERT INTO taking VALUES (1, 2)",
@@ -130,9 +138,12 @@ t.test("mayWriteMuch() of what makes much of a short request", async (t) => {
   t.ok(mayBeMuch(64 * 1024, `UPDATE t SET b = x'${"00".repeat(MIB / 2)}'`));
   const upsert = "INSERT INTO upsert VALUES ('a', 1), ('b', 1), ('c', 1) ON CONFLICT (k) DO UPDATE SET b = ";
   t.notOk(mayBeMuch(64 * 1024, statement(`${upsert}?`, [text])));
+  const second = "1 WHERE FALSE ON CONFLICT DO UPDATE SET b = ?";
   t.notOk(mayBeMuch(64 * 1024, statement(`${upsert.replace("1)", "?)")}excluded.b`, [text])));
   const many = Array.from({ length: 100 }, () => "('a', 1)").join(",");
-  t.ok(mayBeMuch(64 * 1024, statement(`${upsert.replace("('a', 1)", many)}?`, [text])));
+  const manyUpserts = upsert.replace("('a', 1)", many);
+  t.ok(mayBeMuch(64 * 1024, statement(`${manyUpserts}?`, [text])));
+  t.ok(mayBeMuch(64 * 1024, statement(`${manyUpserts}${second}`, [text])), "in another clause");
   t.ok(mayBeMuch(0, statement("INSERT INTO wide VALUES (?)", [new Uint8Array(1.9 * MIB)])), "to each index");
   t.notOk(mayBeMuch(0, statement("INSERT INTO wide VALUES (?)", [new Uint8Array(MIB)])));
   const filled = Array.from({ length: 1000 }, () => "INSERT INTO filled (id) VALUES (NULL)");
