@@ -138,8 +138,11 @@ export class Leadership {
     const { role, isTransferring } = consensus.raft;
     // Without a copy of the data, a leader can serve nobody.
     if (copy.fault === null || role !== "leader" || isTransferring) return;
+    const successor = this.#drawSuccessor();
+    // With nobody to hand over to, there is nothing to ask for: this is called again after whatever is asked.
+    if (successor === null) return;
     // mark: replica: a leader without a copy of the data hands over
-    consensus.transferLeadership(this.#drawSuccessor());
+    consensus.transferLeadership(successor);
   }
 
   /**

@@ -6,6 +6,7 @@ import { Consensus } from "../../agent/replica/consensus.ts";
 import { foundCluster } from "../../agent/replica/found-cluster.ts";
 import { Leadership } from "../../agent/replica/leadership.ts";
 import { memberIdOf } from "../../agent/replica/member-id.ts";
+import type { CopyFault } from "../../agent/replica/snapshot-want.ts";
 import { Waiters } from "../../agent/replica/waiters.ts";
 import { ManualClock } from "../platform/manual-clock.ts";
 import { chanceFrom } from "../raft/chance.ts";
@@ -22,6 +23,8 @@ export class Trio {
   /** Of the member in the same place. */
   readonly leaderships: Leadership[] = [];
   readonly failures: unknown[] = [];
+  /** Of the members: why their copy of the data is out of use. */
+  readonly copies: { fault: CopyFault | null }[] = [];
   /** The logs of these members take no entries. */
   readonly full = new Set<number>();
   /** A command that was proposed to some member waits for its answer. */
@@ -61,6 +64,7 @@ export class Trio {
       });
       this.members.push(consensus);
       const copy = { fault: null };
+      this.copies.push(copy);
       const parts = { consensus, copy, waiters, clock, random, logger };
       this.leaderships.push(new Leadership({ ...parts, isAnswering: () => this.isAnswering }));
     }

@@ -1,5 +1,7 @@
 import { InvariantError } from "../../agent/platform/invariant.ts";
-import { NODES, testTrio } from "./consensus-trio.ts";
+import { NODES, type Trio, testTrio } from "./consensus-trio.ts";
+
+const TURNS_MAX = 1_000;
 
 testTrio("nodeLost() of the leader brings a new one long before an election timeout", async (t, trio) => {
   await trio.run(300);
@@ -75,4 +77,36 @@ testTrio("handOver() lingers no longer than its member takes part", async (t, tr
   t.notOk(isOver, "it turns away what is still on its way");
   trio.leaderships[0]?.stop();
   await t.resolves(over);
+});
+
+/** The first member leads, as `voters` say, and has no copy of the data; counts how often it has work. */
+async function leadWithoutCopy(trio: Trio, voters: readonly number[]): Promise<{ turns: number }> {
+  const [leader] = trio.members;
+  await trio.run(300);
+  const target = { voters: voters.map((nth) => trio.members[nth]?.raft.id ?? ""), learners: [] };
+  leader?.changeConfiguration(target);
+  await trio.run(300);
+  const work = { turns: 0 };
+  trio.onProgress = (nth) => {
+    if (nth !== 0) return;
+    work.turns += 1;
+    if (work.turns > TURNS_MAX) throw new Error("It does not rest.");
+    trio.leaderships[0]?.progressed();
+  };
+  Object.assign(trio.copies[0] ?? {}, { fault: "empty" });
+  trio.leaderships[0]?.progressed();
+  await trio.run(1_000);
+  return work;
+}
+
+testTrio("a leader without a copy and without another voter rests while it waits", async (t, trio) => {
+  const { turns } = await leadWithoutCopy(trio, [0]);
+  t.strictSame(trio.members[0]?.raft.configuration.voters.length, 1);
+  t.equal(trio.members[0]?.raft.role, "leader");
+  t.ok(turns < 50, `${turns} turns of the event loop in a second`);
+});
+
+testTrio("a leader without a copy hands over to a voter that answers", async (t, trio) => {
+  await leadWithoutCopy(trio, [0, 2]);
+  t.strictSame(trio.roles(), ["follower", "follower", "leader"]);
 });
