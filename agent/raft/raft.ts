@@ -227,8 +227,9 @@ export class Raft {
       // mark: raft: a snapshot ends a campaign
       this.#roles.becomeFollower(null);
     }
-    const isHeld = core.log.term(snapshot.index) === snapshot.term;
-    invariant(!isNews || isHeld || this.#roles.leader === null, "a leader lacks what is committed");
+    // A leader has all that is committed (Raft 5.4.3), until there is another one.
+    const isOvertaken = isNews && core.log.term(snapshot.index) !== snapshot.term;
+    if (isOvertaken && this.#roles.leader !== null) this.#roles.becomeFollower(null);
     if (!core.restore(snapshot)) return false;
     this.#roles.follower?.restored(snapshot.index);
     return true;

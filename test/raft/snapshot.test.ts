@@ -1,6 +1,6 @@
 import t from "tap";
 import { Conversation, ledByFirst } from "./conversation.ts";
-import { bootstrapDisk, type Store, votersOnly } from "./disk.ts";
+import { bootstrapDisk, diskOfTerms, type Store, votersOnly } from "./disk.ts";
 import { listen } from "./listen.ts";
 
 /** Three members; c missed what a has committed and forgotten since: 3/2"x" and 4/2"y". */
@@ -210,6 +210,31 @@ t.test("a snapshot that comes to a candidate ends its campaign", async (t) => {
   t.match(conversation.raft("c"), { role: "pre-candidate", term: 2 });
   conversation.restore("c", snapshot);
   t.match(conversation.raft("c"), { role: "follower", term: 2, lastIndex: 4 });
+});
+
+t.test("a leader that was overtaken, and has not heard of it, may learn it from a snapshot", async (t) => {
+  const configuration = votersOnly(["a", "b", "c"]);
+  const disk = (terms: readonly number[]) => ({
+    ...diskOfTerms(configuration, terms),
+    hardState: { term: 2, vote: null, commit: 0 },
+  });
+  const conversation = new Conversation({ members: { a: disk([1]), b: disk([1]), c: disk([1, 2]) } });
+  // As in figure 8: nobody but a gets 2/3, and c commits 2/2 with the first entry of its own term.
+  conversation.lose({ kind: "append-request", from: "a" });
+  conversation.campaign("a");
+  t.match(conversation.raft("a"), { role: "leader", term: 3, lastIndex: 2 });
+  conversation.heal();
+  conversation.cutOff("a");
+  conversation.campaign("c");
+  conversation.run(100);
+  t.match(conversation.raft("b"), { term: 4, commitIndex: 3 });
+  t.equal(conversation.raft("a").role, "leader");
+  const snapshot = { index: 2, term: 2, configuration: { index: 1, configuration } };
+  t.ok(conversation.restore("a", snapshot));
+  t.match(conversation.raft("a"), { role: "follower", leader: null, term: 3, commitIndex: 2, lastIndex: 2 });
+  conversation.heal();
+  conversation.run(1_000);
+  t.match(conversation.raft("a"), { role: "follower", leader: "c", commitIndex: 3 });
 });
 
 t.test("an append from before the snapshot says only how far the follower has come", async (t) => {
