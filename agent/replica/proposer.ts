@@ -15,6 +15,7 @@ import type { LogTime } from "./log-time.ts";
 import { type Applied, Proposals } from "./proposals.ts";
 import { notLeader, outcomeUnknown, overloaded, stopping } from "./sql-errors.ts";
 import type { Waiters } from "./waiters.ts";
+import { type Brake, WriteBrake } from "./write-brake.ts";
 import { WriteGate } from "./write-gate.ts";
 
 const SEED_BYTES = 16;
@@ -35,8 +36,8 @@ export interface ProposerOptions {
   readonly copy: Pick<CopyKeeper, "fault">;
   readonly store: Pick<Store, "data" | "hiddenWork" | "lastTimeMs" | "rehearse">;
   readonly appliedIndex: () => number;
-  /** See `LogRetention.isOutrun`. */
-  readonly isOutrun: () => boolean;
+  /** See `WriteBrake`. */
+  readonly brake: () => Brake | null;
   readonly logTime: LogTime;
   readonly waiters: Waiters;
   readonly clock: Clock;
@@ -89,17 +90,17 @@ export class Proposer {
   readonly #options: ProposerOptions;
   readonly #proposals = new Proposals();
   readonly #gate: WriteGate;
+  readonly #brake: WriteBrake;
   /** Commands of sessions on their way into the log, by their guard: a repetition waits for the same answer, and nobody for it. */
   readonly #entering = new Map<string, Entering>();
   /** Until this one is applied, the store cannot say what a plain write may run besides. */
   #lastOfSchema: LogPosition = { index: 0, term: 0 };
   #refusal: () => TrivetError | null = () => null;
-  /** How many wait for a snapshot that is being sent. */
-  #slowed = 0;
 
   constructor(options: ProposerOptions) {
     this.#options = options;
     const settled = (): Promise<void> => this.#settled();
+    this.#brake = new WriteBrake(options);
     this.#gate = new WriteGate({ clock: options.clock, settled });
   }
 
@@ -123,24 +124,15 @@ export class Proposer {
     deadline: Deadline,
     term = this.#options.consensus.raft.term,
   ): Promise<Applied> {
-    if (this.#proposals.size + this.#gate.waiting + this.#slowed >= WAITING_MAX) throw overloaded();
+    if (this.#proposals.size + this.#gate.waiting + this.#brake.waiting >= WAITING_MAX) throw overloaded();
     this.#assertLeads(term);
-    if (this.#options.isOutrun() && !isBarrier(draft)) await this.#untilNotOutrun(deadline);
+    // Those that are let go together do not all fit: each looks again.
+    while (this.#brake.isOn && !isBarrier(draft)) {
+      await this.#brake.untilOff(deadline, () => !this.#leads(term));
+      this.#assertLeads(term);
+    }
     const { answer } = await this.#enterOnce({ draft, deadline, term });
     return answer;
-  }
-
-  /** So writes go on as fast as a snapshot that is being sent allows. */
-  async #untilNotOutrun(deadline: Deadline): Promise<void> {
-    const { waiters, isOutrun } = this.#options;
-    // mark: replica: writes are slowed for a snapshot that is being sent
-    this.#slowed += 1;
-    try {
-      await waiters.until(() => !isOutrun() || !this.#leads(), deadline.remainingMs, outrun);
-    } finally {
-      this.#slowed -= 1;
-    }
-    this.#assertLeads();
   }
 
   /**
@@ -311,13 +303,6 @@ function tooLate(): TrivetError {
   return new TrivetError(
     "store-busy",
     "The time of the write was over before it could be carried out, and it was not. Give it more time, or try again later.",
-  );
-}
-
-function outrun(): TrivetError {
-  return new TrivetError(
-    "store-busy",
-    "A copy of the data is being sent to another node, which slows writes, and this one was not carried out in time. Try again later.",
   );
 }
 

@@ -24,6 +24,7 @@ import { Proposer } from "./proposer.ts";
 import { type ReplicaStatus, replicaStatusOf } from "./replica-status.ts";
 import { stopping } from "./sql-errors.ts";
 import { Waiters } from "./waiters.ts";
+import type { Brake } from "./write-brake.ts";
 
 export interface ReplicaOptions {
   readonly clusterId: string;
@@ -130,8 +131,8 @@ export class Replica {
       onFailed,
     });
     const parts = { ...options, consensus, copy, waiters, appliedIndex };
-    const isOutrun = (): boolean => this.#retention.isOutrun;
-    this.proposer = new Proposer({ ...parts, isOutrun, logTime: new LogTime(clock) });
+    const brake = (): Brake | null => this.#writeBrake();
+    this.proposer = new Proposer({ ...parts, brake, logTime: new LogTime(clock) });
     this.reads = new IndexReads(parts);
     this.leadership = new Leadership({ ...parts, isAnswering: () => this.proposer.isAnswering });
     this.members = new MemberChanges({
@@ -242,7 +243,18 @@ export class Replica {
     return "The copy of the data is out of use, and the log is as large as it may be meanwhile: entries wait for a fresh copy.";
   }
 
-  /** Who leads need not take up more than it can apply: it proposes no faster. */
+  #writeBrake(): Brake | null {
+    // What is not committed yet has a bound of its own.
+    if (this.#retention.isFull && this.#applier.appliedIndex < this.#consensus.raft.commitIndex) {
+      // mark: replica: writes wait for the leader's slow database
+      return "database";
+    }
+    if (!this.#retention.isOutrun) return null;
+    // mark: replica: writes are slowed for a snapshot that is being sent
+    return "snapshot";
+  }
+
+  /** Who leads need not take up more than it can apply: it proposes no faster (`#writeBrake`). */
   #lagRefusal(): string | null {
     const { applicableIndex } = this.#consensus.raft;
     if (this.leadership.isLeader || this.#applier.appliedIndex >= applicableIndex) return null;

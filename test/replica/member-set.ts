@@ -6,6 +6,7 @@ import { DurableLog } from "../../agent/log/durable-log.ts";
 import { systemClock as clock } from "../../agent/platform/clock.ts";
 import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
 import { systemRandom as random } from "../../agent/platform/random.ts";
+import { isTrivetError } from "../../agent/platform/trivet-error.ts";
 import { alignLog } from "../../agent/replica/align-log.ts";
 import { ClusterSql } from "../../agent/replica/cluster-sql.ts";
 import { beginLog, foundCluster, isBlank } from "../../agent/replica/found-cluster.ts";
@@ -183,11 +184,22 @@ export class MemberSet {
     await Promise.all(Array.from({ length: WRITES_AT_ONCE }, next));
   }
 
-  async #writeRow(letter: string, id: number, row: Uint8Array): Promise<void> {
+  async #writeRow(letter: string, id: number, row: Uint8Array, timeoutMs = DEADLINE_MS): Promise<void> {
     const statement = { sql: "INSERT INTO kept VALUES (?, ?)", parameters: [id, row] };
-    const options = { timeoutMs: DEADLINE_MS, transaction: false, session: null };
+    const options = { timeoutMs, transaction: false, session: null };
     const [result] = await this.get(letter).sql.execute([statement], options);
     if (result?.kind !== "changed") throw new Error(`row ${id}: ${JSON.stringify(result)}`);
+  }
+
+  /** One row through `letter`; resolves with what its client is told: `done`, or the code of the error. */
+  async tryWrite(letter: string, id: number, rowBytes: number, timeoutMs: number): Promise<string> {
+    try {
+      await this.#writeRow(letter, id, new Uint8Array(rowBytes).fill(7), timeoutMs);
+      return "done";
+    } catch (error) {
+      if (!isTrivetError(error)) throw error;
+      return error.code;
+    }
   }
 
   async run(letter: string, sql: string): Promise<void> {

@@ -183,6 +183,38 @@ testMembers(
   },
 );
 
+testMembers(
+  "a leader whose database is slow takes no more writes than a bounded log holds",
+  async (t, members) => {
+    const { replica } = members.get("a");
+    let resume = (): void => undefined;
+    const held = new Promise<void>((resolve) => {
+      resume = resolve;
+    });
+    members.applyAfter("a", held);
+    // Their callers leave soon; the followers go on committing.
+    const [rows, rowBytes, atOnce] = [40, 30_000, 8];
+    const ended: unknown[] = [];
+    for (let id = 1; id <= rows; id += atOnce) {
+      const writes = Array.from({ length: atOnce }, (_, nth) =>
+        members.tryWrite("a", id + nth, rowBytes, 100),
+      );
+      ended.push(...(await Promise.all(writes)));
+    }
+    const { logBytes } = replica.status();
+    // The bound, and what was on its way to the others.
+    t.ok(logBytes < 4 * RETAIN_BYTES + atOnce * 2 * rowBytes, `${logBytes} bytes are kept`);
+    t.ok(ended.includes("timeout"), "those before the bound were in the log");
+    t.ok(ended.includes("store-busy"), "those behind it were not carried out");
+    t.notOk(ended.includes("done"));
+    resume();
+    await members.until("its log is short", () => replica.status().logBytes <= 2 * RETAIN_BYTES);
+    await members.write("a", rows + 1, 8);
+    const kept = ended.filter((code) => code !== "store-busy").length;
+    t.equal((await members.ids("a", "linearizable")).length, kept + 8, "and what is told of them is true");
+  },
+);
+
 testMembers("a member without a copy votes, though entries wait before its vote", async (t, members) => {
   const { replica } = members.get("c");
   members.network.alterAnswer = (method, body) => (method === "snapshot/open" ? new Uint8Array(0) : body);
