@@ -25,6 +25,7 @@ import {
   isNothingDone,
   notLeader,
   ofThisTry,
+  outcomeUnknown,
   readTimeout,
   throwIfForgotten,
   toSqlError,
@@ -97,8 +98,10 @@ export class LeaderAccess {
       transport.handle(PROPOSE, async (_from, body, { deadlineMs }) => {
         const { draft, term } = decodeProposal(body);
         if (draft.kind === "sql") await this.turns.wait(draft.statements);
-        const accepted = acceptDraft(draft);
-        return encodeApplied(await replica.proposer.propose(accepted, Deadline.at(clock, deadlineMs), term));
+        const deadline = Deadline.at(clock, deadlineMs);
+        const applied = replica.proposer.propose(acceptDraft(draft), deadline, term);
+        // After that nobody hears the answer, and to wait on would hold a place that other requests of that node need.
+        return encodeApplied(await deadline.race(applied, outcomeUnknown));
       }),
       transport.handle(READ_INDEX, async () => encodePosition(await replica.reads.readIndex())),
       transport.handle(COMMIT_INDEX, async () => {

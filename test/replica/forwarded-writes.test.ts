@@ -67,6 +67,16 @@ t.test("a forwarded write does not enter the log after its time", async (t) => {
   t.strictSame([await count(2), await count(3), await count(4)], [0, 0, 1]);
 });
 
+t.test("a forwarded write that its sender gave up on holds no place at the leader", async (t) => {
+  leader.replica.pauseStoring();
+  await t.rejects(follower.sql.execute(insert(6), { ...OPTIONS, timeoutMs: 100 }), { code: "timeout" });
+  const isLet = async (): Promise<true | null> => (trio.network.answering === 0 ? true : null);
+  await until("nobody is being answered", DEADLINE_MS, isLet);
+  leader.replica.resumeStoring();
+  await follower.sql.execute(insert(7), OPTIONS);
+  t.equal(await count(6), 1, "it was in the log");
+});
+
 t.test("a write that is sent again does not end with the time of its first try", async (t) => {
   const session = { id: await follower.sql.openSession(OPTIONS), sequence: 1 };
   leader.replica.pauseStoring();

@@ -21,6 +21,8 @@ export class MemoryNetwork {
   readonly #cuts = new Set<string>();
   /** Datagrams that arrived, by kind; requests that arrived, by method. */
   readonly delivered = new Map<string, number>();
+  /** Requests that are being answered. */
+  answering = 0;
   /** Methods of which the next answer does not arrive; nobody is told. */
   readonly answersToDrop = new Set<string>();
   /** How long an answer is on its way, and what it becomes there. */
@@ -112,11 +114,14 @@ export class MemoryNetwork {
     this.#count(method);
     const handler = this.#requestHandlers.get(`${toNode} ${method}`);
     if (handler === undefined) return { code: "unknown-method", message: `${toNode} knows no ${method}` };
+    this.answering += 1;
     try {
       return { body: await handler(fromNode, body, { deadlineMs: this.#clock.nowMs() + timeoutMs }) };
     } catch (error) {
       if (isTrivetError(error)) return { code: error.code, message: error.message };
       return { code: "internal", message: `${error}` };
+    } finally {
+      this.answering -= 1;
     }
   }
 
