@@ -1,16 +1,14 @@
+import type { Clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
 import type { Entry } from "../raft/types.ts";
 import type { LogPosition } from "../store/types.ts";
+import { LogAllowance } from "./log-allowance.ts";
 
 /**
- * How much more than wanted the log may hold: for a snapshot that is being sent, since who gets it needs what comes behind it; and
- * while the own copy is out of use.
+ * How much more than wanted the log may hold: for a snapshot that is being sent, since who gets it needs what comes behind it; for who
+ * comes up by the log; and while the own copy is out of use, or slower than the others'.
  */
 const HELD_FACTOR = 4;
-
-/** From this part of that on, writes are slowed while a snapshot is being sent. */
-const SLOWS_FROM = 0.5;
-/** What the log may take of the rest by the end of the sending; what is left is for the time in which the receiver installs it. */
-const SENT_SHARE = 0.8;
 
 /** After a run that freed nothing, the log grows by this part of what is retained before the next one. */
 const RETRY_FRACTION = 8;
@@ -54,6 +52,8 @@ export interface LogRetentionOptions {
   readonly endSnapshot: () => Promise<void>;
   /** Forgets the entries up to `base`, in memory, and on disk once there is room to say so. */
   readonly compact: (base: LogPosition) => Promise<void>;
+  readonly clock: Clock;
+  readonly logger: Logger;
   readonly onFailed: (error: unknown) => void;
 }
 
@@ -63,6 +63,9 @@ export interface LogRetentionOptions {
  */
 export class LogRetention {
   readonly #options: LogRetentionOptions;
+  /** See `HELD_FACTOR`. */
+  readonly #boundBytes: number;
+  readonly #allowance: LogAllowance;
   #isRunning = false;
   #isStopped = false;
   #thresholdBytes: number;
@@ -72,10 +75,13 @@ export class LogRetention {
   constructor(options: LogRetentionOptions) {
     this.#options = options;
     this.#thresholdBytes = options.retainBytes;
+    this.#boundBytes = HELD_FACTOR * options.retainBytes;
+    this.#allowance = new LogAllowance({ boundBytes: this.#boundBytes, clock: options.clock });
   }
 
   /** To be called when the log may have grown or more may have been applied. Starts at most one run at a time. */
   maybeRun(): void {
+    this.#followSending();
     if (this.#isRunning || this.#isStopped || !this.#options.mayDrop() || !this.#isWorthIt()) return;
     this.#isRunning = true;
     this.#run()
@@ -94,29 +100,29 @@ export class LogRetention {
    * for it. So this member is counted for what it holds only, and what its copy takes up, or a fresh copy, makes room.
    */
   get isFull(): boolean {
-    const { log, retainBytes } = this.#options;
-    return log().logBytes > HELD_FACTOR * retainBytes;
+    return this.#options.log().logBytes > this.#boundBytes;
   }
 
-  /**
-   * True while a snapshot is being sent and the log behind it has grown faster than that goes on: to the bound it must last until the
-   * end, or the snapshot would be of no use. Then writes are to wait.
-   */
+  /** True while a snapshot is being sent and the log has grown faster than that goes on. Then writes are to wait: see `LogAllowance`. */
   get isOutrun(): boolean {
-    const { log, retainBytes, sentFraction } = this.#options;
-    const fraction = sentFraction();
-    if (fraction === null) return false;
-    const allowed = HELD_FACTOR * retainBytes;
-    return log().logBytes > allowed * (SLOWS_FROM + (1 - SLOWS_FROM) * fraction * SENT_SHARE);
+    this.#followSending();
+    return this.#options.log().logBytes > this.#allowance.bytes;
   }
 
   stop(): void {
     this.#isStopped = true;
   }
 
+  #followSending(): void {
+    const { log, sentFraction } = this.#options;
+    this.#allowance.follow(log().logBytes, sentFraction());
+  }
+
   #isWorthIt(): boolean {
-    const { retainBytes, log, appliedIndex } = this.#options;
+    const { retainBytes, log, appliedIndex, heldPosition } = this.#options;
     if (log().logBytes > this.#thresholdBytes) return true;
+    // Whoever reads it, writes must not wait for long because of what they cannot have any more.
+    if (this.isFull && heldPosition() !== null) return true;
     return this.#retryIndex !== null && appliedIndex() >= this.#retryIndex && log().logBytes > retainBytes;
   }
 
@@ -130,7 +136,7 @@ export class LogRetention {
     // The copy may have been put out of use meanwhile.
     if (this.#isStopped || !this.#options.mayDrop()) return;
     const now = log();
-    const isHeld = now.logBytes <= HELD_FACTOR * retainBytes;
+    const isHeld = now.logBytes <= this.#boundBytes;
     const needed = isHeld ? this.#options.neededFrom() : Number.POSITIVE_INFINITY;
     const base = chooseBase(now, retainBytes / 2, Math.min(durable.index, now.applicableIndex, needed));
     if (base === null) return;
@@ -140,11 +146,14 @@ export class LogRetention {
 
   /** How far the database is durable; while a snapshot is open, as far as that goes. */
   async #durable(): Promise<LogPosition> {
-    const { retainBytes, log, heldPosition, endSnapshot, checkpoint } = this.#options;
+    const { log, heldPosition, endSnapshot, checkpoint, logger } = this.#options;
     const held = heldPosition();
     if (held !== null) {
-      if (log().logBytes <= HELD_FACTOR * retainBytes) return held;
+      const { logBytes } = log();
+      if (logBytes <= this.#boundBytes) return held;
       // mark: replica: a snapshot was ended, the log behind it grew too large
+      const message = "A snapshot is ended before all have read it: the log behind it has grown too large.";
+      logger.log("warn", message, { index: held.index, logBytes });
       await endSnapshot();
     }
     return checkpoint();

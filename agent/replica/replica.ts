@@ -117,6 +117,7 @@ export class Replica {
     this.copy = copy;
     const appliedIndex = (): number => applier.appliedIndex;
     this.#retention = new LogRetention({
+      ...options,
       retainBytes: options.logRetainBytes,
       log: raft,
       appliedIndex,

@@ -102,8 +102,12 @@ export class SnapshotServer {
     return this.#options.clock.nowMs() < followed.untilMs ? followed.position : null;
   }
 
-  /** How much of what is being sent the slowest of those has who get on with it, from 0 to 1. Null if nobody does. */
+  /**
+   * How much of what is being sent the slowest of those has who get on with it, from 0 to 1. Null if nobody does. Who waits for an
+   * opening has nothing yet.
+   */
   get sentFraction(): number | null {
+    if (this.#opening !== null) return 0;
     const open = this.#open;
     if (open === null) return null;
     const sinceMs = this.#options.clock.nowMs() - ADVANCING_MS;
@@ -157,9 +161,11 @@ export class SnapshotServer {
     if (open?.id !== id) return;
     open.readers.delete(from);
     if (open.readers.size > 0) return;
-    await this.end();
+    const ended = this.end();
+    // At once: what comes behind it must not be dropped while it closes.
     const untilMs = this.#options.clock.nowMs() + FOLLOW_MS;
     this.#followed = { position: open.snapshot.position, untilMs };
+    await ended;
   }
 
   #seen({ readers, totalBytes }: Pick<Open, "readers" | "totalBytes">, from: string, bytes: number): void {

@@ -10,17 +10,20 @@ import {
   RETIRED_MAX,
 } from "../../agent/replica/membership-record.ts";
 import type { LogPosition } from "../../agent/store/types.ts";
+import { ManualClock } from "../platform/manual-clock.ts";
 
 /** Entries of 132 bytes each, from `first` to `last`. */
 class SomeLog {
   firstIndex: number;
-  readonly lastIndex: number;
-  applicableIndex: number;
+  lastIndex: number;
 
   constructor(first: number, last: number) {
     this.firstIndex = first;
     this.lastIndex = last;
-    this.applicableIndex = last;
+  }
+
+  get applicableIndex(): number {
+    return this.lastIndex;
   }
 
   get logBytes(): number {
@@ -59,13 +62,14 @@ function retentionOf(
     snapshot: LogPosition | null;
     applied?: number;
     mayDrop?: boolean;
-    sentFraction?: number;
+    sentFraction?: number | null;
     needed?: number;
     onCheckpoint?: () => void;
   },
 ) {
   const compacted: number[] = [];
   const failures: unknown[] = [];
+  const clock = new ManualClock();
   let checkpoints = 0;
   const retention = new LogRetention({
     retainBytes: 132 * 50,
@@ -87,13 +91,15 @@ function retentionOf(
       compacted.push(base.index);
       log.firstIndex = base.index + 1;
     },
+    clock,
+    logger: { log: () => undefined },
     onFailed: (error) => failures.push(error),
   });
   const run = async (): Promise<void> => {
     retention.maybeRun();
     await new Promise((resolve) => setImmediate(resolve));
   };
-  return { retention, run, compacted, failures, checkpoints: () => checkpoints };
+  return { retention, clock, run, compacted, failures, checkpoints: () => checkpoints };
 }
 
 t.test("LogRetention drops down to half, so that it has rest for a while", async (t) => {
@@ -167,22 +173,70 @@ t.test("LogRetention keeps what a follower still comes up by, but not without en
   t.strictSame(far.compacted, [176]);
 });
 
-t.test("LogRetention is outrun where the log would reach its bound before a snapshot is sent", async (t) => {
-  const at = (entries: number, sentFraction?: number): boolean => {
-    const state = {
-      durable: 0,
-      snapshot: { index: 1, term: 2 },
-      ...(sentFraction === undefined ? {} : { sentFraction }),
-    };
-    return retentionOf(new SomeLog(1, entries), state).retention.isOutrun;
+/** A log of which 200 entries are the bound, and a snapshot before it that is being sent. */
+function sending(first: { readonly entries: number; readonly fraction: number | null }) {
+  const log = new SomeLog(1, first.entries);
+  const snapshot: LogPosition | null = { index: 0, term: 2 };
+  const state = { durable: 0, snapshot, sentFraction: first.fraction };
+  const parts = retentionOf(log, state);
+  parts.retention.maybeRun();
+  const isOutrunAt = (entries: number, fraction: number | null): boolean => {
+    Object.assign(log, { lastIndex: entries });
+    Object.assign(state, { sentFraction: fraction });
+    return parts.retention.isOutrun;
   };
-  t.notOk(at(199), "nobody takes it");
-  t.notOk(at(100, 0));
-  t.ok(at(101, 0), "half of the bound");
-  t.notOk(at(140, 0.5));
-  t.ok(at(141, 0.5));
-  t.notOk(at(180, 1));
-  t.ok(at(181, 1), "something is left for the installation");
+  return { ...parts, log, state, isOutrunAt };
+}
+
+t.test("LogRetention is outrun where the log would reach its bound before a snapshot is sent", async (t) => {
+  const { isOutrunAt } = sending({ entries: 10, fraction: 0 });
+  t.notOk(isOutrunAt(100, 0));
+  t.ok(isOutrunAt(101, 0), "half of the bound");
+  t.notOk(isOutrunAt(140, 0.5));
+  t.ok(isOutrunAt(141, 0.5));
+  t.notOk(isOutrunAt(180, 1));
+  t.ok(isOutrunAt(181, 1), "something is left for the installation");
+  t.notOk(isOutrunAt(199, null), "nobody takes it any more");
+});
+
+t.test("LogRetention counts from where the log stands when a snapshot is begun", async (t) => {
+  const { isOutrunAt } = sending({ entries: 150, fraction: 0 });
+  t.notOk(isOutrunAt(150, 0));
+  t.ok(isOutrunAt(151, 0));
+  t.notOk(isOutrunAt(170, 0.5));
+  t.ok(isOutrunAt(171, 0.5));
+  // Another one begins to read it.
+  t.notOk(isOutrunAt(172, 0));
+  t.ok(isOutrunAt(173, 0));
+  t.notOk(isOutrunAt(183, 0.5));
+  t.ok(isOutrunAt(184, 0.5));
+});
+
+t.test("LogRetention ends a snapshot that holds the log above its bound, though nothing grows", async (t) => {
+  const { run, log, state, compacted } = sending({ entries: 198, fraction: 0.1 });
+  await run();
+  Object.assign(log, { lastIndex: 201 });
+  Object.assign(state, { durable: 201 });
+  await run();
+  t.equal(state.snapshot, null);
+  t.strictSame(compacted, [176]);
+});
+
+t.test("LogRetention lets writes go on however slowly a snapshot is sent, and ends it then", async (t) => {
+  const { retention, clock, run, log, state } = sending({ entries: 10, fraction: 0 });
+  const hourMs = 3_600_000;
+  let [wroteMs, standMs] = [0, 0];
+  for (; state.snapshot !== null && clock.nowMs() < hourMs; clock.advance(100)) {
+    state.sentFraction = clock.nowMs() / hourMs;
+    // As many as it lets pass.
+    for (; !retention.isOutrun && state.snapshot !== null && log.lastIndex <= 201; wroteMs = clock.nowMs())
+      log.lastIndex += 1;
+    standMs = Math.max(standMs, clock.nowMs() - wroteMs);
+    if (clock.nowMs() % 1_000 === 0) await run();
+  }
+  t.ok(standMs < 10_000, `no write for ${standMs} ms`);
+  t.equal(state.snapshot, null, "it would have taken an hour");
+  t.ok(clock.nowMs() > 400_000, `but it had some minutes: ${clock.nowMs()} ms`);
 });
 
 t.test("nextRecord() remembers who left, and forgets nobody's id too soon", async (t) => {
