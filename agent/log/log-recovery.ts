@@ -1,4 +1,4 @@
-import { type Directory, systemErrorCode } from "../platform/directory.ts";
+import { type Directory, isMediumError } from "../platform/directory.ts";
 import { messageOf } from "../platform/trivet-error.ts";
 import type { Entry } from "../raft/types.ts";
 import { findFrames, readBatch } from "./batch-reader.ts";
@@ -53,9 +53,6 @@ export interface FoundLog {
   /** Files that are no part of the log (any more). */
   readonly leftovers: readonly string[];
 }
-
-/** Errors of a read that say that what was written is gone: the medium, or the file system's own checksums. */
-const MEDIUM_ERRORS: ReadonlySet<string> = new Set(["EIO", "EBADMSG", "EUCLEAN"]);
 
 /** The last complete batch, which the next one follows. */
 export interface LogTail {
@@ -214,8 +211,7 @@ async function readSegment(directory: Directory, number: number): Promise<Buffer
       await file.close();
     }
   } catch (error) {
-    if (!MEDIUM_ERRORS.has(systemErrorCode(error) ?? ""))
-      throw logFailed(`Reading the Raft log (${name})`, error);
+    if (!isMediumError(error)) throw logFailed(`Reading the Raft log (${name})`, error);
     throw logCorrupt(name, `it cannot be read (${messageOf(error)})`, error);
   }
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readWholeFile, replaceWholeFile } from "../platform/atomic-file.ts";
-import type { Directory } from "../platform/directory.ts";
+import { type Directory, isMediumError } from "../platform/directory.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 
 /** The same twice: this small file decides over all the large ones, and media lose single blocks. */
@@ -44,10 +44,10 @@ export type RejoinStage = (typeof REJOIN_STAGES)[number];
  * can be read.
  */
 export async function readNodeRecord(directory: Directory): Promise<NodeRecord | null> {
-  const found = [await readWholeFile(directory, RECORD_FILE), await readWholeFile(directory, COPY_FILE)];
-  const there = found.filter((bytes) => bytes !== null);
+  const found = [await readFile(directory, RECORD_FILE), await readFile(directory, COPY_FILE)];
+  const there = found.filter((each) => each !== "absent");
   if (there.length === 0) return null;
-  const record = there.map((bytes) => parseFile(bytes.toString("utf8"))).find((parsed) => parsed !== null);
+  const record = there.find((each) => each !== "damaged");
   if (record !== undefined) return record;
   throw new TrivetError(
     "data-unreadable",
@@ -60,6 +60,17 @@ export async function writeNodeRecord(directory: Directory, record: NodeRecord):
   const file = { format: FORMAT, sha256: checksumOf(record), record };
   const bytes = Buffer.from(`${JSON.stringify(file)}\n`);
   for (const name of [COPY_FILE, RECORD_FILE]) await replaceWholeFile(directory, name, bytes);
+}
+
+async function readFile(directory: Directory, name: string): Promise<NodeRecord | "absent" | "damaged"> {
+  try {
+    const bytes = await readWholeFile(directory, name);
+    return bytes === null ? "absent" : (parseFile(bytes.toString("utf8")) ?? "damaged");
+  } catch (error) {
+    // A block that the medium has lost is one of the two ways in which a file is damaged.
+    if (isMediumError(error)) return "damaged";
+    throw error;
+  }
 }
 
 /** Null if it is damaged. */
@@ -89,8 +100,8 @@ function parseRecord(value: unknown): NodeRecord | null {
     clusterId,
     promisedTo,
     session,
-    hasCompanions = true,
-    rejoin: foundRejoin = null,
+    hasCompanions,
+    rejoin: foundRejoin,
   } = value as Readonly<Record<string, unknown>>;
   if (typeof nodeId !== "string") return null;
   if (typeof incarnation !== "string" || !/^[0-9a-f]{8}$/.test(incarnation)) return null;

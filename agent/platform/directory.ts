@@ -42,6 +42,14 @@ export interface DiskFile {
   close(): Promise<void>;
 }
 
+/** Errors of a read that say that what was written is gone: of the medium, or of the file system's own checksums. */
+const MEDIUM_ERRORS: readonly string[] = ["EIO", "EBADMSG", "EUCLEAN"];
+
+/** What was to be read is damaged, as if it had been read and did not check out. */
+export function isMediumError(error: unknown): boolean {
+  return MEDIUM_ERRORS.includes(systemErrorCode(error) ?? "");
+}
+
 /** The `code` of a system error, such as ENOSPC; undefined for anything else. */
 export function systemErrorCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;

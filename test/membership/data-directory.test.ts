@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { type Test, t } from "tap";
 import { DataDirectory } from "../../agent/membership/data-directory.ts";
-import { readNodeRecord, writeNodeRecord } from "../../agent/membership/node-record.ts";
+import { type NodeRecord, readNodeRecord, writeNodeRecord } from "../../agent/membership/node-record.ts";
 import { moveToQuarantine, thinOutQuarantine } from "../../agent/membership/quarantine.ts";
 import { systemClock } from "../../agent/platform/clock.ts";
+import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
 import { NodeDirectory } from "../../agent/platform/node-directory.ts";
 import { systemRandom } from "../../agent/platform/random.ts";
 
@@ -280,6 +281,23 @@ t.test("node.json may be damaged or gone: there are two, and the start mends the
     await second.close();
     t.strictSame(await readFile(join(path, "node.json")), await readFile(join(path, "node.json.copy")));
   }
+});
+
+t.test("node.json may lie in a block that the medium has lost: its copy counts", async (t) => {
+  const record: NodeRecord = {
+    ...{ nodeId: "n", incarnation: "00000001", clusterId: "c", promisedTo: null },
+    ...{ session: 1, hasCompanions: true, rejoin: null },
+  };
+  const lost = async (...names: readonly string[]): Promise<NodeRecord | null> => {
+    const directory = new MemoryDirectory();
+    await writeNodeRecord(directory, record);
+    directory.onCall = ({ operation, name }) =>
+      operation === "read" && names.includes(name) ? "EIO" : undefined;
+    return readNodeRecord(directory);
+  };
+  t.strictSame(await lost("node.json"), record);
+  t.strictSame(await lost("node.json.copy"), record);
+  await t.rejects(lost("node.json", "node.json.copy"), { code: "data-unreadable" });
 });
 
 t.test("damaged files get a clear error and are left alone", async (t) => {
