@@ -20,7 +20,7 @@ export interface Effects {
    * the newest term and vote may go ahead (`hardStatePersisted`), and so may a snapshot (`LogWrite.restored`).
    */
   readonly write: LogWrite | null;
-  /** To be sent. Those that wait for a write come with a later call, after `persisted`. */
+  /** To be sent. Those that wait for a write come with a later call, after `persisted` or `hardStatePersisted`. */
   readonly messages: readonly Message[];
   readonly reads: readonly ReadResult[];
   /**

@@ -25,7 +25,7 @@ export interface LogWritesOptions {
   readonly onPersisted: (sequence: number) => void;
   /** The terms and votes of writes up to `sequence` are, while their entries wait for room. */
   readonly onHardStatePersisted: (sequence: number) => void;
-  /** The commit index that the log holds at the start: it never falls. */
+  /** At the start, what the log and the databases know to be committed: it never falls. */
   readonly commit: number;
   /** The log stands on the snapshot of this position, durably. */
   readonly onRestored: (position: LogPosition) => void;

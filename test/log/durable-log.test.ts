@@ -219,6 +219,9 @@ t.test("append() rejects with log-busy when too much waits, and goes on after th
       hardState: hardState(1, "a", 0),
     }),
   );
+  // It would fit, and must not overtake what was turned away.
+  const small = log.append({ entries: [command(7, 1)], hardState: hardState(1, "a", 0) });
+  await t.rejects(small, { code: "log-busy" });
   const outcomes = await Promise.allSettled(calls);
   const rejected = outcomes.filter((outcome) => outcome.status === "rejected");
   t.ok(rejected.length > 0);

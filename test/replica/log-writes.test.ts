@@ -122,18 +122,25 @@ t.test("LogWrites: on a full disk a base still goes in, and what it frees takes 
   // Several segments, so that a base frees one; then none is left.
   let index = 1;
   for (; scene.log.segments < 4; index++) {
-    scene.write([command(index, 1, 200)], hardState(1, "a", index - 1));
+    scene.write([command(index, 1, 200)], hardState(1, "a", 0));
     await scene.settle();
   }
-  const last = await scene.fill(index, index - 2);
+  const last = await scene.fill(index, 0);
+  // On its way at the same time, and from before the base.
+  const term = scene.write([], hardState(2, null, 0));
   await scene.writes.compact({ index: index - 2, term: 1 });
   await scene.settle(5_000);
   t.notOk(scene.writes.isFull);
-  t.equal(scene.persisted.at(-1), last);
+  t.strictSame(scene.failures, []);
+  t.equal(scene.persisted.at(-1), term);
   const { recovered } = await reopen(scene.directory);
   t.strictSame(recovered.base, { index: index - 2, term: 1 });
   t.equal(recovered.entries.at(-1)?.index, last);
-  t.equal(recovered.hardState.commit, index - 2, "a base is committed, also where an older write waited");
+  t.strictSame(
+    recovered.hardState,
+    hardState(2, null, index - 2),
+    "a base is committed, also where an older write waited",
+  );
 });
 
 t.test("LogWrites: a snapshot's position goes before the entries behind it, and is told of", async (t) => {
@@ -313,6 +320,30 @@ t.test("LogWrites: a retry does not overtake a term that is going ahead on a slo
   for (let tries = 0; tries < 5; tries++) await scene.settle(5_000, 100);
   t.strictSame(scene.failures, []);
   t.equal(scene.persisted.at(-1), last + 2);
+});
+
+t.test("LogWrites: of what is refused together the newest term is kept", async (t) => {
+  // Where the log becomes full is found out first: both must be on their way then.
+  const full = await (await Scene.open()).fill(1, 0);
+  const scene = await Scene.open();
+  scene.setFull(true);
+  for (let index = 1; index < full; index++) {
+    scene.write([command(index, 1, 200)], hardState(1, "a", 0));
+    await scene.settle();
+  }
+  scene.write([command(full, 1, 200)], hardState(1, "a", 0));
+  t.notOk(scene.writes.isFull);
+  const last = scene.write([command(full + 1, 2)], hardState(2, "b", 0));
+  await scene.settle();
+  t.ok(scene.writes.isFull);
+  t.match((await reopen(scene.directory.copy())).recovered.hardState, { term: 2, vote: "b" });
+  scene.setFull(false);
+  await scene.settle(5_000);
+  t.strictSame(scene.failures, []);
+  t.equal(scene.persisted.at(-1), last);
+  const { recovered } = await reopen(scene.directory);
+  t.strictSame(recovered.hardState, hardState(2, "b", 0));
+  t.match(recovered.entries.at(-1), { index: full + 1, term: 2 });
 });
 
 t.test("LogWrites: a base that is refused together with entries goes in by itself", async (t) => {
