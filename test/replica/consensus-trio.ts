@@ -12,7 +12,8 @@ import { ManualClock } from "../platform/manual-clock.ts";
 import { chanceFrom } from "../raft/chance.ts";
 import { MemoryNetwork } from "./memory-network.ts";
 
-const TIMING = { heartbeatMs: 150, electionMs: 900, electionMaxMs: 900 };
+export const ELECTION_MS = 900;
+const TIMING = { heartbeatMs: 150, electionMs: ELECTION_MS, electionMaxMs: ELECTION_MS };
 export const NODES = ["a", "b", "c"].map((letter) => letter.repeat(32));
 
 /** The consensus of three members on disks and a network in memory. Time passes only in `run`. */
