@@ -6,6 +6,7 @@ import { votersOf } from "../raft/quorum.ts";
 import type { MemberId } from "../raft/types.ts";
 import type { Consensus } from "./consensus.ts";
 import type { CopyKeeper } from "./copy-keeper.ts";
+import { Deadline } from "./deadline.ts";
 import { nodeIdOf } from "./member-id.ts";
 import { pause } from "./pause.ts";
 import { noLeader, stopping, writeTimeout } from "./sql-errors.ts";
@@ -103,16 +104,17 @@ export class Leadership {
 
   /**
    * Hands leadership over if this member has it, to `to` if that is given, so that nobody waits for an election timeout. Resolves
-   * when another leads, what was proposed here is answered, and what the others had sent here meanwhile has been turned away; or
-   * after `timeoutMs`: then the others must find out by themselves.
+   * when another leads, what was proposed here is answered, and what the others had sent here meanwhile has been turned away
+   * (`LINGER_MS`). The first two end after `timeoutMs`: then the others must find out by themselves.
    */
   async handOver(timeoutMs: number, to: MemberId | null = null): Promise<void> {
-    const { consensus, waiters, isAnswering, logger } = this.#options;
+    const { consensus, waiters, isAnswering, clock, logger } = this.#options;
     if (!consensus.transferLeadership(to)) return;
+    const deadline = new Deadline(clock, timeoutMs);
     try {
-      await this.wait((leader) => leader !== null && !this.isLeader, timeoutMs);
+      await this.wait((leader) => leader !== null && !this.isLeader, deadline.remainingMs);
       // What was proposed here is answered here, by what the new leader commits.
-      await waiters.until(() => !isAnswering(), timeoutMs, writeTimeout);
+      await waiters.until(() => !isAnswering(), deadline.remainingMs, writeTimeout);
       logger.log("info", "Leadership is handed over.");
     } catch (error) {
       if (!isTrivetError(error) || !HAND_OVER_ENDS.includes(error.code)) throw error;

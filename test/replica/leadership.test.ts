@@ -51,6 +51,23 @@ testTrio("handOver() gives up after its time, when nobody takes over", async (t,
   await t.resolves(over ?? Promise.reject(new Error("no hand-over")));
 });
 
+testTrio("handOver() has one time for all that it waits for", async (t, trio) => {
+  await trio.run(300);
+  trio.isAnswering = true;
+  for (const other of NODES.slice(1)) trio.network.cut(NODES[0] ?? "", other);
+  let isOver = false;
+  void trio.leaderships[0]?.handOver(800).then(() => {
+    isOver = true;
+  });
+  await trio.run(600);
+  trio.network.heal();
+  await trio.run(190);
+  t.ok(trio.roles().slice(1).includes("leader"), `another one leads: ${trio.roles()}`);
+  t.notOk(isOver, "it waits for its answers");
+  await trio.run(400);
+  t.ok(isOver);
+});
+
 testTrio("handOver() takes a broken invariant for no matter of time", async (t, trio) => {
   await trio.run(300);
   const broken = new InvariantError("broken");
