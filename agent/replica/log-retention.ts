@@ -152,7 +152,7 @@ export class LogRetention {
       const { logBytes } = log();
       if (logBytes <= this.#boundBytes) return held;
       // mark: replica: a snapshot was ended, the log behind it grew too large
-      const message = "A snapshot is ended before all have read it: the log behind it has grown too large.";
+      const message = "A snapshot for others is ended, since the log behind it has grown too large.";
       logger.log("warn", message, { index: held.index, logBytes });
       await endSnapshot();
     }
