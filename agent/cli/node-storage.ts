@@ -1,6 +1,6 @@
 import { DurableLog } from "../log/durable-log.ts";
 import { type DataDirectory, logLost } from "../membership/data-directory.ts";
-import type { MemberStorage, Storage, StoreFailureListener } from "../membership/open-storage.ts";
+import type { MemberStorage, Storage, StoreOwner } from "../membership/open-storage.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { isTrivetError } from "../platform/trivet-error.ts";
@@ -23,11 +23,11 @@ export class NodeStorage implements MemberStorage {
   /**
    * Rejects with `log-lost`, `log-corrupt` or `log-behind-store` if this member must not speak any more, with `store-damaged` if the
    * databases are damaged and the log does not reach back to make them anew, and with what else opening the log or the store may
-   * reject with. Then nothing is open, nothing was moved, and the log is as it was. `onStoreFailed` hears of it if the store fails
-   * after that.
+   * reject with. Then nothing is open, nothing was moved, and the log is as it was. `owner` hears of it if the store fails after
+   * that.
    */
-  open(onStoreFailed?: StoreFailureListener): Promise<Storage> {
-    const opening = this.#open(onStoreFailed);
+  open(owner: StoreOwner = {}): Promise<Storage> {
+    const opening = this.#open(owner);
     this.#lastOpening = opening.catch(() => undefined);
     return opening;
   }
@@ -45,12 +45,12 @@ export class NodeStorage implements MemberStorage {
     }
   }
 
-  async #open(onStoreFailed: StoreFailureListener | undefined): Promise<Storage> {
+  async #open(owner: StoreOwner): Promise<Storage> {
     const { data, logger } = this.#options;
     if (data.lostLog !== null) throw data.lostLog;
     const { content, open } = await DurableLog.read({ directory: data.raft, logger });
     if (isBlank(content) && !data.mayBeBlank) throw logLost(data.path, "the log in raft/ is blank");
-    const store = await this.#openStore(content.base.index === 0, onStoreFailed);
+    const store = await this.#openStore(content.base.index === 0, owner);
     try {
       assertOneHistory(store, content);
       const { log, recovered } = await open();
@@ -65,9 +65,9 @@ export class NodeStorage implements MemberStorage {
   }
 
   /** `isLogWhole`: from its first entry on, it makes the databases anew. Then nobody need be asked for what they held. */
-  async #openStore(isLogWhole: boolean, onFailed: StoreFailureListener | undefined): Promise<Store> {
+  async #openStore(isLogWhole: boolean, owner: StoreOwner): Promise<Store> {
     const { data, logger, clock } = this.#options;
-    const options = { directory: data.path, logger, clock, onFailed };
+    const options = { directory: data.path, logger, clock, ...owner };
     try {
       if (data.damagedDatabases !== null) throw data.damagedDatabases;
       return await openSqliteStore(options);

@@ -13,12 +13,17 @@ export type Storage = Pick<ReplicaOptions, "log" | "recovered" | "store">;
  * changed nothing of the log.
  */
 export type OpenStorage = () => Promise<Storage>;
-/** Told once why the databases will do nothing any more. */
-export type StoreFailureListener = (error: TrivetError) => void;
+/** Whose databases they are. */
+export interface StoreOwner {
+  /** Told once why they will do nothing any more. */
+  readonly onFailed?: (error: TrivetError) => void;
+  /** See `SqliteStoreOptions`. */
+  readonly isReplaceable?: () => boolean;
+}
 
 /** Where the log and the databases of the node are opened. */
 export interface MemberStorage {
-  open(onStoreFailed: StoreFailureListener): ReturnType<OpenStorage>;
+  open(owner: StoreOwner): ReturnType<OpenStorage>;
   /** May be opened again then. */
   close(): Promise<void>;
 }

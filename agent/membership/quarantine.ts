@@ -12,17 +12,21 @@ const KEPT_MAX = 2;
 const DIRECTORY_MODE = 0o700;
 
 export const LOG_DATA = ["raft"] as const;
-/** With what SQLite keeps beside each file, and what a snapshot is received into. */
+/** With what stands beside each file, and what a snapshot is received into. */
 export const DATABASE_DATA = [
   "app.db",
   "app.db-wal",
   "app.db-shm",
+  "app.db-sums",
   "state.db",
   "state.db-wal",
   "state.db-shm",
+  "state.db-sums",
   "snapshot-install.json",
   "snapshot-app.db",
+  "snapshot-app.db-sums",
   "snapshot-state.db",
+  "snapshot-state.db-sums",
   // Last: until all of them are put by, they are the damaged ones.
   DAMAGE_NOTE,
 ] as const;

@@ -4,6 +4,7 @@ import { isCheckedAtOpen, requireSound } from "./database-check.ts";
 import { DigestChain } from "./digest-chain.ts";
 import type { EngineInternals } from "./engine-internals.ts";
 import { PAGE_BYTES, PINNED_WAL_FRAMES_MIN, WAL_FRAMES_MAX } from "./limits.ts";
+import { PageGuard } from "./page-guard.ts";
 import type { PreparedStatement } from "./prepared-statement.ts";
 import { SqliteConnection } from "./sqlite-connection.ts";
 import type { SqliteWasm } from "./sqlite-wasm.ts";
@@ -44,6 +45,8 @@ export class DatabaseFile {
   readonly connection: SqliteConnection;
   readonly #path: string;
   readonly statements: StatementCache;
+  /** Watches what is in the file itself. */
+  readonly pages: PageGuard;
   /** As of the last entry that was applied to the file; the transaction saves it when it ends. */
   readonly digest: DigestChain;
   /** The last entry in the file's committed transactions. */
@@ -77,6 +80,7 @@ export class DatabaseFile {
     const mustCheck = file.mayBeDamaged && isCheckedAtOpen(file.path);
     const lock = `${file.path}.lock`;
     if (existsSync(lock)) rmdirSync(lock);
+    this.pages = new PageGuard(file.path);
     this.connection = new SqliteConnection(wasm, file.path);
     internals.setLimits(this.connection);
     this.connection.run(EXCLUSIVE);
@@ -84,7 +88,9 @@ export class DatabaseFile {
     for (const sql of [...SETUP, ...file.schema, OPENED]) this.connection.run(sql);
     this.connection.run(`PRAGMA cache_size = ${-file.cacheKib}`);
     invariant(this.connection.readValue("PRAGMA journal_mode") === "wal", `${file.path} is not in WAL mode`);
+    invariant(this.connection.readValue("PRAGMA page_size") === PAGE_BYTES, `${file.path} has other pages`);
     this.statements = new StatementCache(this.connection, internals);
+    if (this.pages.isCut) this.checkpoint();
     this.#committed = {
       index: Number(this.readMeta("applied_index")),
       term: Number(this.readMeta("applied_term")),
@@ -143,6 +149,8 @@ export class DatabaseFile {
    */
   checkpoint(): void {
     invariant(!this.isPinned, "the file is pinned: a checkpoint would change it");
+    const frames = this.#walFrames();
+    if (frames > 0) this.pages.prepare(frames);
     const checkpoint = this.connection.prepare("PRAGMA wal_checkpoint(TRUNCATE)");
     try {
       invariant(checkpoint?.step() === true, "a checkpoint answers with a row");
@@ -150,6 +158,7 @@ export class DatabaseFile {
     } finally {
       checkpoint?.finalize();
     }
+    this.pages.finish();
   }
 
   /**

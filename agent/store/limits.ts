@@ -98,6 +98,17 @@ export const SNAPSHOT_CHECK_TIMEOUT_MS = 10 * 60_000;
 /** From the moment a snapshot is to take the place of the databases until the thread that has them open is ended anyway. */
 export const REPLACE_PATIENCE_MS = 5_000;
 
+/**
+ * Databases are looked through for pages that have changed by themselves: from a moment after the start as fast as this allows, 2.5 MiB
+ * a second, which a slow card gives on the side; and from then on all of it once in a period. A slice, of 256 KiB, holds up others.
+ */
+export const SCRUB_SLICE_PAGES = 64;
+export const SCRUB_DELAY_MS = 5_000;
+export const SCRUB_PAUSE_MS = 100;
+export const SCRUB_PERIOD_MS = 24 * 3_600_000;
+/** Whether the others can do without a damaged copy is looked at so often. */
+export const DAMAGE_RETRY_MS = 5_000;
+
 /** Entries and command bytes in one message to the worker. */
 export const SLICE_ENTRIES_MAX = 256;
 export const SLICE_BYTES_MAX = 1024 * 1024;

@@ -11,6 +11,8 @@ export interface PinnedState {
   /** In one of them: another one only after a crash. */
   readonly newest: LogPosition;
   readonly configuration: StoredConfiguration | null;
+  /** Of their pages: see `PageSums.toTable`. */
+  readonly sums: Readonly<Record<SnapshotFileName, Uint32Array>>;
 }
 
 /** Holds the database files as they are, from a checkpoint on: what is written meanwhile stays in the write-ahead logs. */
@@ -18,6 +20,8 @@ export interface DatabasePin {
   pin(): Promise<PinnedState>;
   /** Called once after every `pin` that resolved, when nothing is read any more. */
   unpin(): void;
+  /** A file is not what was written. */
+  onDamage(found: string): void;
 }
 
 type ManifestFile = SnapshotManifest["files"][number];
@@ -43,7 +47,7 @@ export class SharedSnapshot {
 
   /** Rejects with the reason of `signal`, with `snapshot-not-level`, or with the disk's error. */
   static async open(directory: Directory, pin: DatabasePin, signal: AbortSignal): Promise<SharedSnapshot> {
-    const { position, newest, configuration } = await pin.pin();
+    const { position, newest, configuration, sums } = await pin.pin();
     const isLevel = newest.index === position.index;
     if (signal.aborted || !isLevel) pin.unpin();
     signal.throwIfAborted();
@@ -58,7 +62,7 @@ export class SharedSnapshot {
       for (const name of SNAPSHOT_FILES) {
         const file = await directory.open(name);
         files.set(name, file);
-        described.push(await describe(name, file, signal));
+        described.push(await describe(name, file, { pin, sums: sums[name], signal }));
       }
       signal.throwIfAborted();
       const snapshot = new SharedSnapshot({ position, configuration, files: described }, files, signal);
@@ -86,11 +90,27 @@ export class SharedSnapshot {
   }
 }
 
-async function describe(name: SnapshotFileName, file: DiskFile, signal: AbortSignal): Promise<ManifestFile> {
+/** What is not what was written is told of, and goes to nobody. */
+async function describe(
+  name: SnapshotFileName,
+  file: DiskFile,
+  {
+    pin,
+    sums,
+    signal,
+  }: { readonly pin: DatabasePin; readonly sums: Uint32Array; readonly signal: AbortSignal },
+): Promise<ManifestFile> {
   const bytes = await file.size();
-  const sha256 = await hashFile(file, bytes, signal);
-  if (sha256 === null) throw snapshotGone(`${name} became shorter while it was read`);
-  return { name, bytes, sha256 };
+  const hash = await hashFile(file, bytes, signal);
+  if (hash === null) throw snapshotGone(`${name} became shorter while it was read`);
+  const wrong = sums.findIndex((sum, at) => sum !== 0 && sum !== hash.sums[at]);
+  if (wrong >= 0) {
+    // mark: store: a snapshot was not given, because a page is not what was written
+    const found = `${name}: page ${wrong + 1} is not what was written`;
+    pin.onDamage(found);
+    throw snapshotFailed("opened", found);
+  }
+  return { name, bytes, sha256: hash.sha256 };
 }
 
 /** They were only read, so an error says nothing that anybody needs to know. */

@@ -1,6 +1,7 @@
 import type { Directory, DiskFile } from "../platform/directory.ts";
 import { hashFile } from "./hash-file.ts";
-import { SNAPSHOT_FILES, type SnapshotFileName, type SnapshotManifest } from "./snapshot.ts";
+import { encodeSums } from "./page-sums-codec.ts";
+import { SNAPSHOT_FILES, type SnapshotFileName, type SnapshotManifest, sumsName } from "./snapshot.ts";
 import { snapshotCorrupt, snapshotGone } from "./snapshot-error.ts";
 
 /**
@@ -14,8 +15,8 @@ export function stagedName(name: SnapshotFileName): string {
 /** Not durable, and it need not be: nothing counts as staged without the install marker. */
 export async function removeStaged(directory: Directory): Promise<void> {
   const names = await directory.list();
-  for (const name of SNAPSHOT_FILES) {
-    if (names.includes(stagedName(name))) await directory.remove(stagedName(name));
+  for (const name of SNAPSHOT_FILES.map(stagedName)) {
+    for (const each of [name, sumsName(name)]) if (names.includes(each)) await directory.remove(each);
   }
 }
 
@@ -76,13 +77,19 @@ export class SnapshotStaging {
     }
   }
 
-  /** Makes the files durable and reads them back: rejects with `snapshot-corrupt` if they are not what was announced. */
+  /**
+   * Makes the files durable and reads them back: rejects with `snapshot-corrupt` if they are not what was announced. The sums of their
+   * pages are then those of what was sent.
+   */
   async seal(): Promise<void> {
     this.#requireOpen();
     this.#isOpen = false;
     try {
       await Promise.allSettled(this.#writes);
-      for (const [name, staged] of this.#files) await requireSame(name, staged);
+      for (const [name, staged] of this.#files) {
+        const sums = await requireSame(name, staged);
+        await writeDurably(this.#directory, sumsName(stagedName(name)), encodeSums(sums));
+      }
       await this.#directory.sync();
     } finally {
       await this.#close();
@@ -115,11 +122,27 @@ export class SnapshotStaging {
   }
 }
 
-async function requireSame(name: SnapshotFileName, { file, bytes, sha256 }: StagedFile): Promise<void> {
+/** Resolves with the sums of its pages. */
+async function requireSame(
+  name: SnapshotFileName,
+  { file, bytes, sha256 }: StagedFile,
+): Promise<Uint32Array> {
   const size = await file.size();
   if (size !== bytes) throw snapshotCorrupt(`${name} has ${size} bytes instead of ${bytes}`);
   await file.sync();
-  if ((await hashFile(file, bytes)) === sha256) return;
+  const hash = await hashFile(file, bytes);
+  if (hash?.sha256 === sha256) return hash.sums;
   // mark: store: a received snapshot has another hash
   throw snapshotCorrupt(`the SHA-256 of ${name} is not the one announced`);
+}
+
+/** All but its name. */
+async function writeDurably(directory: Directory, name: string, bytes: Uint8Array): Promise<void> {
+  const file = await directory.open(name);
+  try {
+    await file.write(0, bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }

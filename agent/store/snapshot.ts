@@ -5,6 +5,11 @@ import type { LogPosition, StoredConfiguration } from "./types.ts";
 export const SNAPSHOT_FILES = ["app.db", "state.db"] as const;
 export type SnapshotFileName = (typeof SNAPSHOT_FILES)[number];
 
+/** Where the sums of a database's pages are kept (`PageSums`): beside it. Takes names, and paths. */
+export function sumsName(database: string): string {
+  return `${database}-sums`;
+}
+
 /** What a snapshot is: both database files as they were after the entry at `position`. */
 export interface SnapshotManifest {
   readonly position: LogPosition;

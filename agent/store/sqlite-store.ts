@@ -12,6 +12,7 @@ import { APPLY_BYTES_MAX, APPLY_ENTRIES_MAX, QUERIES_MAX, WRITTEN_BYTES_MAX } fr
 import { createObjectReads } from "./object-reads.ts";
 import type { ObjectReads } from "./objects.ts";
 import type { QueryPlan } from "./query-plan.ts";
+import { Scrubber } from "./scrubber.ts";
 import { entryBytes, sliceEntries } from "./slice-entries.ts";
 import type { SnapshotManifest, SnapshotReceiver, StoreSnapshot } from "./snapshot.ts";
 import { SnapshotInstaller } from "./snapshot-installer.ts";
@@ -44,6 +45,11 @@ export interface SqliteStoreOptions {
   readonly workerUrl?: URL;
   /** The same directory as snapshots go through it; by default as it is. */
   readonly files?: Directory;
+  /**
+   * True while others could give this node sound databases, and do without it meanwhile. Pages that have changed by themselves, which
+   * SQLite need not notice, end the store (`store-damaged`) only then. Always true by default.
+   */
+  readonly isReplaceable?: () => boolean;
   /** Called when the open store fails, which is for good: whoever asks it then is told so, too. */
   readonly onFailed?: ((error: TrivetError) => void) | undefined;
 }
@@ -54,16 +60,21 @@ export interface SqliteStoreOptions {
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
   const { directory, logger, clock, workerUrl = defaultWorkerUrl(), onFailed = ignore } = options;
+  const { isReplaceable = () => true } = options;
   const { files, pendingInstall } = await prepare(options);
   let source: SnapshotSource | undefined;
   const onPinOutgrown = () => source?.end("too much was written while it was open");
-  const worker = await openStoreWorker({ directory, logger, clock, workerUrl, onPinOutgrown, onFailed });
+  const worker = await openStoreWorker({
+    ...{ directory, logger, clock, workerUrl },
+    ...{ onPinOutgrown, isReplaceable, onFailed },
+  });
   source = new SnapshotSource(files, worker);
   return new SqliteStore({
     worker,
     files,
     logger,
     source,
+    scrubber: new Scrubber({ clock, scrub: (name, page) => worker.scrub(name, page) }),
     check: createFileChecker(workerUrl, clock),
     pendingInstall,
   });
@@ -98,6 +109,7 @@ class SqliteStore implements Store {
   readonly #worker: StoreWorkerProxy;
   readonly #logger: Logger;
   readonly #source: SnapshotSource;
+  readonly #scrubber: Scrubber;
   readonly #installer: SnapshotInstaller;
   /** Index of the last entry that was taken. */
   #lastTaken: number;
@@ -111,13 +123,15 @@ class SqliteStore implements Store {
     readonly files: Directory;
     readonly logger: Logger;
     readonly source: SnapshotSource;
+    readonly scrubber: Scrubber;
     readonly check: FileChecker;
     readonly pendingInstall: LogPosition | null;
   }) {
-    const { worker, files, logger, source, check, pendingInstall } = parts;
+    const { worker, files, logger, source, scrubber, check, pendingInstall } = parts;
     this.#worker = worker;
     this.#logger = logger;
     this.#source = source;
+    this.#scrubber = scrubber;
     this.#installer = new SnapshotInstaller({
       directory: files,
       check,
@@ -224,6 +238,7 @@ class SqliteStore implements Store {
 
   close(): Promise<void> {
     this.#source.end("the store was closed");
+    this.#scrubber.stop();
     this.#closed ??= this.#close();
     return this.#closed;
   }

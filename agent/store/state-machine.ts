@@ -7,6 +7,7 @@ import { combineChains, EMPTY_CHAIN } from "./digest-chain.ts";
 import { findEngineInternals } from "./engine-internals.ts";
 import { GuardedFile } from "./guarded-file.ts";
 import { COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX, COMMIT_WRITTEN_BYTES_MAX } from "./limits.ts";
+import type { PageFinding } from "./page-guard.ts";
 import { Questions } from "./questions.ts";
 import { NOTHING_RAN, type RanCommand } from "./ran-command.ts";
 import { readSchemaTraits, type SchemaTraits } from "./schema-traits.ts";
@@ -188,7 +189,8 @@ export class StateMachine {
   pin(): PinnedState {
     const position = this.checkpoint();
     this.#setPin(position);
-    return { position, newest: this.newest, configuration: this.configuration };
+    const sums = { "app.db": this.#app.file.pages.table, "state.db": this.#state.file.pages.table };
+    return { position, newest: this.newest, configuration: this.configuration, sums };
   }
 
   unpin(): void {
@@ -198,6 +200,17 @@ export class StateMachine {
   /** True if the files should not stay pinned for much longer. */
   get hasOutgrownPin(): boolean {
     return this.#app.file.hasOutgrownPin || this.#state.file.hasOutgrownPin;
+  }
+
+  /** See `PageGuard.scrub`. */
+  scrub(name: SnapshotFileName, page: number): number | null {
+    const { file } = name === "app.db" ? this.#app : this.#state;
+    return file.pages.scrub(page);
+  }
+
+  /** See `PageGuard.takeFindings`. */
+  takeFindings(): readonly PageFinding[] {
+    return [this.#app, this.#state].flatMap(({ file }) => file.pages.takeFindings());
   }
 
   /** Commits and closes the files. */

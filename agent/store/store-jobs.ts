@@ -1,12 +1,13 @@
 import type { Timer } from "../platform/clock.ts";
 import { packEntries } from "./packed-entries.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
+import type { SnapshotFileName } from "./snapshot.ts";
 import type { CommandResult, LogPosition, StoreEntry } from "./types.ts";
 import type { WorkerKeeper } from "./worker-keeper.ts";
 import type { Answer, Question } from "./worker-protocol.ts";
 
 /** Work for the worker, as the proxy keeps it until it is answered. */
-export type StoreJob = ApplyJob | QuestionJob | CheckpointJob | PinJob | UnpinJob | CloseJob;
+export type StoreJob = ApplyJob | QuestionJob | CheckpointJob | PinJob | UnpinJob | ScrubJob | CloseJob;
 
 interface Settling<Answer> {
   readonly resolve: (answer: Answer) => void;
@@ -45,6 +46,12 @@ export interface UnpinJob extends Settling<void> {
   readonly kind: "unpin";
 }
 
+export interface ScrubJob extends Settling<number | null> {
+  readonly kind: "scrub";
+  readonly name: SnapshotFileName;
+  readonly page: number;
+}
+
 export interface CloseJob extends Settling<void> {
   readonly kind: "close";
 }
@@ -60,6 +67,9 @@ export function sendJob(worker: WorkerKeeper, id: number, job: StoreJob): void {
     case "question":
       job.sentAs = id;
       worker.send({ ...job.question, job: id });
+      break;
+    case "scrub":
+      worker.send({ kind: job.kind, job: id, name: job.name, page: job.page });
       break;
     case "checkpoint":
     case "pin":

@@ -2,6 +2,7 @@ import type { Clock } from "../platform/clock.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
 import { messageOf, TrivetError } from "../platform/trivet-error.ts";
+import { DamageAlarm } from "./damage-alarm.ts";
 import { FileReplacement } from "./file-replacement.ts";
 import { JobQueue } from "./job-queue.ts";
 import {
@@ -15,6 +16,7 @@ import { QuestionWatch } from "./question-watch.ts";
 import { RestartBudget } from "./restart-budget.ts";
 import { rejectBroken, rejectJob, settleQuestion } from "./settle-job.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
+import type { SnapshotFileName } from "./snapshot.ts";
 import { type StoreJob, sendJob } from "./store-jobs.ts";
 import { StoreView } from "./store-view.ts";
 import type { CommandResult, LogPosition, StoreEntry } from "./types.ts";
@@ -29,6 +31,8 @@ export interface StoreWorkerProxyOptions {
   readonly clock: Clock;
   /** So much was written while the files were pinned that `unpin` should come soon. */
   readonly onPinOutgrown: () => void;
+  /** See `SqliteStoreOptions`. */
+  readonly isReplaceable: () => boolean;
   /** The databases were open, and nothing is done any more. */
   readonly onFailed: (error: TrivetError) => void;
 }
@@ -61,6 +65,7 @@ export class StoreWorkerProxy {
   readonly #legacy = new WorkerLegacy();
   readonly #keeper: WorkerKeeper;
   readonly #questions: QuestionWatch;
+  readonly #alarm: DamageAlarm;
   readonly #renewals = new RestartBudget({ countMax: 1, windowMs: WORKER_RENEWALS_WINDOW_MS });
   /** What the present worker takes, if that is too much; else 0. */
   #bloatBytes = 0;
@@ -82,6 +87,10 @@ export class StoreWorkerProxy {
       },
     );
     this.#questions = new QuestionWatch(clock, this.#jobs, this.#keeper);
+    this.#alarm = new DamageAlarm({
+      ...options,
+      onReplaceable: (found) => this.#keeper.fail(found, "store-damaged"),
+    });
   }
 
   /** What the store is, as of the last entry that was answered; known once the store is open. */
@@ -127,6 +136,16 @@ export class StoreWorkerProxy {
     this.#pump();
   }
 
+  /** Looks at some pages of a database: see `PageGuard.scrub`. */
+  scrub(name: SnapshotFileName, page: number): Promise<number | null> {
+    return this.#enqueue((settling) => ({ kind: "scrub", name, page, ...settling }));
+  }
+
+  /** A database is not what was written: the store fails with `store-damaged`, once it can be replaced. */
+  onDamage(found: string): void {
+    this.#alarm.found(found);
+  }
+
   /**
    * Runs `swap` while no thread has the files open, and goes on with what stands there then: see `rebaseJobs` for the
    * entries that wait, questions are answered from the new files. Resolves with the index of the last entry that the
@@ -145,6 +164,7 @@ export class StoreWorkerProxy {
 
   /** After all that waits, but within `CLOSE_TIMEOUT_MS`: then the thread is ended wherever it is. */
   async close(): Promise<void> {
+    this.#alarm.stop();
     if (this.#keeper.failure !== undefined) return;
     const deadline = this.#options.clock.setTimer(CLOSE_TIMEOUT_MS, () => this.#onCloseDeadline());
     try {
@@ -228,6 +248,12 @@ export class StoreWorkerProxy {
       case "unpinned":
         this.#jobs.take(report.job, "unpin").resolve();
         break;
+      case "scrubbed":
+        this.#jobs.take(report.job, "scrub").resolve(report.next);
+        break;
+      case "found":
+        this.#onFound(report);
+        break;
       case "pin-outgrown":
         this.#options.onPinOutgrown();
         break;
@@ -262,6 +288,13 @@ export class StoreWorkerProxy {
   #onWorkerFailed({ message, cause }: Report<"failed">): void {
     if (cause === "full") this.#keeper.diskFull(message);
     else this.#keeper.fail(message, cause === "damage" ? "store-damaged" : "store-failed");
+  }
+
+  #onFound({ findings }: Report<"found">): void {
+    for (const { isDamage, text } of findings) {
+      if (isDamage) this.#alarm.found(text);
+      else this.#options.logger.log("info", "The pages of a database were looked at.", { found: text });
+    }
   }
 
   #onOpened({ applied, state }: Report<"opened">): void {
@@ -323,6 +356,7 @@ export class StoreWorkerProxy {
     try {
       await replacement.swapFiles();
       this.#legacy.clear();
+      this.#alarm.clear();
     } catch (error) {
       // mark: store: a snapshot was cut off while it took the place of the databases
       this.#keeper.fail(`a snapshot could not take its place: ${messageOf(error)}`, "store-failed");
@@ -332,6 +366,7 @@ export class StoreWorkerProxy {
 
   /** Every caller, now and later, gets the error. */
   #onFailed(error: TrivetError): void {
+    this.#alarm.stop();
     this.#onFirst.onFailed(error);
     this.#replacement?.fail(error);
     if (this.#keeper.isStopped) return;

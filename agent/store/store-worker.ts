@@ -78,6 +78,7 @@ class StoreWorker {
     } finally {
       this.#control.setRunningJob(0);
     }
+    this.#reportFindings();
     this.#maybeReportMemory();
   }
 
@@ -120,6 +121,11 @@ class StoreWorker {
         this.#machine.unpin();
         this.#report({ kind: "unpinned", job: request.job });
         break;
+      case "scrub": {
+        const next = this.#machine.scrub(request.name, request.page);
+        this.#report({ kind: "scrubbed", job: request.job, next });
+        break;
+      }
       case "close":
         this.#machine.close();
         this.#report({ kind: "closed", job: request.job });
@@ -202,7 +208,14 @@ class StoreWorker {
     } catch (error) {
       this.#stop(error);
     }
+    this.#reportFindings();
     this.#maybeReportMemory();
+  }
+
+  #reportFindings(): void {
+    if (this.#hasStopped) return;
+    const findings = this.#machine.takeFindings();
+    if (findings.length > 0) this.#report({ kind: "found", findings });
   }
 
   #maybeReportMemory(): void {

@@ -1,6 +1,6 @@
 import type { Directory } from "../platform/directory.ts";
 import { readInstallMarker, writeInstallMarker } from "./install-marker.ts";
-import { SNAPSHOT_FILES } from "./snapshot.ts";
+import { SNAPSHOT_FILES, sumsName } from "./snapshot.ts";
 import { removeStaged, stagedName } from "./snapshot-staging.ts";
 import type { LogPosition } from "./types.ts";
 
@@ -45,6 +45,11 @@ async function swapStaged(directory: Directory): Promise<void> {
   }
   // Before the first rename: the new database must never stand beside the old one's write-ahead log.
   await directory.sync();
-  for (const name of staged) await directory.rename(stagedName(name), name);
+  for (const name of staged) {
+    // The sums first: where they are gone, the database still says that there is something to be done.
+    const sums = sumsName(stagedName(name));
+    if (names.includes(sums)) await directory.rename(sums, sumsName(name));
+    await directory.rename(stagedName(name), name);
+  }
   await directory.sync();
 }

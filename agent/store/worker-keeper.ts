@@ -154,7 +154,8 @@ export class WorkerKeeper {
       { directory, clock, foregone, pinnedAt, isFirst: !this.#hasOpened },
       {
         onReport: (report) => {
-          if (!this.#isStopped) this.#owner.onReport(report);
+          // What a thread still says that is being ended for good is nobody's concern.
+          if (!this.#isStopped && this.#failure === undefined) this.#owner.onReport(report);
         },
         onEnd: (reason) => this.#onEnd(link, reason),
       },

@@ -1,7 +1,9 @@
 import type { ObjectAnswer, ObjectQuestion } from "./object-question.ts";
 import type { ObjectEvent } from "./objects.ts";
 import type { PackedEntries } from "./packed-entries.ts";
+import type { PageFinding } from "./page-guard.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
+import type { SnapshotFileName } from "./snapshot.ts";
 import type { HiddenWork, Rehearsed } from "./store.ts";
 import type {
   CommandResult,
@@ -52,6 +54,8 @@ export type WorkerRequest =
   /** A checkpoint, after which the files do not change until `unpin`. */
   | { readonly kind: "pin"; readonly job: number }
   | { readonly kind: "unpin"; readonly job: number }
+  /** Looks at some pages of a file: see `PageGuard.scrub`. */
+  | { readonly kind: "scrub"; readonly job: number; readonly name: SnapshotFileName; readonly page: number }
   | { readonly kind: "close"; readonly job: number };
 
 export type WorkerReport =
@@ -76,6 +80,9 @@ export type WorkerReport =
   | { readonly kind: "unpinned"; readonly job: number }
   /** So much was written since the files are pinned that they should not be for much longer. */
   | { readonly kind: "pin-outgrown" }
+  | { readonly kind: "scrubbed"; readonly job: number; readonly next: number | null }
+  /** In what was asked last, or by a commit. */
+  | { readonly kind: "found"; readonly findings: readonly PageFinding[] }
   | { readonly kind: "closed"; readonly job: number }
   /** Its memory is far more than it needs, and nothing is uncommitted: another worker would have less. Once. */
   | { readonly kind: "bloated"; readonly memoryBytes: number }

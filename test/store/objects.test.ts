@@ -321,11 +321,14 @@ t.test("onObjectEvents()", async (t) => {
     t.teardown(() => node.remove());
     await write(node, put(keyOf("a"), "1"));
     await node.store.checkpoint();
-    const app = await readFile(join(node.directory, "app.db"));
+    const names = ["app.db", "app.db-sums"].map((name) => join(node.directory, name));
+    const old = await Promise.all(names.map(async (path) => [path, await readFile(path)] as const));
     const entries = [2, 3].map((index) => objectsEntry(index, [put(keyOf("a"), `${index}`)]));
     await node.store.apply(entries);
     const { digest } = node.store;
-    await node.reopenAfter(() => writeFile(join(node.directory, "app.db"), app));
+    await node.reopenAfter(async () => {
+      for (const [path, bytes] of old) await writeFile(path, bytes);
+    });
     const heard: string[] = [];
     node.store.onObjectEvents((events) => heard.push(...events.map(inShort)));
     t.match(await node.store.objects.get(keyOf("a"), PATIENT), { revision: 3, object: { revision: 3 } });

@@ -9,6 +9,7 @@ import t from "tap";
 import { systemClock } from "../../agent/platform/clock.ts";
 import { CLOSE_TIMEOUT_MS, QUERIES_MAX, WORKER_RESTARTS_MAX } from "../../agent/store/limits.ts";
 import { planQuery } from "../../agent/store/query-plan.ts";
+import { sumsName } from "../../agent/store/snapshot.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
 import { addsRow, crashEntry } from "./crash-log.ts";
 import { ENDLESS, ENDLESS_WRITE, entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
@@ -244,10 +245,13 @@ t.test("apply() gives no entry to a file twice that is ahead of the other", asyn
   ] as const) {
     await node.store.checkpoint();
     const position = node.store.applied;
-    const old = await readFile(join(node.directory, behind));
+    const names = [behind, sumsName(behind)].map((name) => join(node.directory, name));
+    const old = await Promise.all(names.map(async (path) => [path, await readFile(path)] as const));
     const next = [insert(position.index + 1), insert(position.index + 2)];
     await node.store.apply(next);
-    await node.reopenAfter(() => writeFile(join(node.directory, behind), old));
+    await node.reopenAfter(async () => {
+      for (const [path, bytes] of old) await writeFile(path, bytes);
+    });
     t.same(node.store.applied, position, `${ahead} is ahead`);
     const newest = { index: position.index + 2, term: 1 };
     t.same(node.store.newest, newest);
