@@ -32,13 +32,14 @@ export class Chaos {
 
   start(): void {
     const { mix, random, nodes } = this.#options;
-    const { network, process, clock, operator } = mix;
+    const { network, process, damage, clock, operator } = mix;
     this.#every(network.partitionEveryMs, () => this.#partition());
     this.#every(network.flapEveryMs, () => this.#flap());
     this.#every(network.falseHintEveryMs, () => this.#hint());
     this.#every(process.crashEveryMs, () => this.#crash());
     this.#every(process.pauseEveryMs, () => this.#pause());
     this.#every(process.wipeEveryMs, () => this.#wipe());
+    this.#every(damage.flipEveryMs, () => this.#options.damage.flip(nodes));
     this.#every(process.comeBackEveryMs, () => random.pick(nodes).comeBack());
     this.#every(clock.jumpEveryMs, () => this.#jump());
     this.#every(operator.handOverEveryMs, () => this.#handOver());

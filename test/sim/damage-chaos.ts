@@ -6,10 +6,12 @@ import type { SimRandom } from "./sim-random.ts";
 /** Damages what nodes keep, as long as the cluster can do without it. */
 export class DamageChaos {
   readonly #random: SimRandom;
+  readonly #silentRandom: SimRandom;
   readonly #mix: FaultMix;
 
-  constructor(random: SimRandom, mix: FaultMix) {
+  constructor(random: SimRandom, silentRandom: SimRandom, mix: FaultMix) {
     this.#random = random;
+    this.#silentRandom = silentRandom;
     this.#mix = mix;
   }
 
@@ -26,6 +28,19 @@ export class DamageChaos {
       data.files.isDamaged = true;
       around.lost.add(node.memberId);
     }
+  }
+
+  /** Whether it is up or down; as often as not one that leads, from which most get their copies. */
+  flip(nodes: readonly SimNode[]): void {
+    const leaders = nodes.filter(({ process }) => process?.replica?.leadership.isLeader);
+    const isOfThem = leaders.length > 0 && this.#silentRandom.isTrue(0.5);
+    const node = this.#silentRandom.pick(isOfThem ? leaders : nodes);
+    const { data, around } = node;
+    if (!this.#canLose(node) || data.hasLostEnd) return;
+    const file = this.#silentRandom.pick([data.files.app, data.files.state]);
+    file.flip(`flip ${this.#silentRandom.below(1e9)}`);
+    around.lost.add(node.memberId);
+    around.log(node.number, `a bit flips in the ${file.kind} database`);
   }
 
   wipe(node: SimNode): void {

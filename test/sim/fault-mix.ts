@@ -136,7 +136,7 @@ export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => S
     },
     space: drawSpaceMix(streamOf("space mix")),
     results: drawResultMix(streamOf("result mix")),
-    damage: drawDamageMix(streamOf("damage mix")),
+    damage: drawDamageMix(streamOf("damage mix"), streamOf("silent damage mix")),
     storeFaults: drawStoreFaultMix(streamOf("store fault mix")),
     bus: drawBusMix(streamOf("bus mix")),
     objects: drawObjectMix(streamOf("object mix")),

@@ -5,6 +5,8 @@ import { marksIn } from "./rewrite-source.ts";
 /** What the simulator runs of the agent as it is: whole folders, and of another one these files. */
 const FOLDERS = ["raft", "log", "replica"];
 const FILES = ["open-storage.js", "rejoin.js", "repairer.js"].map((name) => join("membership", name));
+/** In place of the databases. */
+const MODEL = join("..", "test", "sim", "model-store.js");
 
 /** All marks in these, by name. `root` holds the compiled agent. */
 export function listMarks(root: string): readonly string[] {
@@ -13,5 +15,5 @@ export function listMarks(root: string): readonly string[] {
     const names = readdirSync(join(agent, folder)).filter((name) => name.endsWith(".js"));
     return names.sort().map((name) => join(folder, name));
   });
-  return [...inFolders, ...FILES].flatMap((path) => marksIn(readFileSync(join(agent, path), "utf8")));
+  return [...inFolders, ...FILES, MODEL].flatMap((path) => marksIn(readFileSync(join(agent, path), "utf8")));
 }

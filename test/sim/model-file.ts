@@ -24,6 +24,8 @@ export interface CopyState {
   readonly hash: number;
   /** The wrong results in it, which no member can know of: which member computed them, at which entries. "" if there are none. */
   readonly taint: string;
+  /** That bits in it have flipped. */
+  readonly isFlipped: boolean;
 }
 
 /** What an entry did to a file. */
@@ -49,6 +51,7 @@ interface Content {
   hash: number;
   /** See `CopyState`. */
   taint: string;
+  isFlipped: boolean;
   timeMs: number;
   readonly values: Map<string, string>;
   readonly sessions: ModelSessions;
@@ -86,6 +89,7 @@ export class ModelFile {
       position: { index: 0, term: 0 },
       hash: 0,
       taint: "",
+      isFlipped: false,
       timeMs: 0,
       values: new Map(),
       sessions: new ModelSessions(),
@@ -165,6 +169,14 @@ export class ModelFile {
     };
     this.#current = copyOf(this.#durable);
     this.#since = [];
+  }
+
+  /** A bit flips, at rest, in a row that no client looks at, and that changes no result. */
+  flip(name: string): void {
+    for (const content of [this.#durable, this.#current]) {
+      content.taint += ` ${name}`;
+      content.isFlipped = true;
+    }
   }
 
   checkpoint(): void {

@@ -15,7 +15,7 @@ interface Marker {
 export class ModelFiles {
   readonly app: ModelFile;
   readonly state: ModelFile;
-  /** They are found not to be databases any more. */
+  /** They are found not to be databases any more, or have been found to be flipped. */
   isDamaged = false;
   readonly #staged = new Map<SnapshotFileName, PackedContent>();
   #marker: Marker | null = null;
@@ -36,6 +36,11 @@ export class ModelFiles {
     if (this.#marker?.phase === "swapping") return { newest: this.#marker.position, pendingInstall };
     const isAppAhead = app.position.index >= state.position.index;
     return { newest: isAppAhead ? app.position : state.position, pendingInstall };
+  }
+
+  /** That a bit has flipped in one of them, as the sums of its pages tell whoever looks. */
+  get isFlipped(): boolean {
+    return this.app.state.isFlipped || this.state.state.isFlipped;
   }
 
   /** What they hold stays, also if the power goes. */

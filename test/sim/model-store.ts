@@ -142,10 +142,23 @@ export class ModelStore implements Store {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Looks at the sums of all pages. What is found is known to all later starts. */
+  scrub(): void {
+    if (this.#work.isClosed || !this.#files.isFlipped) return;
+    // mark: model of the store: a flipped bit was found
+    this.#files.isDamaged = true;
+    this.#work.fail(new TrivetError("store-damaged", "The model finds a flipped bit."));
+  }
+
   async openSnapshot(): Promise<StoreSnapshot> {
     await this.checkpoint();
     const { app, state } = this.#files;
     const { manifest, images } = await this.#work.do("transfer", () => {
+      if (this.#files.isFlipped) {
+        // mark: model of the store: a snapshot with a flipped bit was not given
+        this.scrub();
+        throw new TrivetError("snapshot-failed", "The model finds a flipped bit.");
+      }
       // What is applied now: the file goes on under the reader only behind its checkpoint.
       app.checkpoint();
       state.checkpoint();

@@ -59,6 +59,13 @@ export class ModelWork {
     }
   }
 
+  /** The databases have been found damaged. */
+  fail(error: TrivetError): void {
+    if (this.#end !== null) return;
+    this.#end = error;
+    this.#options.onFailed(error);
+  }
+
   close(): void {
     this.#end ??= new TrivetError("store-closed", "The store is closed.");
   }
@@ -84,10 +91,7 @@ export class ModelWork {
 
   #failed(kind: WorkKind): TrivetError {
     const error = new TrivetError(FAILURES[kind], `The model does not carry out a ${kind}.`);
-    if (kind === "change") {
-      this.#end = error;
-      this.#options.onFailed(error);
-    }
+    if (kind === "change") this.fail(error);
     return error;
   }
 }

@@ -1,6 +1,6 @@
 /** One place of the agent's compiled code, replaced. */
 export interface Edit {
-  /** In agent/, such as "raft/core.ts". */
+  /** From agent/, such as "raft/core.ts". */
   readonly file: string;
   /** Stands exactly once in what the compiler makes of the file, but for the white space. */
   readonly find: string;

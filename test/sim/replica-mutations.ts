@@ -84,6 +84,13 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
     seeds: 200,
   },
   {
+    name: "give a snapshot without a look at the sums of its pages",
+    file: "../test/sim/model-store.ts",
+    find: "if (this.#files.isFlipped) {",
+    replace: "if (false) {",
+    seeds: 2000,
+  },
+  {
     name: "propose while another write is tried out",
     file: "replica/write-gate.ts",
     find: "if (this.#alone === null) enter();",

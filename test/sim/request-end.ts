@@ -6,11 +6,13 @@ import { check } from "./violation.ts";
 export type RequestEnd = "refused" | "unknown";
 
 /** The agent stops, or its database has failed: it ends soon, and what it was asked for did nothing. */
-const ENDING = ["stopping", "store-failed", "store-closed"];
+const ENDING = ["stopping", "store-failed", "store-damaged", "store-closed"];
 
 const READ_REFUSALS = ["no-leader", "overloaded", "store-busy", "not-serving", "timeout", ...ENDING];
 
-const WRITE_REFUSALS = ["no-leader", "overloaded", "stopping", "store-busy", "disk-full", "session-expired"];
+const WRITE_REFUSALS = [
+  ...["no-leader", "overloaded", "stopping", "store-busy", "store-damaged", "disk-full", "session-expired"],
+];
 const DOUBTS = ["timeout", "outcome-unknown"];
 
 const CHANGE_REFUSALS = [

@@ -152,7 +152,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     mix,
     network,
     hintRandom: streamOf("hints of cuts"),
-    damage: new DamageChaos(streamOf("damage"), mix),
+    damage: new DamageChaos(streamOf("damage"), streamOf("silent damage"), mix),
     nodes,
     isBad,
     log: (text) => write("world ", text),

@@ -23,6 +23,10 @@ const TIMING = { heartbeatMs: 150, electionMs: 900, electionMaxMs: 10_000 };
 const HAND_OVER_MS = 2_000;
 /** How long a callback waits behind what is ready already. */
 const DEFER_MS_MAX = 0.2;
+/** How often the databases are looked through, in bad times and in good ones. */
+const SCRUB_MS_MIN = 1_000;
+const SCRUB_MS_MAX = 30_000;
+const SCRUB_MS_GOOD = 5_000;
 /** How often a node that came back looks whether it has the place of the member that it was. */
 const LOOK_MS = 500;
 
@@ -190,6 +194,7 @@ export class SimProcess {
       random: around.random,
     });
     this.#checkpointAgain();
+    this.#scrubAgain();
   }
 
   /** Until the cluster has taken this member for the one that was damaged. */
@@ -252,6 +257,15 @@ export class SimProcess {
         () => this.#checkpointAgain(),
         () => undefined,
       );
+    });
+  }
+
+  #scrubAgain(): void {
+    const { around, clock, number } = this.#machine;
+    const ms = around.streamOf(`scrub ${number}`).magnitude(SCRUB_MS_MIN, SCRUB_MS_MAX);
+    clock.after(around.isBad() ? ms : SCRUB_MS_GOOD, number, this.#alive, () => {
+      this.#storage.store?.scrub();
+      this.#scrubAgain();
     });
   }
 

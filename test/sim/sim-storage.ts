@@ -118,6 +118,7 @@ export class SimStorage implements DamagedData {
   hasReasonToFail(error: unknown): boolean {
     if (!isTrivetError(error)) return false;
     if (error.code === "store-failed") return this.#hadStoreFault;
+    if (error.code === "store-damaged") return this.#data.files.isFlipped;
     return this.#hadDiskFault && DISK_ERRORS.includes(error.code);
   }
 
@@ -183,6 +184,7 @@ export class SimStorage implements DamagedData {
     const { memberId, files } = data;
     const installed = ({ index, term }: LogPosition) => {
       watch.installed(memberId, { index, term });
+      check(!files.isFlipped, () => `${memberId} has got a copy with a flipped bit`);
       for (const file of [files.app, files.state]) copies.installed(memberId, file.kind, index, file.state);
       if (data.mediumFault === null) around.lost.delete(memberId);
     };

@@ -1,4 +1,5 @@
 import type { InitializeHook, LoadHook } from "node:module";
+import { posix } from "node:path";
 import { type Edit, editsOf } from "./mutation.ts";
 import { findMutation } from "./mutations.ts";
 import { rewriteSource } from "./rewrite-source.ts";
@@ -9,12 +10,12 @@ export const initialize: InitializeHook<{ readonly mutation: string | null }> = 
   edits = data.mutation === null ? [] : editsOf(findMutation(data.mutation));
 };
 
-/** Only the agent's own code, as the compiler left it in `.build/agent/`. */
+/** Only the agent's own code, as the compiler left it in `.build/agent/`, and what stands in for its databases. */
 export const load: LoadHook = async (url, context, nextLoad) => {
   const loaded = await nextLoad(url, context);
-  const [, path] = /\/\.build\/(agent\/.+)\.js$/.exec(url) ?? [];
+  const [, path] = /\/\.build\/(agent\/.+|test\/sim\/model-.+)\.js$/.exec(url) ?? [];
   if (path === undefined || loaded.source === undefined || loaded.source === null) return loaded;
   const text = typeof loaded.source === "string" ? loaded.source : new TextDecoder().decode(loaded.source);
-  const own = edits.filter(({ file }) => `agent/${file}` === `${path}.ts`);
+  const own = edits.filter(({ file }) => posix.join("agent", file) === `${path}.ts`);
   return { ...loaded, source: rewriteSource(text, own) };
 };
