@@ -6,7 +6,8 @@ import type { SimRandom } from "./sim-random.ts";
 /** How often one disk without which there is a quorum gets room only later, when the others serve. */
 const TIGHT_RATE = 0.3;
 /** Of the tight disks: the leader's, if it is one of those. */
-const TIGHT_LEADER_RATE = 0.5;
+const TIGHT_LEADER_RATE = 0.7;
+const TIGHT_LEVELS = LEVEL_NAMES.filter((level) => level !== "roomy");
 /** Of the other times: how often the leader hears nobody until the others serve without it. */
 const DEAF_RATE = 0.6;
 
@@ -47,14 +48,14 @@ function tighten(spare: readonly SimNode[], options: AilmentOptions): Ailment | 
   if (spare.length === 0) return null;
   const drawn = random.pick(spare);
   const node = leader?.isSpare && leaderRandom.isTrue(TIGHT_LEADER_RATE) ? leader : drawn;
-  const level = random.pick(LEVEL_NAMES);
+  const level = random.pick(TIGHT_LEVELS);
   log(`the disk of node ${node.number}: ${level}`);
   node.space.become(level);
   return {
     node,
     answers: true,
     wanted: "who has no room leads no more",
-    isMet: (leader) => level === "roomy" || (leader !== undefined && leader !== node),
+    isMet: (leader) => leader !== undefined && leader !== node,
     cure: () => node.space.become("roomy"),
   };
 }
