@@ -5,6 +5,9 @@ import type { SimNode } from "./sim-node.ts";
 import type { SimRandom } from "./sim-random.ts";
 import { NOBODY, type World } from "./world.ts";
 
+/** Of the parts that are cut off: the rest is told, as by a hub that they were linked to. */
+const TOLD_OF_CUT_RATE = 0.5;
+
 /** How long it takes until others are told that a node is gone. */
 export const HINT_MS_MIN = 0.5;
 export const HINT_MS_MAX = 100;
@@ -81,9 +84,10 @@ export class Chaos {
     network.detour(random.below(nodes.length), random.below(nodes.length), random.magnitude(1, 400));
   }
 
-  /** The rest hears these nodes no more, nor they the rest, who may be told that their connections have died. */
+  /** The rest hears these nodes no more, nor they the rest, which may be told that their connections have died. */
   cutOff(part: readonly SimNode[]): void {
-    const { random, hintRandom, mix, nodes, log } = this.#options;
+    const { random, hintRandom, nodes, log } = this.#options;
+    const areTold = hintRandom.isTrue(TOLD_OF_CUT_RATE);
     const lastingMs = random.magnitude(1_000, 10_000);
     log(`nodes ${part.map(({ number }) => number)} are cut off for ${Math.round(lastingMs)} ms`);
     for (const other of nodes) {
@@ -91,7 +95,7 @@ export class Chaos {
       for (const { number, nodeId } of part) {
         this.#cut(number, other.number, lastingMs);
         this.#cut(other.number, number, lastingMs);
-        if (!hintRandom.isTrue(mix.network.hintRate)) continue;
+        if (!areTold) continue;
         this.#after(hintRandom.magnitude(HINT_MS_MIN, HINT_MS_MAX), () => {
           other.process?.replica?.leadership.nodeLost(nodeId);
         });

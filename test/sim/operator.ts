@@ -16,6 +16,11 @@ const CHANGE_TIMEOUT_MS = 5_000;
 const CUT_OFF_MS_MIN = 0.01;
 const CUT_OFF_MS_MAX = 100;
 
+/** Of the changes in which the leader is cut off: together with the new voters. */
+const TOGETHER_RATE = 0.5;
+/** Of the same: it changes places with all other voters. */
+const TAKE_OVER_RATE = 0.4;
+
 export interface OperatorOptions {
   readonly world: World;
   readonly random: SimRandom;
@@ -52,7 +57,7 @@ export class Operator {
   }
 
   async #act(): Promise<void> {
-    const { nodes, tally, wants, log } = this.#options;
+    const { nodes, random, mix, partRandom, tally, wants, log } = this.#options;
     // A paused one answers nobody; what it is told would be known to it alone for as long.
     const node = nodes.find(
       ({ process, clock }) => process?.replica?.leadership.isLeader === true && !clock.isPaused,
@@ -60,10 +65,16 @@ export class Operator {
     const leader = node?.process;
     if (node === undefined || leader?.replica == null) return;
     const { voters, learners } = leader.replica.status();
-    const target = this.#draw(voters, learners);
-    if (target === null) return;
+    const drawn = this.#draw(voters, learners);
+    if (drawn === null) return;
+    const isCutOff = mix.cutOffRate > 0 && random.isTrue(mix.cutOffRate);
+    const mayTakeOver = isCutOff && partRandom.isTrue(TAKE_OVER_RATE);
+    const takeOver = mayTakeOver ? this.#takeOver(node.memberId, voters, learners) : null;
+    const target = takeOver ?? drawn;
     log(`members are to be ${JSON.stringify(target)}`);
-    this.#maybeCutOff(node, (member) => target.voters.includes(member) && !voters.includes(member));
+    const isNew = (id: string) => target.voters.includes(id) && !voters.includes(id);
+    const isTogether = takeOver !== null || partRandom.isTrue(TOGETHER_RATE);
+    if (isCutOff) this.#cutOff(node, (id) => isTogether && isNew(id));
     const isOver = wants(target.voters);
     try {
       const change = leader.whileAlive(leader.replica.members.change(target, CHANGE_TIMEOUT_MS));
@@ -75,14 +86,18 @@ export class Operator {
     }
   }
 
-  /** So that others may take over without what it has begun; alone, or with the new voters, who are a majority of their own perhaps. */
-  #maybeCutOff(leader: SimNode, isNew: (member: string) => boolean): void {
-    const { world, random, partRandom, mix, nodes, isBad, cutOff } = this.#options;
-    if (mix.cutOffRate === 0 || !random.isTrue(mix.cutOffRate)) return;
-    const isTogether = partRandom.isTrue(0.5);
+  /** So that others may lead without what it has begun; with those of whom it may think that they are enough. */
+  #cutOff(leader: SimNode, isWithIt: (member: string) => boolean): void {
+    const { world, random, nodes, isBad, cutOff } = this.#options;
     world.at(random.magnitude(CUT_OFF_MS_MIN, CUT_OFF_MS_MAX), NOBODY, () => {
-      if (isBad()) cutOff(nodes.filter((node) => node === leader || (isTogether && isNew(node.memberId))));
+      if (isBad()) cutOff(nodes.filter((node) => node === leader || isWithIt(node.memberId)));
     });
+  }
+
+  /** Of the old voters only the leader stays: the new ones have a majority without any of the others. */
+  #takeOver(leader: string, voters: readonly string[], learners: readonly string[]): Target | null {
+    const target = { voters: [leader, ...learners], learners: voters.filter((id) => id !== leader) };
+    return this.#options.canRely(target.voters) ? target : null;
   }
 
   #draw(voters: readonly string[], learners: readonly string[]): Target | null {
