@@ -82,7 +82,7 @@ export const RAFT_MUTATIONS: readonly Mutation[] = [
     file: "raft/leader.ts",
     find: "this.#core.commit >= this.#firstIndex && this.#reads",
     replace: "this.#reads",
-    seeds: 500,
+    seeds: 30,
   },
   {
     name: "never send a lost append again",
@@ -177,6 +177,14 @@ export const RAFT_MUTATIONS: readonly Mutation[] = [
     find: "} else if (!configuration.voters.includes(id) && !this.#handover.isFinal) {",
     replace: "} else if (false) {",
     seeds: 60,
+  },
+  {
+    name: "the new voters of a joint configuration confirm reads alone",
+    file: "raft/peers.ts",
+    find: "return quorumWatermark(this.#core.configuration, (voter) => voter === this.#core.id ? own",
+    replace:
+      "return quorumWatermark({ ...this.#core.configuration, outgoing: [] }, (voter) => voter === this.#core.id ? own",
+    seeds: 1300,
   },
   {
     // Where an append carries entries, they cut off first what they do not agree with.

@@ -200,4 +200,27 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
     replace: "if (false) {",
     seeds: 1000,
   },
+  {
+    name: "a disk that is full is not noticed",
+    stops: true,
+    file: "replica/disk-watch.ts",
+    find: "const state = diskStateOf(freeBytes, this.#state, watermarkBytes);",
+    replace: "const state = this.#state;",
+    seeds: 200,
+  },
+  {
+    // A disk that is known to be full takes no entries: what finds no room is what was on its way.
+    name: "a write that found no room counts as durable",
+    file: "replica/log-writes.ts",
+    find: "if (isWantOfRoom(error)) this.#noRoom(error.message);",
+    replace: "if (isWantOfRoom(error)) this.#durable(pending);",
+    also: [
+      {
+        file: "replica/log-writes.ts",
+        find: "const refusal = entries.length === 0 ? null : entryRefusal();",
+        replace: "const refusal = null;",
+      },
+    ],
+    seeds: 30,
+  },
 ];
