@@ -19,8 +19,8 @@ export const REPLICA_MUTATIONS: readonly Mutation[] = [
   {
     name: "do what another leader was asked to do",
     file: "replica/leader-access.ts",
-    find: "Deadline.at(clock, deadlineMs), term)",
-    replace: "Deadline.at(clock, deadlineMs))",
+    find: "replica.proposer.propose(acceptDraft(draft), deadline, term)",
+    replace: "replica.proposer.propose(acceptDraft(draft), deadline)",
     seeds: 400,
   },
   {
