@@ -138,6 +138,8 @@ export class SnapshotServer {
       throw new TrivetError("other-cluster", "This node belongs to another cluster: its data is not yours.");
     this.#options.assertServing();
     const open = await this.#openFor(from, minIndex);
+    // Also of those that have waited for its opening together.
+    if (!open.readers.has(from) && open.readers.size >= READERS_MAX) throw busy();
     this.#seen(open, from, 0);
     const { id, snapshot } = open;
     return encodeOpened({ id, manifest: snapshot });
@@ -184,10 +186,7 @@ export class SnapshotServer {
   async #openFor(from: string, minIndex: number): Promise<Open> {
     const usefulIndex = Math.max(minIndex, this.#options.baseIndex());
     const open = (await this.#opening) ?? this.#open;
-    if (open !== null && open === this.#open && open.snapshot.position.index >= usefulIndex) {
-      if (!open.readers.has(from) && open.readers.size >= READERS_MAX) throw busy();
-      return open;
-    }
+    if (open !== null && open === this.#open && open.snapshot.position.index >= usefulIndex) return open;
     if (open !== null && this.#isReadByOthers(open, from)) throw busy();
     this.#opening ??= this.#openNew().finally(() => {
       this.#opening = null;

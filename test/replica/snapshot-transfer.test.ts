@@ -139,6 +139,27 @@ testScene("a snapshot arrives whole, and its source closes it at once", async (t
   t.equal(scene.servers.get(A)?.position, null, "the log need not be kept for it any more");
 });
 
+testScene("a snapshot has a few readers at once, whether it is open already or not", async (t, scene) => {
+  const open = async (nodes: readonly string[]): Promise<readonly string[]> => {
+    const { signal } = new AbortController();
+    const ended = nodes.map((node) =>
+      scene.network
+        .transportOf(node)
+        .request(A, SNAPSHOT_OPEN, encodeOpen({ clusterId: "one", minIndex: 0 }), { timeoutMs: 100, signal })
+        .then(
+          () => "opened",
+          (error: TrivetError) => error.code,
+        ),
+    );
+    await scene.run(() => false, 10);
+    return Promise.all(ended);
+  };
+  const nodes = ["1", "2", "3", "4", "5"].map((digit) => digit.repeat(32));
+  t.strictSame(await open(nodes), ["opened", "opened", "opened", "opened", "busy"], "they wait together");
+  t.equal(scene.stores.get(A)?.opened, 1);
+  t.strictSame(await open(nodes.slice(3)), ["opened", "busy"], "who reads it may ask again");
+});
+
 testScene("a snapshot that the log has overtaken is fetched no further", async (t, scene) => {
   scene.want();
   await scene.run(() => (scene.fetcher.progress?.receivedBytes ?? 0) > 0);
