@@ -1,9 +1,9 @@
 import type { Peer } from "../bus/peer-table.ts";
 import { nodeIdOf } from "../replica/member-id.ts";
-import type { ReplicaStatus } from "../replica/replica-status.ts";
+import { isStuck, type ReplicaStatus } from "../replica/replica-status.ts";
 import type { AgentStatus, LinkStatus, MemberStatus } from "./agent-status.ts";
 import { type Health, healthOf } from "./health.ts";
-import { isStuck, mayStandIn, TROUBLES, type Trouble, type TroubleCode, troubleCodesOf } from "./trouble.ts";
+import { mayStandIn, TROUBLES, type Trouble, type TroubleCode, troubleCodesOf } from "./trouble.ts";
 
 export interface StatusInput {
   readonly node: {
@@ -54,7 +54,7 @@ export function statusOf(input: StatusInput): AgentStatus {
       logBytes: replica?.logBytes ?? 0,
       commitIndex: replica?.commitIndex ?? 0,
       appliedIndex: replica?.appliedIndex ?? 0,
-      isStuck: isStuck(replica),
+      isStuck: replica !== null && isStuck(replica),
       heartbeatMs: Math.round(replica?.timing.heartbeatMs ?? 0),
       electionTimeoutMs: Math.round(replica?.timing.electionMs ?? 0),
       snapshot: snapshotStatus(replica),

@@ -1,7 +1,7 @@
 import type { Peer } from "../bus/peer-table.ts";
 import { describeRoom } from "../replica/disk-state.ts";
 import type { DiskWatch } from "../replica/disk-watch.ts";
-import type { ReplicaStatus } from "../replica/replica-status.ts";
+import { isStuck, type ReplicaStatus } from "../replica/replica-status.ts";
 import type { CopyFault } from "../replica/snapshot-want.ts";
 import type { Damage } from "./open-storage.ts";
 
@@ -32,12 +32,8 @@ export function mayStandIn(codes: readonly TroubleCode[]): boolean {
   return codes.every((code) => TOLERABLE.includes(code));
 }
 
-/** Longer than any batch of honest writes takes, or a log needs to get room of its own. */
-const STUCK_MS = 10_000;
-
-export function isStuck(replica: Pick<ReplicaStatus, "applyingMs"> | null): boolean {
-  return (replica?.applyingMs ?? 0) > STUCK_MS;
-}
+/** Longer than a log needs to get room of its own. */
+const ENTRIES_WAIT_MS = 10_000;
 
 /** What a node says of its own troubles with its presence. */
 export function troubleCodesOf({ up, presence }: Peer): readonly TroubleCode[] {
@@ -90,7 +86,7 @@ export function troublesOf(state: {
 }
 
 function replicaTroublesOf(replica: ReplicaStatus): readonly Trouble[] {
-  const { copyFault, snapshot, entryWait, appliedIndex, applyingMs } = replica;
+  const { copyFault, snapshot, entryWait, appliedIndex, stalledMs } = replica;
   const troubles: Trouble[] = [];
   if (copyFault !== null) troubles.push(COPY_TROUBLES[copyFault]);
   else if (snapshot !== null)
@@ -99,10 +95,10 @@ function replicaTroublesOf(replica: ReplicaStatus): readonly Trouble[] {
       text: "it fetches a copy of what the others' logs do not hold any more",
     });
   if (isStuck(replica)) {
-    const text = `its database is stuck behind entry ${appliedIndex} for ${Math.round(applyingMs / 1000)} s`;
+    const text = `its database is stuck behind entry ${appliedIndex} for ${Math.round(stalledMs / 1000)} s`;
     troubles.push({ code: "stuck", text });
   }
-  if (entryWait !== null && entryWait.ms > STUCK_MS) {
+  if (entryWait !== null && entryWait.ms > ENTRIES_WAIT_MS) {
     const text = `entries wait for room in its log for ${Math.round(entryWait.ms / 1000)} s: ${entryWait.reason}`;
     troubles.push({ code: "log-full", text });
   }

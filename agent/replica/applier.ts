@@ -38,8 +38,8 @@ export class Applier {
   #membership: AppliedMembership | null;
   #target = 0;
   #running: Promise<void> | null = null;
-  /** When the batch that is with the store was given to it; null if there is none. */
-  #batchSinceMs: number | null = null;
+  /** What is with the store; null if nothing is. */
+  #batch: { readonly sinceMs: number; readonly lastIndex: number } | null = null;
   readonly #holders = new Set<Holder>();
   #isStopped = false;
 
@@ -60,7 +60,12 @@ export class Applier {
 
   /** For how long the store has been at the present batch, milliseconds; 0 if it has none. */
   get batchAgeMs(): number {
-    return this.#batchSinceMs === null ? 0 : this.#options.clock.nowMs() - this.#batchSinceMs;
+    return this.#batch === null ? 0 : this.#options.clock.nowMs() - this.#batch.sinceMs;
+  }
+
+  /** Where this member stands once the store is done with the present batch. */
+  get batchEndIndex(): number {
+    return this.#batch?.lastIndex ?? this.#applied.index;
   }
 
   /** Entries up to `index` may be applied. */
@@ -130,9 +135,9 @@ export class Applier {
       membership = { index, ...nextRecord(membership, entry.configuration) };
       return { index, term, command: null, configuration: encodeRecord(membership) };
     });
-    this.#batchSinceMs = this.#options.clock.nowMs();
+    this.#batch = { sinceMs: this.#options.clock.nowMs(), lastIndex: from + batch.length - 1 };
     const results = await store.apply(storeEntries);
-    this.#batchSinceMs = null;
+    this.#batch = null;
     invariant(results.length === batch.length, "the store answered another number of entries than it got");
     this.#membership = membership;
     for (const [nth, entry] of batch.entries()) {

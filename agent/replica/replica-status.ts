@@ -1,6 +1,7 @@
 import type { Timing } from "../raft/pace.ts";
 import type { PeerStatus } from "../raft/peers.ts";
 import type { MemberId } from "../raft/types.ts";
+import type { Store } from "../store/store.ts";
 import type { Applier } from "./applier.ts";
 import type { Consensus } from "./consensus.ts";
 import type { CopyKeeper } from "./copy-keeper.ts";
@@ -20,8 +21,8 @@ export interface ReplicaStatus {
   readonly logBytes: number;
   readonly commitIndex: number;
   readonly appliedIndex: number;
-  /** For how long the store has been at the entries behind it, milliseconds; 0 if there are none. */
-  readonly applyingMs: number;
+  /** For how long the store has owed an answer, be it to the entries behind it or to a question; milliseconds, 0 if it owes none. */
+  readonly stalledMs: number;
   /** Entries that this member was sent wait for room in its log; null if none do. */
   readonly entryWait: EntryWait | null;
   readonly voters: readonly MemberId[];
@@ -38,13 +39,25 @@ export interface ReplicaStatus {
   readonly copyFault: CopyFault | null;
 }
 
+/**
+ * Twice what a write may take that was tried out (`REHEARSAL_MS`): longer than any batch of honest writes, or the start of another
+ * worker after a statement that had to be ended, takes on a small box.
+ */
+const STUCK_MS = 10_000;
+
+/** The database does nothing any more: its disk, or its worker, hangs, or an entry takes for ever. */
+export function isStuck({ stalledMs }: Pick<ReplicaStatus, "stalledMs">): boolean {
+  return stalledMs > STUCK_MS;
+}
+
 /** Puts together what the parts of a replica know. */
 export function replicaStatusOf(parts: {
   readonly consensus: Pick<Consensus, "raft" | "entryWait">;
   readonly applier: Applier;
   readonly copy: CopyKeeper;
+  readonly store: Pick<Store, "silentMs">;
 }): ReplicaStatus {
-  const { consensus, applier, copy } = parts;
+  const { consensus, applier, copy, store } = parts;
   const { raft, entryWait } = consensus;
   const { id, role, term, leader, isVoter, configuration } = raft;
   const { firstIndex, lastIndex, logBytes, commitIndex, timing, peers } = raft;
@@ -53,7 +66,7 @@ export function replicaStatusOf(parts: {
     role: role === "follower" && !isVoter ? "learner" : role,
     ...{ term, leader, firstIndex, lastIndex, logBytes, commitIndex },
     appliedIndex: applier.appliedIndex,
-    applyingMs: applier.batchAgeMs,
+    stalledMs: Math.max(applier.batchAgeMs, store.silentMs),
     entryWait,
     ...configuration,
     ...{ timing, peers },

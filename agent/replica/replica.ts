@@ -149,7 +149,15 @@ export class Replica {
   }
 
   status(): ReplicaStatus {
-    return replicaStatusOf({ consensus: this.#consensus, applier: this.#applier, copy: this.copy });
+    return replicaStatusOf({
+      ...{ consensus: this.#consensus, applier: this.#applier, copy: this.copy },
+      store: this.#options.store,
+    });
+  }
+
+  /** Where the applied index will be once the store is done with what it is at. */
+  get applyingTo(): number {
+    return this.#applier.batchEndIndex;
   }
 
   /** Where consensus stands here, to be read only. */

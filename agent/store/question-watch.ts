@@ -4,6 +4,7 @@ import type { JobQueue } from "./job-queue.ts";
 import { APPLY_PATIENCE_MS } from "./limits.ts";
 import { heldUpWrites, ranTooLong, waitedTooLong } from "./question-error.ts";
 import { rejectBroken, settleQuestion } from "./settle-job.ts";
+import type { Silence } from "./silence.ts";
 import type { QuestionJob } from "./store-jobs.ts";
 import type { WorkerKeeper } from "./worker-keeper.ts";
 import type { Question } from "./worker-protocol.ts";
@@ -16,11 +17,24 @@ export class QuestionWatch {
   readonly #clock: Clock;
   readonly #jobs: JobQueue;
   readonly #keeper: WorkerKeeper;
+  readonly #silence: Silence;
 
-  constructor(clock: Clock, jobs: JobQueue, keeper: WorkerKeeper) {
-    this.#clock = clock;
-    this.#jobs = jobs;
-    this.#keeper = keeper;
+  constructor(parts: {
+    readonly clock: Clock;
+    readonly jobs: JobQueue;
+    readonly keeper: WorkerKeeper;
+    readonly silence: Silence;
+  }) {
+    this.#clock = parts.clock;
+    this.#jobs = parts.jobs;
+    this.#keeper = parts.keeper;
+    this.#silence = parts.silence;
+  }
+
+  /** True while the worker is busy with a question that has time left. */
+  get isRunning(): boolean {
+    const job = this.#jobs.sent(this.#keeper.runningJob);
+    return job?.kind === "question" && !job.isSettled;
   }
 
   /**
@@ -51,7 +65,7 @@ export class QuestionWatch {
     const job = this.#jobs.sent(this.#keeper.runningJob);
     if (job?.kind !== "question") return;
     settleQuestion(job, () => job.reject(heldUpWrites(job.question, APPLY_PATIENCE_MS)));
-    this.#keeper.restart();
+    this.#end();
   }
 
   /** The thread ended by itself, busy with job `id`. True if that is the fault of a question. */
@@ -82,6 +96,12 @@ export class QuestionWatch {
     const isRunning = job.sentAs > 0 && this.#keeper.runningJob === job.sentAs;
     settleQuestion(job, () => job.reject(isRunning ? errors.ifRunning : errors.else));
     this.#jobs.drop(job);
-    if (isRunning) this.#keeper.restart();
+    if (isRunning) this.#end();
+  }
+
+  /** The one that runs: from now on the worker owes another one's start. */
+  #end(): void {
+    this.#silence.excused();
+    this.#keeper.restart();
   }
 }

@@ -170,6 +170,10 @@ class SqliteStore implements Store {
     return this.#worker.view.digest;
   }
 
+  get silentMs(): number {
+    return this.#worker.silentMs;
+  }
+
   onObjectEvents(listener: ObjectEventListener): () => void {
     return this.#worker.view.onObjectEvents(listener);
   }

@@ -16,6 +16,7 @@ import { QuestionWatch } from "./question-watch.ts";
 import { RestartBudget } from "./restart-budget.ts";
 import { rejectBroken, rejectJob, settleQuestion } from "./settle-job.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
+import { Silence } from "./silence.ts";
 import type { SnapshotFileName } from "./snapshot.ts";
 import { type StoreJob, sendJob } from "./store-jobs.ts";
 import { StoreView } from "./store-view.ts";
@@ -66,6 +67,7 @@ export class StoreWorkerProxy {
   readonly #keeper: WorkerKeeper;
   readonly #questions: QuestionWatch;
   readonly #alarm: DamageAlarm;
+  readonly #silence: Silence;
   readonly #renewals = new RestartBudget({ countMax: 1, windowMs: WORKER_RENEWALS_WINDOW_MS });
   /** What the present worker takes, if that is too much; else 0. */
   #bloatBytes = 0;
@@ -86,17 +88,24 @@ export class StoreWorkerProxy {
         onStopped: () => this.#settleClosed(),
       },
     );
-    this.#questions = new QuestionWatch(clock, this.#jobs, this.#keeper);
     this.#alarm = new DamageAlarm({
       ...options,
       onReplaceable: (found) => this.#keeper.fail(found, "store-damaged"),
     });
+    this.#silence = new Silence(clock);
+    const parts = { clock, jobs: this.#jobs, keeper: this.#keeper, silence: this.#silence };
+    this.#questions = new QuestionWatch(parts);
   }
 
   /** What the store is, as of the last entry that was answered; known once the store is open. */
   get view(): StoreView {
     invariant(this.#view !== undefined, "the store is not open yet");
     return this.#view;
+  }
+
+  /** See `Store.silentMs`. */
+  get silentMs(): number {
+    return this.#questions.isRunning ? 0 : this.#silence.ms;
   }
 
   async apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]> {
@@ -132,8 +141,7 @@ export class StoreWorkerProxy {
   unpin(): void {
     this.#legacy.pinnedAt = null;
     if (this.#keeper.failure !== undefined) return;
-    this.#jobs.push({ kind: "unpin", resolve: ignore, reject: ignore });
-    this.#pump();
+    this.#push({ kind: "unpin", resolve: ignore, reject: ignore });
   }
 
   /** Looks at some pages of a database: see `PageGuard.scrub`. */
@@ -183,9 +191,14 @@ export class StoreWorkerProxy {
     const { failure } = this.#keeper;
     if (failure !== undefined) return Promise.reject(failure);
     return new Promise((resolve, reject) => {
-      this.#jobs.push(createJob({ resolve, reject }));
-      this.#pump();
+      this.#push(createJob({ resolve, reject }));
     });
+  }
+
+  #push(job: StoreJob): void {
+    this.#jobs.push(job);
+    this.#silence.asked();
+    this.#pump();
   }
 
   /** Sends as much as may be in flight. */
@@ -282,7 +295,14 @@ export class StoreWorkerProxy {
         break;
     }
     this.#pump();
+    this.#noteProgress(report);
     this.#maybeRenew();
+  }
+
+  /** A thread that has started, and done nothing yet, may be about to fail as the last one did. */
+  #noteProgress({ kind }: WorkerReport): void {
+    const isIdle = this.#jobs.isEmpty;
+    if (kind !== "failed" && (kind !== "opened" || isIdle)) this.#silence.answered(isIdle);
   }
 
   #onWorkerFailed({ message, cause }: Report<"failed">): void {

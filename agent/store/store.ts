@@ -54,6 +54,11 @@ export interface Store extends ReplicatedState, ObjectStore, SnapshotStore {
   /** As of the last entry that was answered. */
   readonly data: DataTraits;
   /**
+   * For how long nothing of what was asked for was done, milliseconds; 0 if nothing is to be done, and while what may take its time
+   * runs: a query, or a rehearsal, until its deadline.
+   */
+  readonly silentMs: number;
+  /**
    * Applies in order; resolves with one result per entry: empty where `command` is null, and where the file has the
    * entry already (after a crash). A transaction that failed ends with its first error, the statements after it
    * have no result. Rejects with `store-busy` if too much waits.

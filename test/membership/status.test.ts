@@ -39,7 +39,7 @@ function input(peers: readonly [string, Peer][]): StatusInput {
         logBytes: 900,
         commitIndex: 9,
         appliedIndex: 9,
-        applyingMs: 0,
+        stalledMs: 0,
       },
       ...{ voters, outgoing: [], learners: [], snapshot: null, copyFault: null, entryWait: null },
       timing: { heartbeatMs: 150, electionMs: 900, electionMaxMs: 900 },
@@ -157,8 +157,8 @@ t.test("troublesOf() says what keeps a member from following", async (t) => {
   const disk = { state: "ok", freeBytes: 9e9, watermarkBytes: 1e8 } as const;
   const troubles = (change: Partial<ReplicaStatus>) =>
     troublesOf({ damage: null, isRejoining: false, disk, replica: { ...replica, ...change } });
-  t.strictSame(troubles({ applyingMs: 300, entryWait: { ms: 300, reason: "No room." } }), []);
-  t.match(troubles({ applyingMs: 61_000 }), [{ code: "stuck", text: /behind entry 9 for 61 s/ }]);
+  t.strictSame(troubles({ stalledMs: 300, entryWait: { ms: 300, reason: "No room." } }), []);
+  t.match(troubles({ stalledMs: 61_000 }), [{ code: "stuck", text: /behind entry 9 for 61 s/ }]);
   t.match(troubles({ entryWait: { ms: 12_000, reason: "No room." } }), [
     { code: "log-full", text: /for 12 s: No room\./ },
   ]);
@@ -171,8 +171,8 @@ t.test("troublesOf() says what keeps a member from following", async (t) => {
 t.test("statusOf() says that the database is stuck, and that another cluster has the name", async (t) => {
   const { replica, ...rest } = input([peer(B, b), peer(C, c)]);
   if (replica === null) throw new Error("a replica");
-  t.ok(statusOf({ ...rest, replica: { ...replica, applyingMs: 61_000 } }).raft.isStuck);
-  t.notOk(statusOf({ ...rest, replica: { ...replica, applyingMs: 300 } }).raft.isStuck);
+  t.ok(statusOf({ ...rest, replica: { ...replica, stalledMs: 61_000 } }).raft.isStuck);
+  t.notOk(statusOf({ ...rest, replica: { ...replica, stalledMs: 300 } }).raft.isStuck);
   const apart = statusOf({ ...rest, clusterId: "two", replica });
   t.match(apart.cluster.health, /name-b is in another cluster of this name; name-c is in another/);
 });

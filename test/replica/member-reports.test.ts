@@ -97,7 +97,7 @@ class ReportingMember {
     const role = this.leader === this.memberId ? "leader" : "follower";
     return {
       ...{ memberId: this.memberId, role, term: this.term, leader: this.leader },
-      ...{ firstIndex: 1, lastIndex: 0, logBytes: 0, commitIndex: 0, appliedIndex: 0, applyingMs: 0 },
+      ...{ firstIndex: 1, lastIndex: 0, logBytes: 0, commitIndex: 0, appliedIndex: 0, stalledMs: 0 },
       entryWait: null,
       ...{ voters: members, outgoing: [], learners: [], peers, snapshot: null, copyFault: this.fault },
       timing: { heartbeatMs: 1, electionMs: 10, electionMaxMs: 10 },

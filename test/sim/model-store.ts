@@ -81,21 +81,29 @@ export class ModelStore implements Store {
     });
   }
 
-  query({ asked, complete }: QueryPlan): Promise<CommandResult> {
-    return this.#work.do("question", () =>
-      complete(asked.map((statement) => rowsOf(this.#files.app.read(operationOf(statement).key)))),
-    );
+  get silentMs(): number {
+    return this.#work.silentMs;
+  }
+
+  query(
+    { asked, complete }: QueryPlan,
+    { timeoutMs }: { readonly timeoutMs: number },
+  ): Promise<CommandResult> {
+    const read = () =>
+      complete(asked.map((statement) => rowsOf(this.#files.app.read(operationOf(statement).key))));
+    return this.#work.do("question", read, timeoutMs);
   }
 
   rehearse(
     _statements: readonly SqlStatement[],
-    { session = null, timeMs, seed }: RehearsalOptions,
+    { session = null, timeMs, seed, timeoutMs }: RehearsalOptions,
   ): Promise<Rehearsed> {
-    return this.#work.do("question", () => {
+    const rehearse = () => {
       if (seed !== undefined) this.#rehearsals.rehearsed(seed);
       const isAnswered = session !== null && this.#files.app.hasAnswer(session, timeMs);
       return isAnswered ? "answered" : "tried-out";
-    });
+    };
+    return this.#work.do("question", rehearse, timeoutMs);
   }
 
   async checkpoint(): Promise<LogPosition> {
@@ -125,15 +133,17 @@ export class ModelStore implements Store {
   }
 
   get objects(): ObjectReads {
-    const ask = <T>(act: (objects: ModelObjects) => T) =>
-      this.#work.do("question", () => ({
+    const ask = <T>(act: (objects: ModelObjects) => T, { timeoutMs }: { readonly timeoutMs: number }) => {
+      const answer = () => ({
         ...act(this.#files.state.objects),
         revision: this.#files.state.position.index,
-      }));
+      });
+      return this.#work.do("question", answer, timeoutMs);
+    };
     return {
-      get: (key) => ask((objects) => ({ object: objects.get(key) })),
-      list: ({ kind }) => ask((objects) => objects.list(kind)),
-      history: (after, limits) => ask((objects) => objects.after(after, limits)),
+      get: (key, options) => ask((objects) => ({ object: objects.get(key) }), options),
+      list: (options) => ask((objects) => objects.list(options.kind), options),
+      history: (after, limits) => ask((objects) => objects.after(after, limits), limits),
     };
   }
 

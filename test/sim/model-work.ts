@@ -1,4 +1,5 @@
 import { TrivetError } from "../../agent/platform/trivet-error.ts";
+import type { Silence } from "../../agent/store/silence.ts";
 
 /** What is asked of the store; it goes wrong in other ways. */
 export type WorkKind =
@@ -11,6 +12,9 @@ export type WorkKind =
 export interface ModelWorkOptions {
   /** Does things one after the other, each after some time; never again once the process has died. */
   readonly later: (act: () => void) => void;
+  /** Calls `act` once, after `ms`. */
+  readonly after: (ms: number, act: () => void) => { cancel(): void };
+  readonly silence: Silence;
   /** Resolves when a piece of a snapshot has come from the disk, or to it. Holds up nothing else. */
   readonly transferred: () => Promise<void>;
   /** Asked before each piece of work. */
@@ -30,6 +34,7 @@ export class ModelWork {
   readonly #options: ModelWorkOptions;
   /** What ended it. */
   #end: TrivetError | null = null;
+  #waiting = 0;
   /** Nothing is done meanwhile but what has the exclusive right. */
   #exclusive: Promise<void> | null = null;
 
@@ -37,11 +42,16 @@ export class ModelWork {
     this.#options = options;
   }
 
-  /** Resolves with what `act` has given, behind all that was asked for before. */
-  async do<T>(kind: WorkKind, act: () => T): Promise<T> {
+  /** Resolves with what `act` has given, behind all that was asked for before. Rejects with `store-busy` after `timeoutMs`. */
+  async do<T>(kind: WorkKind, act: () => T, timeoutMs = Number.POSITIVE_INFINITY): Promise<T> {
     if (kind === "transfer") await this.#options.transferred();
     while (this.#exclusive !== null) await this.#exclusive;
-    return this.#do(kind, act);
+    return this.#do(kind, act, timeoutMs);
+  }
+
+  /** See `Store.silentMs`. */
+  get silentMs(): number {
+    return this.#options.silence.ms;
   }
 
   /** Changes in steps that nobody else sees between, though a crash may come there. */
@@ -74,10 +84,23 @@ export class ModelWork {
     return this.#end?.code === "store-closed";
   }
 
-  #do<T>(kind: WorkKind, act: () => T): Promise<T> {
+  #do<T>(kind: WorkKind, act: () => T, timeoutMs = Number.POSITIVE_INFINITY): Promise<T> {
     if (this.#end !== null) return Promise.reject(this.#end);
+    const { later, after, silence } = this.#options;
     return new Promise((resolve, reject) => {
-      this.#options.later(() => {
+      this.#waiting += 1;
+      silence.asked();
+      let isGivenUp = false;
+      const giveUp = () => {
+        isGivenUp = true;
+        reject(new TrivetError("store-busy", `The model has not answered within ${timeoutMs} ms.`));
+      };
+      const deadline = Number.isFinite(timeoutMs) ? after(timeoutMs, giveUp) : null;
+      later(() => {
+        deadline?.cancel();
+        this.#waiting -= 1;
+        silence.answered(this.#waiting === 0);
+        if (isGivenUp) return;
         try {
           if (this.#end !== null) throw this.#end;
           if (this.#options.goesWrong(kind)) throw this.#failed(kind);

@@ -6,6 +6,7 @@ import type { Logger } from "../../agent/platform/logger.ts";
 import { isTrivetError, TrivetError } from "../../agent/platform/trivet-error.ts";
 import { isBlank } from "../../agent/replica/found-cluster.ts";
 import { assertOneHistory } from "../../agent/replica/one-history.ts";
+import { Silence } from "../../agent/store/silence.ts";
 import type { LogPosition } from "../../agent/store/types.ts";
 import type { Machine } from "./machine.ts";
 import { ModelStore } from "./model-store.ts";
@@ -220,6 +221,8 @@ export class SimStorage implements DamagedData {
         freeMs = Math.max(freeMs, world.nowMs) + ms;
         clock.after(freeMs - world.nowMs, number, isAlive, act);
       },
+      after: (ms, act) => clock.after(ms, number, isAlive, act),
+      silence: new Silence(clock),
       transferred: async () => {
         const ms = mix.storeFaults.transferMs * faults.between(0.5, 1.5);
         if (ms > 0 && isBad())

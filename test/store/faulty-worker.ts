@@ -5,7 +5,7 @@ import { workerData } from "node:worker_threads";
 /**
  * The store's worker on a disk that fails on command: SQLite's files go through these functions. `faults` in the data
  * directory names the calls that fail now, with their error ("writeSync ENOSPC"), or "exit" to end the thread at the
- * next call. Every sync is written down in `syncs`, and every start in `starts`.
+ * next call, or "hang" to have it wait in the system for a writer of the pipe `pipe`: until then nothing can end it. Every sync is written down in `syncs`, and every start in `starts`.
  */
 const directory: string = workerData.directory;
 const { readlinkSync, existsSync, readFileSync, appendFileSync } = fs;
@@ -16,6 +16,7 @@ function failIfTold(call: string): void {
   if (!existsSync(path)) return;
   const [told, code] = readFileSync(path, "utf8").split(" ");
   if (told === "exit") process.exit(3);
+  if (told === "hang") readFileSync(join(directory, "pipe"));
   if (told === call) throw Object.assign(new Error(`${code}: told to fail`), { code });
 }
 
