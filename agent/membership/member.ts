@@ -34,6 +34,8 @@ export class Member {
     options: Omit<ReplicaOptions, "transport" | "entryRefusal"> & {
       readonly bus: MemberBus;
       readonly diskWatch: DiskWatch;
+      /** Of this process: larger at each start of the node. */
+      readonly session: number;
       readonly objectLimits?: ObjectLimits;
     },
   ) {

@@ -244,6 +244,7 @@ export class Membership {
     this.#member = new Member({
       clusterId,
       memberId,
+      session: data.session,
       timing,
       logRetainBytes,
       ...storage,

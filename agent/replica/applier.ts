@@ -3,12 +3,11 @@ import { invariant } from "../platform/invariant.ts";
 import type { Entry } from "../raft/types.ts";
 import type { ReplicatedState, Store } from "../store/store.ts";
 import type { CommandResult, LogPosition, StoreEntry } from "../store/types.ts";
+import { DIGEST_STRIDE } from "./divergence.ts";
 import { decodeRecord, encodeRecord, type MembershipRecord, nextRecord } from "./membership-record.ts";
 
 /** Entries handed to the store at once: enough to share its costs, little enough to answer soon. */
 const BATCH_BYTES_MAX = 256 * 1024;
-/** Every member ends a batch at the multiples of this, so that running hashes of busy members meet at equal indexes. */
-const DIGEST_STRIDE = 1_024;
 
 export interface ApplierOptions {
   readonly clock: Clock;
@@ -124,6 +123,7 @@ export class Applier {
   async #applyBatch(): Promise<void> {
     const { entries, store, onApplied, onBatch } = this.#options;
     const from = this.#applied.index + 1;
+    // Every member ends a batch there, so that running hashes of busy members meet at equal indexes.
     const stride = Math.ceil(from / DIGEST_STRIDE) * DIGEST_STRIDE;
     const batch = entries(from, Math.min(this.#target, stride), BATCH_BYTES_MAX);
     let membership = this.#membership;

@@ -3,8 +3,8 @@ import type { Configuration, MemberId } from "../raft/types.ts";
 
 /**
  * Finds the member whose state machine went another way (design 5). Every member folds each result into a running hash;
- * after the same entry it is the same everywhere, and once it differs it never meets again. So two members are compared by
- * the newest index that both know their hash at.
+ * after the same entry it is the same everywhere, and once it differs it never meets again. So two members were the same up to the
+ * newest index where both know their hash and it is one, and went apart before the oldest where it is not.
  */
 
 /** The running hash of a member's results after the entry at `index`. */
@@ -15,28 +15,70 @@ export interface Digest {
 
 export type Comparison = "same" | "differs" | "unknown";
 
+/** Every member knows its hash after the multiples of this, however its entries came. */
+export const DIGEST_STRIDE = 1_024;
+/** Landmarks are the newest of these multiples. */
+const LANDMARK_STRIDES = [1, 4, 16, 64, 256, 1_024].map((factor) => factor * DIGEST_STRIDE);
+/** With two, members whose newest entries are no further apart than the stride have one in common. */
+const LANDMARKS_OF_STRIDE = 2;
+
 /** Enough for what a follower reports now, when the leader is some batches further. */
-const RING_MAX = 64;
+const RECENT_MAX = 64;
+/** Of those, what a member tells: where little is written, they are what it has in common with others. */
+const RECENT_TOLD = 16;
 
-/** The digests that a member remembers, oldest first. */
+/**
+ * The digests that a member remembers: the newest, and landmarks further and further back. Under load the newest of two members are
+ * of other entries, but some landmark is the same entry.
+ */
 export class DigestRing {
-  #digests: Digest[] = [];
+  #recent: Digest[] = [];
+  #landmarks: Digest[] = [];
 
+  /** Oldest first. */
   get digests(): readonly Digest[] {
-    return this.#digests;
+    return this.#with(this.#recent);
+  }
+
+  /** What others are told of them, likewise. */
+  get told(): readonly Digest[] {
+    return this.#with(this.#recent.slice(-RECENT_TOLD));
   }
 
   record(digest: Digest): void {
-    const newest = this.#digests.at(-1);
-    if (newest?.index === digest.index) this.#digests.pop();
-    this.#digests.push(digest);
-    if (this.#digests.length > RING_MAX) this.#digests.shift();
+    const newest = this.#recent.at(-1);
+    if (newest?.index === digest.index) this.#recent.pop();
+    this.#recent.push(digest);
+    if (this.#recent.length > RECENT_MAX) this.#recent.shift();
+    if (digest.index % DIGEST_STRIDE !== 0) return;
+    const known = this.#landmarks.filter(({ index }) => index !== digest.index);
+    this.#landmarks = landmarksAmong([...known, digest]);
   }
 
   /** What was recorded is of a state that was replaced. */
   clear(): void {
-    this.#digests = [];
+    this.#recent = [];
+    this.#landmarks = [];
   }
+
+  #with(recent: readonly Digest[]): readonly Digest[] {
+    const fromIndex = recent[0]?.index ?? 0;
+    return [...this.#landmarks.filter(({ index }) => index < fromIndex), ...recent];
+  }
+}
+
+/** Of `digests`, oldest first. */
+function landmarksAmong(digests: readonly Digest[]): Digest[] {
+  const kept = LANDMARK_STRIDES.flatMap((stride) =>
+    digests.filter(({ index }) => index % stride === 0).slice(-LANDMARKS_OF_STRIDE),
+  );
+  return digests.filter((digest) => kept.includes(digest));
+}
+
+/** Both know their hash after this entry. */
+interface Common {
+  readonly index: number;
+  readonly isSame: boolean;
 }
 
 export function compareDigests(some: readonly Digest[], others: readonly Digest[]): Comparison {
@@ -45,16 +87,17 @@ export function compareDigests(some: readonly Digest[], others: readonly Digest[
   return common.isSame ? "same" : "differs";
 }
 
-/** The newest entry after which both know their hash; null if there is none. */
-function newestCommon(
-  some: readonly Digest[],
-  others: readonly Digest[],
-): { readonly index: number; readonly isSame: boolean } | null {
-  for (const { index, hash } of some.toReversed()) {
+/** Oldest first. */
+function allCommon(some: readonly Digest[], others: readonly Digest[]): readonly Common[] {
+  return some.flatMap(({ index, hash }) => {
     const other = others.find((each) => each.index === index);
-    if (other !== undefined) return { index, isSame: isEqual(hash, other.hash) };
-  }
-  return null;
+    return other === undefined ? [] : [{ index, isSame: isEqual(hash, other.hash) }];
+  });
+}
+
+/** Null if there is none. */
+function newestCommon(some: readonly Digest[], others: readonly Digest[]): Common | null {
+  return allCommon(some, others).at(-1) ?? null;
 }
 
 export interface JudgementInput {
@@ -83,11 +126,12 @@ export function judge({ leader, configuration, digests, answering }: JudgementIn
   const isQuorum = (members: readonly MemberId[]): boolean =>
     hasQuorum(configuration, (member) => members.includes(member));
   const digestsOf = (member: MemberId): readonly Digest[] => digests.get(member) ?? [];
-  /** Where a member is known to differ from the leader; null if it is not. */
-  const oddAt = (member: MemberId): number | null => {
-    const common = newestCommon(digestsOf(member), digestsOf(leader));
-    return common === null || common.isSame ? null : common.index;
-  };
+  /**
+   * The oldest entry after which a member is known to differ from the leader; null if it is not. The newest one would be another with
+   * each report, and always ahead of what the others have told.
+   */
+  const oddAt = (member: MemberId): number | null =>
+    allCommon(digestsOf(member), digestsOf(leader)).find(({ isSame }) => !isSame)?.index ?? null;
   /** Two were the same after the entry at `index`. That they were before it says nothing of it: they may differ since. */
   const agree = (one: MemberId, other: MemberId, index: number): boolean => {
     if (one === other) return true;

@@ -1,6 +1,5 @@
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
-import type { Random } from "../platform/random.ts";
 import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import { membersOf } from "../raft/quorum.ts";
 import type { MemberId } from "../raft/types.ts";
@@ -12,6 +11,7 @@ import type { Leadership } from "./leadership.ts";
 import { nodeIdOf } from "./member-id.ts";
 import type { Transport } from "./ports.ts";
 import type { Replica } from "./replica.ts";
+import { isStuck } from "./replica-status.ts";
 import {
   decodeReport,
   decodeVerdict,
@@ -27,25 +27,24 @@ const REPORT = "replica/report";
 /** How often there may be something to report. */
 const REPORT_MS = 1_000;
 const REPORT_TIMEOUT_MS = 2_000;
-/** Of the newest digests; the leader needs one of them only. */
-const REPORTED_DIGESTS = 16;
-const PROCESS_BYTES = 8;
 
 export interface MemberReportsOptions {
   readonly replica: Pick<Replica, "status" | "onApplied" | "onInstalled"> & {
-    readonly leadership: Pick<Leadership, "leader" | "isLeader" | "yieldTo">;
+    readonly leadership: Pick<Leadership, "present" | "isLeader" | "leadsIn" | "yieldTo">;
     readonly copy: Pick<CopyKeeper, "quarantine">;
   };
   readonly digest: () => ResultDigest;
   readonly disk: () => DiskState;
   readonly transport: Transport;
   readonly clock: Clock;
-  readonly random: Pick<Random, "bytes">;
+  /** Larger at each start of this node. */
+  readonly session: number;
   readonly logger: Logger;
 }
 
 /**
- * What members tell the leader of themselves, when it changes: the running hashes of their results, and the state of their disks.
+ * What members tell the leader of themselves, when it changes: the running hashes of their results, how their disks are, and whether
+ * their databases do anything.
  *
  * The leader finds out by it who went another way (see `judge`). A follower that did hears of it as the answer to its report; a leader
  * that did finds it out by itself, and hands over to one of the majority: a fresh copy is the leader's, and another odd one would give
@@ -58,25 +57,25 @@ export class MemberReports {
   readonly #stopListening: readonly (() => void)[];
   /** What others told while this member leads, in `#term`. */
   readonly #reports = new Map<MemberId, MemberReport>();
+  /** By their owners, the copies that are to be put out of use: in a report that is on its way they are trusted yet. */
+  readonly #condemned = new Map<MemberId, MemberReport>();
   #term = 0;
   #timer: Timer;
   #isReporting = false;
-  readonly #process: string;
-  #sequence = 0;
-  /** Counts the copies that this member has had: what is said of one holds for no other. */
-  #copy = 0;
+  /** See `MemberReport`. What is said of one copy holds for no other. */
+  #copySinceMs: number;
   /** The last report that the leader has answered for good. */
   #settled = "";
 
   constructor(options: MemberReportsOptions) {
     const { replica, transport, clock } = options;
     this.#options = options;
-    this.#process = Buffer.from(options.random.bytes(PROCESS_BYTES)).toString("hex");
+    this.#copySinceMs = this.#nowMs;
     this.#record();
     this.#stopListening = [
       replica.onApplied(() => this.#record()),
       replica.onInstalled(() => {
-        this.#copy += 1;
+        this.#copySinceMs = this.#nowMs;
         this.#ring.clear();
         this.#record();
       }),
@@ -97,6 +96,10 @@ export class MemberReports {
     for (const stop of this.#stopListening) stop();
   }
 
+  get #nowMs(): number {
+    return Math.floor(this.#options.clock.nowMs());
+  }
+
   #record(): void {
     const digest = this.#options.digest();
     // Index 0: there is nothing, or it is not known at the moment.
@@ -106,17 +109,18 @@ export class MemberReports {
   #tick(): void {
     const { replica, clock } = this.#options;
     this.#timer = clock.setTimer(REPORT_MS, () => this.#tick());
-    const { leader } = replica.leadership;
-    if (leader === null || replica.leadership.isLeader || this.#isReporting) return;
-    const report = this.#ownReport();
-    const { term } = replica.status();
-    const key = `${leader} ${term} ${report.disk} ${this.#copy} ${report.digests.at(-1)?.index}`;
+    const { present } = replica.leadership;
+    if (present === null || replica.leadership.isLeader || this.#isReporting) return;
+    const { member } = present;
+    const report = this.#ownReport(present.term);
+    const { term, copySinceMs, disk, isStuck } = report;
+    const key = `${member} ${term} ${copySinceMs} ${disk} ${isStuck} ${report.digests.at(-1)?.index}`;
     if (key === this.#settled) return;
     this.#isReporting = true;
-    this.#report(leader, report)
+    this.#report(member, report)
       .then((verdict) => {
         if (verdict !== "unknown") this.#settled = key;
-        if (verdict === "differs") this.#diverged(leader);
+        if (verdict === "differs") this.#diverged(member);
       })
       .catch((error: unknown) => {
         // The leader may have changed, or be busy: the next time will do.
@@ -129,20 +133,19 @@ export class MemberReports {
   }
 
   async #report(leader: MemberId, report: MemberReport): Promise<Verdict> {
-    const copy = this.#copy;
     const options = { timeoutMs: REPORT_TIMEOUT_MS, signal: this.#abort.signal };
     const answer = this.#options.transport.request(nodeIdOf(leader), REPORT, encodeReport(report), options);
     const verdict = decodeVerdict(await answer);
     // It was said of digests that this member has replaced meanwhile, or does not stand by.
-    return this.#isTrusted && copy === this.#copy ? verdict : "unknown";
+    return this.#isTrusted && report.copySinceMs === this.#copySinceMs ? verdict : "unknown";
   }
 
-  #ownReport(): MemberReport {
-    const digests = this.#isTrusted ? this.#ring.digests.slice(-REPORTED_DIGESTS) : [];
-    const { memberId } = this.#options.replica.status();
-    this.#sequence += 1;
-    const { disk } = this.#options;
-    return { member: memberId, process: this.#process, sequence: this.#sequence, disk: disk(), digests };
+  #ownReport(term: number): MemberReport {
+    const { replica, session, disk } = this.#options;
+    const status = replica.status();
+    const digests = this.#isTrusted ? this.#ring.told : [];
+    const at = { session, sentMs: this.#nowMs, copySinceMs: this.#copySinceMs };
+    return { member: status.memberId, term, ...at, disk: disk(), isStuck: isStuck(status), digests };
   }
 
   get #isTrusted(): boolean {
@@ -152,17 +155,30 @@ export class MemberReports {
   #receive(fromNode: string, report: MemberReport): Verdict {
     const { replica } = this.#options;
     const { memberId, ...members } = replica.status();
-    if (!replica.leadership.isLeader) throw notLeader();
-    const { member, digests } = report;
+    // What was told in another term may come on a slow path, also to a process that knows nothing of it.
+    if (!replica.leadership.leadsIn(report.term)) throw notLeader();
+    const { member } = report;
     const isKnown = nodeIdOf(member) === fromNode && membersOf(members).has(member);
     if (!isKnown) throw new TrivetError("not-a-member", "The cluster has no such member on this node.");
     this.#followTerm();
     const known = this.#reports.get(member);
-    if (known?.process === report.process && known.sequence > report.sequence) {
+    if (known !== undefined && !isNewer(report, known)) {
       // mark: divergence: a report comes too late
       return "unknown";
     }
+    const condemned = this.#condemned.get(member);
+    if (condemned !== undefined && isOfSameCopy(condemned, report)) {
+      // mark: divergence: a report speaks for a copy that is to be put out of use
+      this.#reports.set(member, { ...report, digests: [] });
+      return this.#isTrusted ? "differs" : "unknown";
+    }
     this.#reports.set(member, report);
+    return this.#verdictOn(report);
+  }
+
+  #verdictOn(report: MemberReport): Verdict {
+    const { replica } = this.#options;
+    const { member, digests } = report;
     const judgement = this.#judge();
     switch (judgement.kind) {
       case "undecided":
@@ -170,7 +186,7 @@ export class MemberReports {
       case "odd-leader":
         // mark: divergence: the leader is the odd one
         this.#options.logger.log("error", "The results of this leader differ from those of a majority.", {
-          member: memberId,
+          member: replica.status().memberId,
         });
         replica.copy.quarantine("diverged", judgement.successor);
         replica.leadership.yieldTo(judgement.successor);
@@ -181,6 +197,7 @@ export class MemberReports {
         if (!judgement.members.includes(member))
           return compareDigests(digests, this.#ring.digests) === "same" ? "same" : "unknown";
         // It puts that copy out of use. Until it tells of a fresh one it has told nothing: that may side with others about newer entries.
+        this.#condemned.set(member, report);
         this.#reports.set(member, { ...report, digests: [] });
         return "differs";
     }
@@ -219,5 +236,14 @@ export class MemberReports {
     if (term === this.#term && role === "leader") return;
     this.#term = term;
     this.#reports.clear();
+    this.#condemned.clear();
   }
+}
+
+function isNewer(one: MemberReport, other: MemberReport): boolean {
+  return one.session === other.session ? one.sentMs > other.sentMs : one.session > other.session;
+}
+
+function isOfSameCopy(one: MemberReport, other: MemberReport): boolean {
+  return one.session === other.session && one.copySinceMs === other.copySinceMs;
 }

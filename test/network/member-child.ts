@@ -98,6 +98,7 @@ function takePart(clusterId: string, recovered: typeof opened.recovered, isFound
       electionMaxMs: settings.electionTimeoutMsMax,
     },
     ...{ clusterId, memberId: data.memberId, log: opened.log, store: opened.store, recovered, isFounder },
+    session: data.session,
     ...{ logRetainBytes: settings.logRetainBytes, diskWatch, bus, clock, random, logger, onFailed: fail },
   });
   meet(member);

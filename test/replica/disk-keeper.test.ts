@@ -63,7 +63,8 @@ class Kept {
   }
 
   tell(member: string, disk: DiskState): void {
-    this.reports.set(member, { member, process: "p", sequence: 1, disk, digests: [] });
+    const at = { term: 1, session: 1, sentMs: 1, copySinceMs: 0 };
+    this.reports.set(member, { member, ...at, disk, isStuck: false, digests: [] });
   }
 
   /** Until the disk was looked at again. */

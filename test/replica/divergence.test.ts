@@ -1,6 +1,7 @@
 import { t } from "tap";
 import {
   compareDigests,
+  DIGEST_STRIDE,
   type Digest,
   DigestRing,
   type Judgement,
@@ -50,6 +51,36 @@ t.test("DigestRing keeps the newest, one for each index", async (t) => {
   t.equal(ring.digests.length, 64);
   ring.clear();
   t.same(ring.digests, []);
+});
+
+t.test("DigestRing tells of an entry that every other member tells of, however far it is", async (t) => {
+  const hashOf = (index: number): Uint8Array => Buffer.from(`${index}`);
+  /** Of batches that end at every `step`th entry, and at the strides. */
+  const toldAt = (last: number, step: number): readonly Digest[] => {
+    const ring = new DigestRing();
+    for (let index = 500 * DIGEST_STRIDE; index <= last; index++)
+      if (index % step === 0 || index % DIGEST_STRIDE === 0) ring.record({ index, hash: hashOf(index) });
+    return ring.told;
+  };
+  const near = toldAt(1_000 * DIGEST_STRIDE + 40, 7);
+  for (const ahead of [0.5, 1.5, 3, 10, 50, 200].map((strides) => strides * DIGEST_STRIDE)) {
+    const far = toldAt(1_000 * DIGEST_STRIDE + 40 + ahead, 11);
+    t.equal(compareDigests(near, far), "same", `${ahead} entries`);
+    t.ok(far.length <= 64 && near.length <= 64);
+    t.strictSame(
+      [...far].sort((a, b) => a.index - b.index),
+      far,
+      "oldest first",
+    );
+  }
+});
+
+t.test("judge() goes by the oldest entry that differs, which others come to tell of", async (t) => {
+  // Each tells of newer entries than the one before it: there is never one that is the newest of all.
+  const told = { A: "1024x 2048x 2100x 2200x", B: "1024y 2048y 2100y", C: "1024y 2048y 2070y" };
+  t.same(judgeOf(told), { kind: "odd-leader", successor: "B" });
+  const follower = { A: "1024x 2048x 2100x 2200x", B: "1024y 2048y 2100y", C: "1024x 2048x 2070x" };
+  t.same(judgeOf(follower), { kind: "odd-members", members: ["B"] });
 });
 
 t.test("judge() finds nobody where nobody differs", async (t) => {

@@ -11,7 +11,6 @@ import {
   encodeVerdict,
   type MemberReport,
 } from "../../agent/replica/report-wire.ts";
-import { seededRandom } from "../log/log-fixture.ts";
 import { ManualClock } from "../platform/manual-clock.ts";
 import { MemoryNetwork } from "./memory-network.ts";
 
@@ -27,6 +26,7 @@ class ReportingMember {
   isTransferring = false;
   term = 1;
   disk: DiskState = "ok";
+  stalledMs = 0;
   fault: "diverged" | null = null;
   /** To whom it has handed over. */
   successor: string | null = null;
@@ -41,11 +41,15 @@ class ReportingMember {
     const replica: ReplicaPart = {
       status: () => this.#status(members),
       leadership: {
-        get leader() {
-          return member.isTransferring ? null : member.leader;
+        get present() {
+          if (member.isTransferring || member.leader === null) return null;
+          return { member: member.leader, term: member.term };
         },
         get isLeader() {
-          return this.leader === member.memberId;
+          return this.present?.member === member.memberId;
+        },
+        leadsIn(term) {
+          return this.isLeader && member.term === term;
         },
         yieldTo: (to) => {
           this.successor = to;
@@ -71,7 +75,7 @@ class ReportingMember {
       disk: () => this.disk,
       transport: network.transportOf(letter.repeat(32)),
       clock,
-      random: seededRandom(letter.charCodeAt(0)),
+      session: 1,
       logger: { log: (_level, message) => this.lines.push(message) },
     });
   }
@@ -97,7 +101,8 @@ class ReportingMember {
     const role = this.leader === this.memberId ? "leader" : "follower";
     return {
       ...{ memberId: this.memberId, role, term: this.term, leader: this.leader },
-      ...{ firstIndex: 1, lastIndex: 0, logBytes: 0, commitIndex: 0, appliedIndex: 0, stalledMs: 0 },
+      ...{ firstIndex: 1, lastIndex: 0, logBytes: 0, commitIndex: 0, appliedIndex: 0 },
+      stalledMs: this.stalledMs,
       entryWait: null,
       ...{ voters: members, outgoing: [], learners: [], peers, snapshot: null, copyFault: this.fault },
       timing: { heartbeatMs: 1, electionMs: 10, electionMaxMs: 10 },
@@ -105,7 +110,10 @@ class ReportingMember {
   }
 }
 
-const REPORT = { process: "p", sequence: 1, disk: "ok", digests: [] } as const;
+const REPORT = {
+  ...{ term: 2, session: 1, sentMs: 1, copySinceMs: 0 },
+  ...({ disk: "ok", isStuck: false, digests: [] } as const),
+};
 
 function idOf(letter: string): string {
   return memberIdOf(letter.repeat(32), "00000001");
@@ -142,6 +150,13 @@ class Group {
       .request("a".repeat(32), "replica/report", encodeReport(report), options);
   }
 
+  /** The same; resolves with the answer. */
+  async tell(letter: string, report: MemberReport): Promise<Uint8Array> {
+    const answer = this.send(letter.repeat(32), report);
+    await Promise.all([this.pass(0.25), answer.catch(() => undefined)]);
+    return answer;
+  }
+
   /** Lets time pass, and what is under way arrive. */
   async pass(seconds: number): Promise<void> {
     for (let ms = 0; ms < seconds * 1_000; ms += 250) {
@@ -170,9 +185,13 @@ t.test("followers report what is new, and only that", async (t) => {
   await group.pass(2);
   t.equal(group.requests, 3);
   t.equal(a.reports.reports.get(b.memberId)?.disk, "low");
+  b.stalledMs = 60_000;
+  await group.pass(2);
+  t.equal(group.requests, 4);
+  t.equal(a.reports.reports.get(b.memberId)?.isStuck, true);
   group.lead(c);
   await group.pass(2);
-  t.equal(group.requests, 5, "a new leader is told anew");
+  t.equal(group.requests, 6, "a new leader is told anew");
   t.equal(a.reports.reports.size, 0, "and the old one forgets");
   t.ok(group.members.every(({ fault }) => fault === null));
 });
@@ -302,25 +321,58 @@ t.test("a leader against a majority puts its own copy out of use, and one of the
   t.strictSame([b.fault, c.fault], [null, null], "nobody else follows");
 });
 
-t.test("a report that comes too late changes nothing, unless it is another process's", async (t) => {
+t.test("a report that comes too late changes nothing, of an earlier process neither", async (t) => {
   const group = new Group();
   const [a, b] = group.members;
   const known = () => a.reports.reports.get(b.memberId)?.disk;
-  const send = async (change: Partial<MemberReport>): Promise<void> => {
-    const sent = group.send("b".repeat(32), { ...REPORT, member: b.memberId, ...change });
-    await group.pass(0.25);
-    await sent;
-  };
   b.leader = null;
-  await send({ sequence: 2, disk: "low" });
+  const tell = (change: Partial<MemberReport>): Promise<Uint8Array> =>
+    group.tell("b", { ...REPORT, member: b.memberId, ...change });
+  await tell({ sentMs: 2, disk: "low" });
   t.equal(known(), "low");
-  await send({ sequence: 1, disk: "critical" });
+  await tell({ sentMs: 1, disk: "critical" });
   t.equal(known(), "low");
-  await send({ sequence: 3, disk: "ok" });
+  await tell({ sentMs: 3, disk: "ok" });
   t.equal(known(), "ok");
-  await send({ process: "another", sequence: 1, disk: "critical" });
+  await tell({ session: 2, sentMs: 1, disk: "critical" });
   t.equal(known(), "critical");
+  await tell({ session: 1, sentMs: 4, disk: "low" });
+  t.equal(known(), "critical", "of the process before");
   for (const member of group.members) member.reports.stop();
+});
+
+t.test("a report of another term is not taken for one of the present leadership", async (t) => {
+  const group = new Group();
+  const [a, b] = group.members;
+  b.leader = null;
+  a.term = 7;
+  for (const term of [6, 8]) {
+    const told = group.tell("b", { ...REPORT, member: b.memberId, term, disk: "low" });
+    await t.rejects(told, { code: "not-leader" }, `term ${term}`);
+  }
+  t.equal(a.reports.reports.size, 0);
+  await group.tell("b", { ...REPORT, member: b.memberId, term: 7, disk: "low" });
+  t.equal(a.reports.reports.get(b.memberId)?.disk, "low");
+});
+
+t.test("a report that was on its way when its copy was condemned does not speak for it", async (t) => {
+  const group = new Group();
+  const [a, b, c] = group.members;
+  for (const member of [b, c]) member.leader = null;
+  const hash = (state: string): Uint8Array => Buffer.from(state);
+  const told = { ...REPORT, member: b.memberId, digests: [{ index: 7, hash: hash("y") }] };
+  a.apply(7, "x");
+  await group.tell("c", { ...REPORT, member: c.memberId, digests: [{ index: 7, hash: hash("x") }] });
+  t.equal(decodeVerdict(await group.tell("b", told)), "differs");
+  a.apply(9, "w");
+  const digests = [...told.digests, { index: 9, hash: hash("v") }];
+  t.equal(decodeVerdict(await group.tell("b", { ...told, sentMs: 2, digests })), "differs");
+  const later = { ...REPORT, member: c.memberId, sentMs: 2, digests: [{ index: 9, hash: hash("v") }] };
+  await group.tell("c", later);
+  t.equal(a.fault, null, "b's old copy does not side with c's");
+  const fresh = { ...told, sentMs: 3, copySinceMs: 1, digests: [{ index: 9, hash: hash("v") }] };
+  await group.tell("b", fresh);
+  t.equal(a.fault, "diverged", "its fresh one does");
 });
 
 t.test("a report is for oneself", async (t) => {
@@ -343,9 +395,9 @@ t.test("a report is for oneself", async (t) => {
 t.test("reports and verdicts survive the wire, and nothing else does", async (t) => {
   const report = {
     member: idOf("a"),
-    process: "0123456789abcdef",
-    sequence: 7,
+    ...{ term: 7, session: 3, sentMs: 12, copySinceMs: 5 },
     disk: "critical",
+    isStuck: true,
     digests: [{ index: 3, hash: Buffer.from([1, 2]) }],
   } as const;
   t.strictSame(decodeReport(encodeReport(report)), report);
@@ -353,18 +405,21 @@ t.test("reports and verdicts survive the wire, and nothing else does", async (t)
     t.equal(decodeVerdict(encodeVerdict(verdict)), verdict);
   for (const wire of [
     [],
-    ["m", "p", 1, "ok"],
-    ["m", "p", 1, "full", []],
-    [7, "p", 1, "ok", []],
-    ["m", 7, 1, "ok", []],
-    ["m", "p", -1, "ok", []],
-    ["m", "p", 1, "ok", [[1]]],
-    ["m", "p", 1, "ok", [[-1, new Uint8Array(0)]]],
-    ["m", "p", 1, "ok", [[1, new Uint8Array(65)]]],
-    ["m", "p", 1, "ok", Array.from({ length: 65 }, () => [1, new Uint8Array(1)])],
+    ["m", 1, 1, 1, 1, "ok", false],
+    ["m", 1, 1, 1, 1, "full", false, []],
+    [7, 1, 1, 1, 1, "ok", false, []],
+    ["m", -1, 1, 1, 1, "ok", false, []],
+    ["m", 1, "p", 1, 1, "ok", false, []],
+    ["m", 1, 1, 0.5, 1, "ok", false, []],
+    ["m", 1, 1, 1, null, "ok", false, []],
+    ["m", 1, 1, 1, 1, "ok", 0, []],
+    ["m", 1, 1, 1, 1, "ok", false, [[1]]],
+    ["m", 1, 1, 1, 1, "ok", false, [[-1, new Uint8Array(0)]]],
+    ["m", 1, 1, 1, 1, "ok", false, [[1, new Uint8Array(65)]]],
+    ["m", 1, 1, 1, 1, "ok", false, Array.from({ length: 65 }, () => [1, new Uint8Array(1)])],
   ]) {
     t.throws(() => decodeReport(encodeCbor(wire)), { code: "malformed-datagram" }, JSON.stringify(wire));
   }
-  decodeReport(encodeCbor(["m", "p", 1, "ok", []]));
+  decodeReport(encodeCbor(["m", 1, 1, 1, 1, "ok", false, []]));
   t.throws(() => decodeVerdict(encodeCbor(["maybe"])), { code: "malformed-datagram" });
 });

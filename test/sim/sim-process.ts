@@ -42,6 +42,7 @@ export class ProcessDied extends Error {
 export class SimProcess {
   readonly #machine: Machine;
   readonly session: string;
+  readonly #start: number;
   readonly #deaths = new Set<() => void>();
   readonly #logger: Logger = { log: (_level, message, fields) => this.#note(message, fields) };
   readonly #clock: Clock;
@@ -58,6 +59,7 @@ export class SimProcess {
     const { around, number } = machine;
     const session = `${number}.${start}`;
     this.#machine = machine;
+    this.#start = start;
     this.session = session;
     const deferMs = () => around.random.float() * DEFER_MS_MAX;
     this.#clock = machine.clock.forProcess(number, this.#alive, deferMs);
@@ -184,6 +186,7 @@ export class SimProcess {
       ...storage,
       clusterId: CLUSTER_ID,
       memberId: data.memberId,
+      session: this.#start,
       timing: TIMING,
       raftLimits: around.mix.raftLimits,
       isFounder,
