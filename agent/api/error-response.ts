@@ -41,6 +41,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "store-busy": 503,
   "store-closed": 503,
   "store-damaged": 503,
+  "store-stuck": 503,
   overloaded: 503,
   stopping: 503,
   "too-many-requests": 503,

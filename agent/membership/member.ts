@@ -10,6 +10,7 @@ import { LeaderAccess } from "../replica/leader-access.ts";
 import { MemberReports } from "../replica/member-reports.ts";
 import type { Transport } from "../replica/ports.ts";
 import { Replica, type ReplicaOptions } from "../replica/replica.ts";
+import { StoreProgressKeeper } from "../replica/store-progress-keeper.ts";
 import { confirmQuorum } from "./confirm-quorum.ts";
 import { answerNewcomers } from "./founding.ts";
 import { answerReturners, everyoneOf } from "./rejoin.ts";
@@ -67,11 +68,13 @@ export class Member {
       });
     });
     const keeper = new DiskKeeper({ ...parts, disk: diskWatch, reports: () => reports.reports });
+    const progress = new StoreProgressKeeper({ ...parts, reports: () => reports.reports });
     const repairer = new Repairer(parts);
     this.#stopListening = [
       () => reports.stop(),
       () => census.stop(),
       () => keeper.stop(),
+      () => progress.stop(),
       () => repairer.stop(),
       answerReturners(bus, {
         clusterId,

@@ -9,6 +9,7 @@ import type { Replica } from "./replica.ts";
 import type { ReplicaStatus } from "./replica-status.ts";
 import type { MemberReport } from "./report-wire.ts";
 import { notLeader } from "./sql-errors.ts";
+import { successorAmong } from "./successor.ts";
 
 /** How often a leader that is short of space looks for another one. */
 const LOOK_MS = 500;
@@ -79,15 +80,9 @@ export class DiskKeeper {
       });
   }
 
-  /** The voter with room that is furthest; null if there is none. */
   #successor(): MemberId | null {
     const { replica, reports } = this.#options;
-    const { voters, peers } = replica.status();
-    const fit = (peers ?? []).filter(
-      ({ member, isActive }) => isActive && voters.includes(member) && reports().get(member)?.disk === "ok",
-    );
-    const [best] = fit.sort((a, b) => b.match - a.match);
-    return best?.member ?? null;
+    return successorAmong(replica.status(), reports(), ({ disk, isStuck }) => disk === "ok" && !isStuck);
   }
 
   /** Why this member takes no client's write, if it leads. */

@@ -26,7 +26,7 @@ const REHEARSAL_MS = 5_000;
  * The same for an index over a large table and the like, which cannot be done in pieces: as long as its client waits for it, and so long
  * do the others.
  */
-const WHOLE_REHEARSAL_MS = 60_000;
+export const WHOLE_REHEARSAL_MS = 60_000;
 
 /** Commands that wait for their turn or their result at once. */
 const WAITING_MAX = 4096;
@@ -96,6 +96,7 @@ export class Proposer {
   /** Until this one is applied, the store cannot say what a plain write may run besides. */
   #lastOfSchema: LogPosition = { index: 0, term: 0 };
   #refusal: () => TrivetError | null = () => null;
+  #refusalOfAll: () => TrivetError | null = () => null;
 
   constructor(options: ProposerOptions) {
     this.#options = options;
@@ -114,6 +115,11 @@ export class Proposer {
     this.#refusal = refusal;
   }
 
+  /** The same of every command: nothing can be applied, or tried out, and no session asked. */
+  refuseAll(refusal: () => TrivetError | null): void {
+    this.#refusalOfAll = refusal;
+  }
+
   /**
    * Replicates and applies a command, if this member leads in `term`. Rejects with `not-leader` (it did not and will not happen), what
    * `Store.rehearse` rejects with, `overloaded`, `store-busy`, `stopping` (likewise) or `outcome-unknown`. After the deadline, or in another
@@ -126,6 +132,8 @@ export class Proposer {
   ): Promise<Applied> {
     if (this.#proposals.size + this.#gate.waiting + this.#brake.waiting >= WAITING_MAX) throw overloaded();
     this.#assertLeads(term);
+    const refusal = this.#refusalOfAll();
+    if (refusal !== null) throw refusal;
     // Those that are let go together do not all fit: each looks again.
     while (this.#brake.isOn && !isBarrier(draft)) {
       await this.#brake.untilOff(deadline, () => !this.#leads(term));

@@ -40,8 +40,8 @@ export interface ReplicaStatus {
 }
 
 /**
- * Twice what a write may take that was tried out (`REHEARSAL_MS`): longer than any batch of honest writes, or the start of another
- * worker after a statement that had to be ended, takes on a small box.
+ * Twice what a write may take that was tried out (`REHEARSAL_MS`): longer than any batch of usual writes, or the start of another
+ * worker after a statement that had to be ended, takes on a small box. An index over a large table may take longer, on every node.
  */
 const STUCK_MS = 10_000;
 

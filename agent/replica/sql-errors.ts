@@ -18,7 +18,14 @@ const FORGOTTEN = ["session-expired", "session-stale"];
 const REFUSALS = [...FORGOTTEN, "answer-too-large", "conflict"];
 
 /** Refusals that may come before anyone has looked whether the session has done the write already. */
-const REFUSED_UNASKED = ["disk-full", "no-leader", "overloaded", "store-busy", "store-damaged"];
+const REFUSED_UNASKED = [
+  "disk-full",
+  "no-leader",
+  "overloaded",
+  "store-busy",
+  "store-damaged",
+  "store-stuck",
+];
 
 /** True if the request may be sent again without doing anything twice. */
 export function isNothingDone(error: unknown): boolean {

@@ -21,7 +21,7 @@ export interface SqlService {
   /**
    * Replicates and applies. Per-statement errors (syntax, constraint, refused) are results. Rejects with a
    * `TrivetError`. Nothing was done: `no-leader`, `overloaded`, `too-large`, `too-expensive`, `store-busy`,
-   * `query-failed`, `stopping`, `disk-full`. Unknown whether it was:
+   * `query-failed`, `stopping`, `disk-full`, `store-stuck`. Unknown whether it was:
    * `outcome-unknown` (the leader was lost between proposal and answer), `timeout`.
    *
    * With a session, lost answers are asked for again until the deadline; after `outcome-unknown` or `timeout` the caller

@@ -62,9 +62,9 @@ class Kept {
     });
   }
 
-  tell(member: string, disk: DiskState): void {
+  tell(member: string, disk: DiskState, isStuck = false): void {
     const at = { term: 1, session: 1, sentMs: 1, copySinceMs: 0 };
-    this.reports.set(member, { member, ...at, disk, isStuck: false, digests: [] });
+    this.reports.set(member, { member, ...at, disk, isStuck, digests: [] });
   }
 
   /** Until the disk was looked at again. */
@@ -90,6 +90,8 @@ t.test("DiskKeeper hands over to the voter with room that is furthest", async (t
   t.equal(kept.refusal(), null);
   t.strictSame(await kept.have(50), ["hand over to b"]);
   t.match(kept.refusal(), { code: "not-leader" }, "a write goes to the other one");
+  kept.tell("c", "ok", true);
+  t.strictSame(await kept.have(50), ["hand over to b"], "c is stuck");
   kept.tell("c", "ok");
   t.strictSame(await kept.have(50), ["hand over to c"]);
   kept.isLeader = false;

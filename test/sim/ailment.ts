@@ -8,6 +8,9 @@ const TIGHT_RATE = 0.3;
 /** Of the tight disks: the leader's, if it is one of those. */
 const TIGHT_LEADER_RATE = 0.7;
 const TIGHT_LEVELS = LEVEL_NAMES.filter((level) => level !== "roomy");
+/** Of the other times: how often a database hangs until the others serve, and of those: the leader's. */
+const HANG_RATE = 0.2;
+const HANG_LEADER_RATE = 0.7;
 /** Of the other times: how often the leader hears nobody until the others serve without it. */
 const DEAF_RATE = 0.6;
 
@@ -26,6 +29,7 @@ export interface AilmentOptions {
   readonly random: SimRandom;
   /** Of what the leader suffers from. */
   readonly leaderRandom: SimRandom;
+  readonly hangRandom: SimRandom;
   readonly network: SimNetwork;
   readonly nodes: readonly SimNode[];
   readonly healed: readonly SimNode[];
@@ -35,9 +39,10 @@ export interface AilmentOptions {
 
 /** Null: all are well. */
 export function drawAilment(options: AilmentOptions): Ailment | null {
-  const { random, leaderRandom, healed, leader } = options;
+  const { random, leaderRandom, hangRandom, healed, leader } = options;
   const spare = (): readonly SimNode[] => healed.filter((node) => node.isSpare);
   if (random.isTrue(TIGHT_RATE)) return tighten(spare(), options);
+  if (hangRandom.isTrue(HANG_RATE)) return hang(spare(), options);
   if (leader === undefined || !leaderRandom.isTrue(DEAF_RATE) || !leader.isSpare) return null;
   return deafen(leader, options);
 }
@@ -57,6 +62,23 @@ function tighten(spare: readonly SimNode[], options: AilmentOptions): Ailment | 
     wanted: "who has no room leads no more",
     isMet: (leader) => leader !== undefined && leader !== node,
     cure: () => node.space.become("roomy"),
+  };
+}
+
+/** Its database does nothing, though it answers heartbeats: it may follow, and does not lead where another can. */
+function hang(spare: readonly SimNode[], options: AilmentOptions): Ailment | null {
+  const { hangRandom, leader, log } = options;
+  if (spare.length === 0) return null;
+  const drawn = hangRandom.pick(spare);
+  const node = leader?.isSpare && hangRandom.isTrue(HANG_LEADER_RATE) ? leader : drawn;
+  log(`the database of node ${node.number} hangs`);
+  node.hang.begin();
+  return {
+    node,
+    answers: true,
+    wanted: "whose database hangs leads no more",
+    isMet: (leader) => leader !== undefined && leader !== node,
+    cure: () => node.hang.end(),
   };
 }
 

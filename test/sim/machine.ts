@@ -8,6 +8,7 @@ import type { SimClock } from "./sim-clock.ts";
 import type { SimDiskSpace } from "./sim-disk-space.ts";
 import type { SimNetwork } from "./sim-network.ts";
 import type { SimRandom } from "./sim-random.ts";
+import type { StoreHang } from "./store-hang.ts";
 import type { ValueWatch } from "./value-watch.ts";
 import type { World } from "./world.ts";
 import type { WrongResults } from "./wrong-results.ts";
@@ -48,6 +49,7 @@ export interface Machine {
   readonly data: NodeData;
   readonly space: SimDiskSpace;
   readonly results: WrongResults;
+  readonly hang: StoreHang;
   crash(options: { readonly isPowerCut: boolean }): void;
   /** The process of this session ended by itself. */
   processFailed(session: string, error: unknown): void;

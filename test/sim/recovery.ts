@@ -35,6 +35,7 @@ export interface RecoveryOptions {
   readonly drillRandom: SimRandom | null;
   readonly leaderRandom: SimRandom;
   readonly closingRandom: SimRandom;
+  readonly hangRandom: SimRandom;
   readonly log: (text: string) => void;
 }
 
@@ -63,11 +64,13 @@ export class Recovery {
     network.becomeGood();
     for (const node of nodes) {
       node.space.become("roomy");
+      node.hang.end();
       node.clock.wake();
       if (this.#healed.includes(node)) node.start();
       else if (!node.isOut) node.lose("it is not of the healed quorum");
     }
-    const ails = { random, leaderRandom: this.#options.leaderRandom, network, nodes, log };
+    const { leaderRandom, hangRandom } = this.#options;
+    const ails = { random, leaderRandom, hangRandom, network, nodes, log };
     this.#ailment = drawAilment({ ...ails, healed: this.#healed, leader: this.#leader() });
     // Holds for what is waited for too: a request that never settles must not hold up the end.
     world.at(RECOVERY_MS_MAX, NOBODY, () => world.end({ kind: "violation", error: this.#stuck() }));

@@ -11,12 +11,22 @@ const ENDING = ["stopping", "store-failed", "store-damaged", "store-closed"];
 const READ_REFUSALS = ["no-leader", "overloaded", "store-busy", "not-serving", "timeout", ...ENDING];
 
 const WRITE_REFUSALS = [
-  ...["no-leader", "overloaded", "stopping", "store-busy", "store-damaged", "disk-full", "session-expired"],
+  ...["no-leader", "overloaded", "stopping", "store-busy", "store-damaged", "store-stuck", "disk-full"],
+  "session-expired",
 ];
 const DOUBTS = ["timeout", "outcome-unknown"];
 
 const CHANGE_REFUSALS = [
-  ...["not-leader", "change-pending", "member-retired", "no-copy", "overloaded", "disk-full", "stopping"],
+  ...[
+    "not-leader",
+    "change-pending",
+    "member-retired",
+    "no-copy",
+    "overloaded",
+    "disk-full",
+    "store-stuck",
+    "stopping",
+  ],
 ];
 
 /** How a read ended that rejected with `error`. Throws what no caller of `SqlService.query` is to see. */

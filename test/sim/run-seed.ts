@@ -5,6 +5,7 @@ import { ClusterWatch, isMajorityLeft } from "./cluster-watch.ts";
 import { CopyWatch } from "./copy-watch.ts";
 import { DamageChaos } from "./damage-chaos.ts";
 import { drawFaultMix } from "./fault-mix.ts";
+import { HangChaos } from "./hang-chaos.ts";
 import { historyFault } from "./history-fault.ts";
 import { LeadershipSwing } from "./leadership-swing.ts";
 import type { Surroundings } from "./machine.ts";
@@ -171,6 +172,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     drillRandom: mix.results.hasDrill ? streamOf("divergence drill") : null,
     leaderRandom: streamOf("ailing leader"),
     closingRandom: streamOf("closing requests"),
+    hangRandom: streamOf("a hang in the end"),
     log: (text) => write("world ", text),
   });
   for (const node of nodes) node.start();
@@ -180,6 +182,14 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     world,
     random: streamOf("space"),
     mix: mix.space,
+    nodes,
+    isBad,
+    log: (text) => write("world ", text),
+  }).start();
+  new HangChaos({
+    world,
+    random: streamOf("hangs"),
+    everyMs: mix.storeFaults.hangEveryMs,
     nodes,
     isBad,
     log: (text) => write("world ", text),

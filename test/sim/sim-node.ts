@@ -3,6 +3,7 @@ import { NodeData } from "./node-data.ts";
 import { SimClock } from "./sim-clock.ts";
 import { SimDiskSpace } from "./sim-disk-space.ts";
 import { ProcessDied, SimProcess } from "./sim-process.ts";
+import { StoreHang } from "./store-hang.ts";
 import { Violation } from "./violation.ts";
 import { WrongResults } from "./wrong-results.ts";
 
@@ -23,6 +24,7 @@ export class SimNode implements Machine {
   isOut = false;
   readonly space: SimDiskSpace;
   readonly results: WrongResults;
+  readonly hang = new StoreHang();
   #process: SimProcess | null = null;
   #starts = 0;
 

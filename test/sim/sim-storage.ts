@@ -209,7 +209,7 @@ export class SimStorage implements DamagedData {
 
   #openWork(): ModelWork {
     const { machine, isAlive } = this.#options;
-    const { around, clock, number } = machine;
+    const { around, clock, number, hang } = machine;
     const { world, random, mix, isBad } = around;
     const faults = around.streamOf(`store ${number}`);
     const { slowestFactor } = mix.storeFaults;
@@ -219,7 +219,11 @@ export class SimStorage implements DamagedData {
       later: (act) => {
         const ms = mix.store.applyMs * random.between(0.5, 1.5) * (isBad() ? slowness : 1);
         freeMs = Math.max(freeMs, world.nowMs) + ms;
-        clock.after(freeMs - world.nowMs, number, isAlive, act);
+        clock.after(freeMs - world.nowMs, number, isAlive, () => {
+          // Behind what waits already.
+          if (hang.isOn) hang.wait(() => clock.after(0, number, isAlive, act));
+          else act();
+        });
       },
       after: (ms, act) => clock.after(ms, number, isAlive, act),
       silence: new Silence(clock),

@@ -9,6 +9,8 @@ export interface StoreFaultMix {
   readonly transferMs: number;
   /** Up to so many times slower are some stores than the others; 0: none is. */
   readonly slowestFactor: number;
+  /** Mean of the times between two hangs; infinite if there are none. */
+  readonly hangEveryMs: number;
 }
 
 export function drawStoreFaultMix(random: SimRandom): StoreFaultMix {
@@ -22,5 +24,6 @@ export function drawStoreFaultMix(random: SimRandom): StoreFaultMix {
     },
     transferMs: maybe(0.4, 5, 500),
     slowestFactor: maybe(0.4, 3, 100),
+    hangEveryMs: random.isTrue(0.25) ? random.magnitude(3_000, 30_000) : Number.POSITIVE_INFINITY,
   };
 }
