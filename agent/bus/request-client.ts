@@ -12,6 +12,13 @@ export interface RequestOptions {
   readonly timeoutMs: number;
   /** Ends the wait with `request-aborted`; the other node may go on with it. */
   readonly signal?: AbortSignal;
+  /**
+   * The same as the deadline, once neither the answer nor a word that the other node is at work has come for so long: a lost datagram
+   * is noticed, and slow work waited for. Left out: only the deadline counts.
+   */
+  readonly silenceMs?: number;
+  /** Called with each word that the other node is at work. */
+  readonly onWorking?: () => void;
 }
 
 interface Pending {
@@ -21,6 +28,10 @@ interface Pending {
   readonly resolve: (body: Uint8Array) => void;
   readonly reject: (error: Error) => void;
   readonly timer: Timer;
+  /** Ends what is silent; null where that does not count. */
+  silence: Timer | null;
+  /** It is at work: the silence begins anew. */
+  readonly isWorking: () => void;
   readonly stopListening: () => void;
 }
 
@@ -50,33 +61,51 @@ export class RequestClient {
       const refusal = this.#refusal(options.signal);
       if (refusal !== null) return reject(refusal);
       const id = this.#nextId++;
-      const { timeoutMs, signal } = options;
+      const { timeoutMs, signal, silenceMs, onWorking } = options;
       const { session, clock, sessionOf, send } = this.#options;
-      const question = encodeRequest({ session, id, method, remainingMs: timeoutMs, body });
+      const remainingMs = timeoutMs;
+      const question = encodeRequest({ session, id, method, remainingMs, silenceMs: silenceMs ?? 0, body });
       const sent = send(to, REQUEST_KIND, question);
       if (sent !== "sent") return reject(notSent(to, method, sent));
       const abort = () => this.#fail(id, aborted(method));
       signal?.addEventListener("abort", abort, { once: true });
       const timer = clock.setTimer(timeoutMs, () => this.#fail(id, timedOut(to, method, timeoutMs)));
       const stopListening = () => signal?.removeEventListener("abort", abort);
-      this.#pending.set(id, { to, session: sessionOf(to), resolve, reject, timer, stopListening });
+      const watchSilence = () =>
+        silenceMs === undefined
+          ? null
+          : clock.setTimer(silenceMs, () => this.#fail(id, timedOut(to, method, silenceMs)));
+      const isWorking = () => {
+        pending.silence?.cancel();
+        pending.silence = watchSilence();
+        onWorking?.();
+      };
+      const settling = { resolve, reject, timer, stopListening };
+      const pending = { to, session: sessionOf(to), ...settling, silence: watchSilence(), isWorking };
+      this.#pending.set(id, pending);
     });
   }
 
   /**
    * Takes the body of a reply datagram, from a process of session `sender`. False if it is none, or nobody waits for it (any more).
    *
-   * A copy of the question may have reached the node's next process, which refuses it: that says nothing of what the one before did.
+   * A copy of the question may have reached the node's next process, which refuses it, or works on it: that says nothing of what the
+   * one before did.
    */
   receive(from: string, body: Uint8Array, sender: number): boolean {
     const reply = decodeReply(body);
     if (reply === null || reply.session !== this.#options.session) return false;
     const pending = this.#pending.get(reply.id);
     if (pending === undefined || pending.to !== from) return false;
-    this.#settle(reply.id, pending);
     const { session } = pending;
+    const isOfAnother = session !== null && session !== sender;
+    if (reply.kind === "working") {
+      if (!isOfAnother) pending.isWorking();
+      return true;
+    }
+    this.#settle(reply.id, pending);
     if (reply.kind === "result") pending.resolve(reply.body);
-    else if (session !== null && session !== sender) pending.reject(peerDown(from));
+    else if (isOfAnother) pending.reject(peerDown(from));
     else pending.reject(new RemoteError(from, reply.code, reply.message));
     return true;
   }
@@ -114,6 +143,7 @@ export class RequestClient {
   #settle(id: number, pending: Pending): void {
     this.#pending.delete(id);
     pending.timer.cancel();
+    pending.silence?.cancel();
     pending.stopListening();
   }
 }

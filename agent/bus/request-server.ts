@@ -20,6 +20,11 @@ export type RequestHandler = (
   context: RequestContext,
 ) => Promise<Uint8Array> | Uint8Array;
 
+/** So many words, of which some may be lost, come in the time after which the sender takes its request for lost. */
+export const WORDS_PER_SILENCE = 4;
+/** Whatever the sender asks for. */
+const WORD_MS_MIN = 50;
+
 /** No sender waits longer, whatever it says; also keeps timers within what Node can count. */
 const REMAINING_MS_MAX = 3_600_000;
 
@@ -37,8 +42,8 @@ export interface RequestServerOptions {
 export class RequestServer {
   readonly #options: RequestServerOptions;
   readonly #handlers = new Map<string, RequestHandler>();
-  /** Of each, with the timer of its deadline. */
-  readonly #running = new Map<AbortController, Timer>();
+  /** What ends each. */
+  readonly #running = new Set<() => void>();
   readonly #runningByPeer = new Map<string, number>();
 
   constructor(options: RequestServerOptions) {
@@ -71,10 +76,7 @@ export class RequestServer {
 
   close(): void {
     this.#handlers.clear();
-    for (const [controller, timer] of this.#running) {
-      timer.cancel();
-      controller.abort();
-    }
+    for (const end of this.#running) end();
   }
 
   #refusal(from: string): TrivetError | null {
@@ -88,18 +90,38 @@ export class RequestServer {
     const { clock } = this.#options;
     const controller = new AbortController();
     const remainingMs = Math.min(request.remainingMs, REMAINING_MS_MAX);
-    const timer = clock.setTimer(remainingMs, () => controller.abort());
-    this.#running.set(controller, timer);
+    const timer = clock.setTimer(remainingMs, () => end());
+    const stopTelling = this.#tellThatItWorks(from, request);
+    const end = (): void => {
+      timer.cancel();
+      stopTelling();
+      controller.abort();
+    };
+    this.#running.add(end);
     this.#runningByPeer.set(from, (this.#runningByPeer.get(from) ?? 0) + 1);
     const context = { signal: controller.signal, deadlineMs: clock.nowMs() + remainingMs };
     const reply = await this.#answer(from, request, handler, context);
     timer.cancel();
-    this.#running.delete(controller);
+    stopTelling();
+    this.#running.delete(end);
     const left = (this.#runningByPeer.get(from) ?? 1) - 1;
     if (left > 0) this.#runningByPeer.set(from, left);
     else this.#runningByPeer.delete(from);
     // After its deadline nobody waits for the reply.
     if (!controller.signal.aborted) this.#reply(from, reply);
+  }
+
+  /** Again and again, where the sender wants to know. Returns what ends that. */
+  #tellThatItWorks(from: string, { session, id, silenceMs }: RequestMessage): () => void {
+    if (silenceMs === 0) return () => undefined;
+    const everyMs = Math.max(WORD_MS_MIN, silenceMs / WORDS_PER_SILENCE);
+    const wait = (): Timer =>
+      this.#options.clock.setTimer(everyMs, () => {
+        this.#reply(from, { kind: "working", session, id });
+        timer = wait();
+      });
+    let timer = wait();
+    return () => timer.cancel();
   }
 
   async #answer(
@@ -133,7 +155,7 @@ export class RequestServer {
       const sent = send(to, REPLY_KIND, encodeReply(reply));
       if (sent !== "sent") logger.log("debug", "A reply was not sent.", { to, why: sent });
     } catch (error) {
-      if (!isTrivetError(error, "too-large") || reply.kind === "error") throw error;
+      if (!isTrivetError(error, "too-large") || reply.kind !== "result") throw error;
       this.#reply(to, errorReply(reply, error));
     }
   }

@@ -15,7 +15,7 @@ import {
 } from "./leader-wire.ts";
 import type { Leader } from "./leadership.ts";
 import { nodeIdOf } from "./member-id.ts";
-import type { Transport } from "./ports.ts";
+import type { RequestOptions, Transport } from "./ports.ts";
 import type { Applied } from "./proposals.ts";
 import type { ReadLevel } from "./read-level.ts";
 import type { Replica } from "./replica.ts";
@@ -46,10 +46,10 @@ const COMMIT_INDEX = "command/commit-index";
 const RETRY_MS = 25;
 
 /**
- * How long an answer is waited for before a request that may be repeated is sent again: datagrams get lost. Twice as long each
- * time, so that a link or a command that needs longer gets it.
+ * How long a leader may say nothing, not even that it is at work, before a request that may be repeated is sent again: datagrams get
+ * lost. Twice as long each time, so that a link that needs longer gets it.
  */
-const ANSWER_MS_MIN = 1_000;
+const SILENCE_MS_MIN = 1_000;
 
 /** What may be done when an answer got lost, so that nobody knows whether the request had its effect. */
 type Repetition =
@@ -60,12 +60,13 @@ type Repetition =
   /** Any other write: the caller must decide. */
   | "forbidden";
 
+type Patience = Pick<RequestOptions, "timeoutMs" | "silenceMs">;
+
 interface Question<T> {
   readonly repetition: Repetition;
   readonly here: () => Promise<T>;
-  readonly there: (leader: Leader, timeoutMs: number) => Promise<T>;
-  /** How long the first answer is waited for where another one may be asked for; see `ANSWER_MS_MIN`. */
-  readonly answerMs: number;
+  /** `patience`: see `SILENCE_MS_MIN`. */
+  readonly there: (leader: Leader, patience: Patience) => Promise<T>;
   /** Throws if this is no answer to earlier tries of the same question. */
   readonly check?: (answer: T) => void;
 }
@@ -147,12 +148,10 @@ export class LeaderAccess {
     return this.#ask(deadline, {
       repetition,
       here: () => this.#replica.proposer.propose(draft, deadline),
-      there: async (leader, timeoutMs) => {
+      there: async (leader, patience) => {
         const body = encodeProposal({ term: leader.term, draft });
-        return decodeApplied(await this.#request(leader, PROPOSE, body, timeoutMs));
+        return decodeApplied(await this.#request(leader, PROPOSE, body, patience));
       },
-      // The refusal of what the leader tries out first must not come when nobody listens any more.
-      answerMs: this.#replica.proposer.triedOutMs(draft) + ANSWER_MS_MIN,
       check: ({ result }) => throwIfForgotten(result),
     });
   }
@@ -160,10 +159,9 @@ export class LeaderAccess {
   async #catchUpWith(method: string, here: () => Promise<LogPosition>, deadline: Deadline): Promise<void> {
     const position = await this.#ask(deadline, {
       repetition: "harmless",
-      answerMs: ANSWER_MS_MIN,
       here,
-      there: async (leader, timeoutMs) =>
-        decodePosition(await this.#request(leader, method, new Uint8Array(0), timeoutMs)),
+      there: async (leader, patience) =>
+        decodePosition(await this.#request(leader, method, new Uint8Array(0), patience)),
     });
     await this.#replica.reads.waitApplied(position, deadline.remainingMs);
   }
@@ -178,15 +176,16 @@ export class LeaderAccess {
     /** Once an answer to a write got lost, no later refusal can vouch for it that nothing was done; the session's own neither. */
     let isInDoubt = false;
     let refused: Leader | null = null;
-    let answerMs = repetition === "forbidden" ? Infinity : question.answerMs;
+    let silenceMs = SILENCE_MS_MIN;
     try {
       for (;;) {
         const leader = await this.#nextLeader(refused, deadline);
         refused = leader;
-        const timeoutMs = Math.min(answerMs, deadline.remainingMs);
-        answerMs *= 2;
+        const timeoutMs = deadline.remainingMs;
+        const patience = repetition === "forbidden" ? { timeoutMs } : { timeoutMs, silenceMs };
+        silenceMs *= 2;
         try {
-          const asked = this.#replica.leadership.isLeader ? here() : there(leader, timeoutMs);
+          const asked = this.#replica.leadership.isLeader ? here() : there(leader, patience);
           const answer = await deadline.race(asked, onTimeout);
           check?.(answer);
           return answer;
@@ -232,10 +231,10 @@ export class LeaderAccess {
     }
   }
 
-  #request({ member }: Leader, method: string, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+  #request({ member }: Leader, method: string, body: Uint8Array, patience: Patience): Promise<Uint8Array> {
     const toNode = nodeIdOf(member);
     return this.#forwards.follow(toNode, (signal) =>
-      this.#transport.request(toNode, method, body, { timeoutMs, signal }),
+      this.#transport.request(toNode, method, body, { ...patience, signal }),
     );
   }
 }

@@ -24,6 +24,15 @@ export interface RequestContext {
   readonly deadlineMs: number;
 }
 
+export interface RequestOptions {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  /** `request-timeout` sooner: once for so long nothing was heard, not even that the other node is at work. */
+  readonly silenceMs?: number;
+  /** Called with each word that it is. */
+  readonly onWorking?: () => void;
+}
+
 /** The bus, as the replica uses it. */
 export interface Transport {
   /** Best effort: the datagram may be lost, doubled, delayed or overtaken. Never blocks. False: no way there now. */
@@ -33,12 +42,7 @@ export interface Transport {
    * Rejects with `no-route` (not sent), `request-timeout`, `request-aborted` or `peer-down` (outcome unknown), or with
    * the code that the handler threw.
    */
-  request(
-    toNode: string,
-    method: string,
-    body: Uint8Array,
-    options: { readonly timeoutMs: number; readonly signal: AbortSignal },
-  ): Promise<Uint8Array>;
+  request(toNode: string, method: string, body: Uint8Array, options: RequestOptions): Promise<Uint8Array>;
   /**
    * A request comes at most once to one process, but another time, maybe much later, to one that has started since: what must not be done
    * twice has to be bound to something that ended with the first one, such as its term of leadership.

@@ -105,7 +105,7 @@ t.test("requests and replies survive the way, garbage does not", async () => {
   const json = JSON.stringify;
   fc.assert(
     fc.property(key, fc.string({ maxLength: 16 }), fc.nat(), bytes, (key, method, remainingMs, body) => {
-      const request = { ...key, method, remainingMs, body };
+      const request = { ...key, method, remainingMs, silenceMs: remainingMs >> 1, body };
       return json(decodeRequest(encodeRequest(request))) === json(request);
     }),
   );
@@ -113,7 +113,9 @@ t.test("requests and replies survive the way, garbage does not", async () => {
     fc.property(key, fc.string({ maxLength: 16 }), fc.string(), bytes, (key, code, message, body) => {
       const error = { kind: "error", ...key, code, message } as const;
       const result = { kind: "result", ...key, body } as const;
+      const working = { kind: "working", ...key } as const;
       return (
+        json(decodeReply(encodeReply(working))) === json(working) &&
         json(decodeReply(encodeReply(error))) === json(error) &&
         json(decodeReply(encodeReply(result))) === json(result)
       );

@@ -50,3 +50,45 @@ t.test("RequestClient takes a refusal from the process that it has asked only", 
   );
   t.equal(clock.timers, 0);
 });
+
+t.test("RequestClient waits for who is at work, and no longer for who is silent", async (t) => {
+  const clock = new ManualClock();
+  let id = -1;
+  const client = new RequestClient({
+    session: OURS,
+    limits: { requestsMax: 4 },
+    clock,
+    sessionOf: () => 7,
+    send: (_to, _kind, body) => {
+      id = decodeRequest(body)?.id ?? -1;
+      return "sent";
+    },
+  });
+  let words = 0;
+  const patience = { timeoutMs: 60_000, silenceMs: 1_000, onWorking: () => words++ };
+  const ask = (): Promise<Uint8Array> => client.request(B, "write", new Uint8Array(0), patience);
+  const say = (sender: number): boolean =>
+    client.receive(B, encodeReply({ kind: "working", session: OURS, id }), sender);
+  const answered = ask();
+  for (let passedMs = 0; passedMs < 10_000; passedMs += 900) {
+    clock.advance(900);
+    t.ok(say(7));
+  }
+  t.equal(words, 12);
+  client.receive(B, encodeReply({ kind: "result", session: OURS, id, body: Buffer.from("r") }), 7);
+  t.equal(Buffer.from(await answered).toString(), "r");
+  t.notOk(say(7), "nobody waits any more");
+  const silent = t.rejects(ask(), { code: "request-timeout" });
+  clock.advance(900);
+  say(8);
+  clock.advance(101);
+  await silent;
+  t.equal(words, 12, "that the next process works on a copy says nothing of this one");
+  const endless = t.rejects(ask(), { code: "request-timeout" });
+  for (let passedMs = 0; passedMs < 60_000; passedMs += 500) {
+    say(7);
+    clock.advance(500);
+  }
+  await endless;
+  t.equal(clock.timers, 0);
+});

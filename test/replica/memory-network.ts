@@ -1,7 +1,8 @@
 import { RemoteError } from "../../agent/bus/remote-error.ts";
-import type { Clock } from "../../agent/platform/clock.ts";
+import { WORDS_PER_SILENCE } from "../../agent/bus/request-server.ts";
+import type { Clock, Timer } from "../../agent/platform/clock.ts";
 import { isTrivetError, TrivetError } from "../../agent/platform/trivet-error.ts";
-import type { Transport } from "../../agent/replica/ports.ts";
+import type { RequestOptions, Transport } from "../../agent/replica/ports.ts";
 
 type RequestHandler = Parameters<Transport["handle"]>[1];
 
@@ -9,6 +10,8 @@ interface Request {
   readonly method: string;
   readonly body: Uint8Array;
   readonly timeoutMs: number;
+  /** Called now and then while it is worked on; null: the sender does not ask for that. */
+  readonly word: { readonly everyMs: number; readonly say: () => void } | null;
 }
 
 type Outcome = { readonly body: Uint8Array } | { readonly code: string; readonly message: string };
@@ -80,23 +83,40 @@ export class MemoryNetwork {
     toNode: string,
     method: string,
     body: Uint8Array,
-    { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
+    { timeoutMs, signal, silenceMs, onWorking }: RequestOptions,
   ): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
+      const watchSilence = (): Timer | null => {
+        if (silenceMs === undefined) return null;
+        const silent = new TrivetError("request-timeout", `${method}: nothing heard for ${silenceMs} ms`);
+        return this.#clock.setTimer(silenceMs, () => end(() => reject(silent)));
+      };
+      let silence = watchSilence();
+      const say = (): void =>
+        this.#carry(toNode, fromNode, 1, () => {
+          if (isOver) return;
+          silence?.cancel();
+          silence = watchSilence();
+          onWorking?.();
+        });
+      const word = silenceMs === undefined ? null : { everyMs: silenceMs / WORDS_PER_SILENCE, say };
+      let isOver = false;
       const abort = (): void =>
         end(() => reject(new TrivetError("request-aborted", `${method} is given up`)));
       const timer = this.#clock.setTimer(timeoutMs, () =>
         end(() => reject(new TrivetError("request-timeout", `${method} had no answer in ${timeoutMs} ms`))),
       );
       const end = (settle: () => void): void => {
+        isOver = true;
         timer.cancel();
+        silence?.cancel();
         signal.removeEventListener("abort", abort);
         settle();
       };
       if (signal.aborted) return abort();
       signal.addEventListener("abort", abort, { once: true });
       this.#carry(fromNode, toNode, 1, () => {
-        void this.#answer(fromNode, toNode, { method, body, timeoutMs }).then((outcome) => {
+        void this.#answer(fromNode, toNode, { method, body, timeoutMs, word }).then((outcome) => {
           if (this.answersToDrop.delete(method)) return;
           this.#carry(toNode, fromNode, this.answerMs(method), () =>
             end(() => {
@@ -110,19 +130,34 @@ export class MemoryNetwork {
   }
 
   async #answer(fromNode: string, toNode: string, request: Request): Promise<Outcome> {
-    const { method, body, timeoutMs } = request;
+    const { method, body, timeoutMs, word } = request;
     this.#count(method);
     const handler = this.#requestHandlers.get(`${toNode} ${method}`);
     if (handler === undefined) return { code: "unknown-method", message: `${toNode} knows no ${method}` };
     this.answering += 1;
+    const deadlineMs = this.#clock.nowMs() + timeoutMs;
+    const stopSaying = word === null ? () => undefined : this.#sayEvery(word, deadlineMs);
     try {
-      return { body: await handler(fromNode, body, { deadlineMs: this.#clock.nowMs() + timeoutMs }) };
+      return { body: await handler(fromNode, body, { deadlineMs }) };
     } catch (error) {
       if (isTrivetError(error)) return { code: error.code, message: error.message };
       return { code: "internal", message: `${error}` };
     } finally {
       this.answering -= 1;
+      stopSaying();
     }
+  }
+
+  /** As the bus does (`RequestServer`). */
+  #sayEvery({ everyMs, say }: NonNullable<Request["word"]>, deadlineMs: number): () => void {
+    const wait = (): Timer =>
+      this.#clock.setTimer(everyMs, () => {
+        if (this.#clock.nowMs() > deadlineMs) return;
+        say();
+        timer = wait();
+      });
+    let timer = wait();
+    return () => timer.cancel();
   }
 
   #count(kind: string): void {

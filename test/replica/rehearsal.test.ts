@@ -63,9 +63,20 @@ t.test("a write of a session that takes too long is refused through a follower, 
   await execute("INSERT INTO todo VALUES (3)");
   const { sql: follower } = trio.get(1);
   const session = { id: await follower.openSession({ timeoutMs: 20_000 }), sequence: 1 };
-  // The leader gives its answer after five seconds: until then nothing is taken for lost.
+  // The leader gives its answer after five seconds, and until then says that it is at work.
   await t.rejects(follower.execute(sql(WALK), { ...OPTIONS, session }), { code: "too-expensive" });
   await execute("DELETE FROM todo");
+});
+
+t.test("a lost answer to a write that is tried out is missed as soon as any other", async (t) => {
+  const { sql: follower } = trio.get(1);
+  const session = { id: await follower.openSession({ timeoutMs: 20_000 }), sequence: 1 };
+  trio.network.answersToDrop.add("command/propose");
+  const sinceMs = systemClock.nowMs();
+  t.match(await follower.execute(sql(WALK), { ...OPTIONS, session }), [changed(1)]);
+  const tookMs = systemClock.nowMs() - sinceMs;
+  t.equal(trio.network.answersToDrop.size, 0);
+  t.ok(tookMs > 900 && tookMs < 4_000, `${Math.round(tookMs)} ms`);
 });
 
 t.test("a plain write behind a trigger that is not applied yet is tried out with it", async (t) => {

@@ -45,8 +45,8 @@ t.test("SimTransport tells of a handler's bug, and answers with what is no bug",
   transport.handle("broken", () => Promise.reject(new TypeError("x is not a function")));
   transport.handle("busy", () => Promise.reject(new TrivetError("busy", "x")));
   for (const [seq, method] of ["broken", "busy"].entries()) {
-    const request = { kind: "request", id: method, method, timeoutMs: 1_000, body: Buffer.alloc(0) } as const;
-    transport.receive(1, { session: 1, seq, message: request });
+    const request = { kind: "request", id: method, method, timeoutMs: 1_000, silenceMs: 0 } as const;
+    transport.receive(1, { session: 1, seq, message: { ...request, body: Buffer.alloc(0) } });
   }
   await new Promise((resolve) => setImmediate(resolve));
   t.strictSame(sent, ["busy"]);
@@ -72,7 +72,8 @@ t.test("SimTransport takes a doubled request once, and the process after it once
   };
   const packet = (session: number, seq: number, text: string): Packet => {
     const body = Buffer.from(text);
-    return { session, seq, message: { kind: "request", id: text, method: "once", timeoutMs: 1_000, body } };
+    const times = { timeoutMs: 1_000, silenceMs: 0 };
+    return { session, seq, message: { kind: "request", id: text, method: "once", ...times, body } };
   };
   const first = start();
   for (const each of [packet(1, 0, "x"), packet(1, 0, "x"), packet(1, 1, "y")])

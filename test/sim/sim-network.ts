@@ -20,8 +20,11 @@ export type Message =
       readonly method: string;
       /** How long the sender waits. */
       readonly timeoutMs: number;
+      /** See `RequestOptions`; 0: it waits for the answer only. */
+      readonly silenceMs: number;
       readonly body: Uint8Array;
     }
+  | { readonly kind: "working"; readonly id: string }
   | { readonly kind: "reply"; readonly id: string; readonly body: Uint8Array }
   | { readonly kind: "refusal"; readonly id: string; readonly code: string; readonly message: string };
 

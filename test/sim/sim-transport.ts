@@ -1,9 +1,11 @@
 import { DEFAULT_BUS_LIMITS } from "../../agent/bus/bus-limits.ts";
 import type { Peer } from "../../agent/bus/peer-table.ts";
 import { ReplayGuard } from "../../agent/bus/replay-window.ts";
+import { WORDS_PER_SILENCE } from "../../agent/bus/request-server.ts";
 import type { MemberBus } from "../../agent/membership/member.ts";
-import type { Clock } from "../../agent/platform/clock.ts";
+import type { Clock, Timer } from "../../agent/platform/clock.ts";
 import { isTrivetError, TrivetError } from "../../agent/platform/trivet-error.ts";
+import type { RequestOptions } from "../../agent/replica/ports.ts";
 import type { BusRefusals } from "./bus-refusals.ts";
 import type { Message, Packet } from "./sim-network.ts";
 
@@ -26,6 +28,7 @@ export interface SimTransportOptions {
 
 interface Pending {
   readonly to: number;
+  readonly isWorking: () => void;
   /** Of the process that was asked. */
   readonly session: number;
   readonly resolve: (body: Uint8Array) => void;
@@ -71,7 +74,7 @@ export class SimTransport implements MemberBus {
     toNode: string,
     method: string,
     body: Uint8Array,
-    { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
+    { timeoutMs, signal, silenceMs, onWorking }: RequestOptions,
   ): Promise<Uint8Array> {
     if (signal.aborted) return Promise.reject(lost("request-aborted", method));
     const refusal = this.#options.refusals.ofRequest;
@@ -80,15 +83,25 @@ export class SimTransport implements MemberBus {
     const id = `${this.#options.session}/${++this.#lastId}`;
     return new Promise((resolve, reject) => {
       const fail = (code: string) => this.#settle(id)?.reject(lost(code, method));
-      const timer = this.#options.clock.setTimer(timeoutMs, () => fail("request-timeout"));
+      const { clock } = this.#options;
+      const timer = clock.setTimer(timeoutMs, () => fail("request-timeout"));
+      const watchSilence = () =>
+        silenceMs === undefined ? null : clock.setTimer(silenceMs, () => fail("request-timeout"));
+      let silence = watchSilence();
       const abort = () => fail("request-aborted");
       const ended = () => {
         timer.cancel();
+        silence?.cancel();
         signal.removeEventListener("abort", abort);
       };
       this.#pending.set(id, {
         to,
         session: this.#options.sessionOf(to),
+        isWorking: () => {
+          silence?.cancel();
+          silence = watchSilence();
+          onWorking?.();
+        },
         resolve: (answer) => {
           ended();
           resolve(answer);
@@ -99,7 +112,7 @@ export class SimTransport implements MemberBus {
         },
       });
       signal.addEventListener("abort", abort, { once: true });
-      this.#send(to, { kind: "request", id, method, timeoutMs, body });
+      this.#send(to, { kind: "request", id, method, timeoutMs, silenceMs: silenceMs ?? 0, body });
     });
   }
 
@@ -136,6 +149,11 @@ export class SimTransport implements MemberBus {
       case "request":
         void this.#answer(from, fromNode, message);
         return;
+      case "working": {
+        const pending = this.#pending.get(message.id);
+        if (pending?.session === session) pending.isWorking();
+        return;
+      }
       case "reply":
         this.#settle(message.id)?.resolve(message.body);
         return;
@@ -163,6 +181,7 @@ export class SimTransport implements MemberBus {
   async #answer(from: number, fromNode: string, request: Request): Promise<void> {
     const { id, method, timeoutMs, body } = request;
     const deadlineMs = this.#options.clock.nowMs() + timeoutMs;
+    const stopTelling = this.#tellThatItWorks(from, request, deadlineMs);
     try {
       if (this.#options.refusals.isBusy) throw new TrivetError("busy", `${method} was not begun.`);
       const handler = this.#requestHandlers.get(method);
@@ -172,7 +191,23 @@ export class SimTransport implements MemberBus {
       if (isTrivetError(error))
         this.#send(from, { kind: "refusal", id, code: error.code, message: error.message });
       else this.#options.onProgramError(error);
+    } finally {
+      stopTelling();
     }
+  }
+
+  /** As the bus does (`RequestServer`). */
+  #tellThatItWorks(from: number, { id, silenceMs }: Request, deadlineMs: number): () => void {
+    if (silenceMs === 0) return () => undefined;
+    const { clock } = this.#options;
+    const wait = (): Timer =>
+      clock.setTimer(silenceMs / WORDS_PER_SILENCE, () => {
+        if (clock.nowMs() > deadlineMs) return;
+        this.#send(from, { kind: "working", id });
+        timer = wait();
+      });
+    let timer = wait();
+    return () => timer.cancel();
   }
 
   #send(to: number, message: Message): void {
