@@ -14,11 +14,11 @@ import { isNeeded, minIndexOf, type SnapshotWant, sourcesOf, type WantingMember 
 import { decodeOpened, encodeClose, encodeOpen, SNAPSHOT_CLOSE, SNAPSHOT_OPEN } from "./snapshot-wire.ts";
 
 /**
- * Opening takes a checkpoint, and one pass over the databases for their checksums. That may take longer, but it goes on at the
- * source, and who asks again waits for the same opening: a source that is silent must not hold up the others.
+ * Opening takes a checkpoint, and one pass over the databases for their checksums: it is waited for as long as the source gets on with
+ * it (`SnapshotServer`), and says so. A source that is silent must not hold up the others; who asks again waits for the same opening.
  */
-const OPEN_TIMEOUT_MS = 5_000;
-const REOPEN_TIMEOUT_MS = 3_000;
+const OPEN_TIMEOUT_MS = 3_600_000;
+const OPEN_SILENCE_MS = 3_000;
 const CLOSE_TIMEOUT_MS = 1_000;
 
 /** So long a download waits for its link to come back if nobody else leads now. Its source keeps it open no longer, either. */
@@ -75,12 +75,13 @@ export class SnapshotFetcher {
   readonly #room = new Gate();
   #want: SnapshotWant | null = null;
   #download: SnapshotDownload | null = null;
-  /** Whom the present try asks and what for, whom it was best to ask when it began, and when that was. */
+  /** Whom the present try asks and what for, and whom it was best to ask when it began. */
   #asked: {
     readonly source: string;
     readonly reason: SnapshotWant["reason"];
     readonly best: string;
-    readonly sinceMs: number;
+    /** When it was asked, or has said that it is at work. */
+    heardMs: number;
   } | null = null;
   /** Sources that were tried in vain. */
   #attempts = 0;
@@ -177,7 +178,7 @@ export class SnapshotFetcher {
     const source = resumed ?? sourceOf(sources, this.#attempts);
     if (source === undefined) return null;
     const { reason } = want;
-    this.#asked = { source, reason, best: sources[0] ?? source, sinceMs: this.#options.clock.nowMs() };
+    this.#asked = { source, reason, best: sources[0] ?? source, heardMs: this.#options.clock.nowMs() };
     try {
       return await this.#fetchFrom(source, want);
     } catch (error) {
@@ -224,8 +225,8 @@ export class SnapshotFetcher {
     if (asked === null || this.#room.isShut) return;
     const [best] = sourcesOf(want, this.#options.member());
     if (best === undefined || best === asked.source || best === asked.best) return;
-    const triedMs = this.#options.clock.nowMs() - asked.sinceMs;
-    if (Math.min(triedMs, this.#download?.stalledMs ?? triedMs) < SILENT_MS) return;
+    const silentMs = this.#options.clock.nowMs() - asked.heardMs;
+    if (Math.min(silentMs, this.#download?.stalledMs ?? silentMs) < SILENT_MS) return;
     // mark: replica: a silent source of a snapshot is left for a new leader
     this.#trying.abort(
       new TrivetError(OUTDONE, "Another node leads, and the source of the snapshot is silent."),
@@ -238,9 +239,12 @@ export class SnapshotFetcher {
     await this.#room.pass(signal);
     const body = encodeOpen({ clusterId, minIndex: minIndexOf(want, this.#options.member()) });
     let download = this.#download;
-    const timeoutMs = download?.source === source ? REOPEN_TIMEOUT_MS : OPEN_TIMEOUT_MS;
+    const onWorking = (): void => {
+      if (this.#asked !== null) this.#asked.heardMs = clock.nowMs();
+    };
+    const patience = { timeoutMs: OPEN_TIMEOUT_MS, silenceMs: OPEN_SILENCE_MS, onWorking };
     const opened = decodeOpened(
-      await askSource(transport, source, SNAPSHOT_OPEN, body, { timeoutMs, signal }),
+      await askSource(transport, source, SNAPSHOT_OPEN, body, { ...patience, signal }),
     );
     const { manifest } = opened;
     if (download?.source === source && download.opened.id === opened.id) {

@@ -31,6 +31,9 @@ const ADVANCING_MS = 1_500;
 /** Who has taken all of it asks for the log behind it by then. */
 const FOLLOW_MS = 3_000;
 
+/** An opening that gets no further for so long is not waited for: the disk may hang, and another member have a better one. */
+const OPENING_MS = 30_000;
+
 const ID_BYTES = 8;
 
 export interface SnapshotServerOptions {
@@ -72,6 +75,8 @@ export class SnapshotServer {
   readonly #stopHandling: readonly (() => void)[];
   #open: Open | null = null;
   #opening: Promise<Open> | null = null;
+  /** When it got further last. */
+  #openingMs = 0;
   #timer: Timer | null = null;
   /** The last one that was read to its end. */
   #followed: { readonly position: LogPosition; readonly untilMs: number } | null = null;
@@ -185,19 +190,37 @@ export class SnapshotServer {
   /** The open snapshot if it is new enough, else a new one if nobody else reads the old one. */
   async #openFor(from: string, minIndex: number): Promise<Open> {
     const usefulIndex = Math.max(minIndex, this.#options.baseIndex());
-    const open = (await this.#opening) ?? this.#open;
+    const open = (await this.#untilOpen()) ?? this.#open;
     if (open !== null && open === this.#open && open.snapshot.position.index >= usefulIndex) return open;
     if (open !== null && this.#isReadByOthers(open, from)) throw busy();
     this.#opening ??= this.#openNew().finally(() => {
       this.#opening = null;
     });
-    const opened = await this.#opening;
+    const opened = await this.#untilOpen();
+    if (opened === null) throw snapshotGone();
     const { index } = opened.snapshot.position;
     if (index >= usefulIndex) return opened;
     throw new TrivetError(
       "snapshot-too-old",
       `This node has applied entry ${index} and cannot give a snapshot from ${usefulIndex} on: ask the leader.`,
     );
+  }
+
+  /** Null if none is being opened. Rejects with `snapshot-stalled` while it does not get on; it may, later. */
+  async #untilOpen(): Promise<Open | null> {
+    const { clock } = this.#options;
+    const opening = this.#opening;
+    if (opening === null) return null;
+    return await new Promise((resolve, reject) => {
+      const watch = (waitMs: number): Timer =>
+        clock.setTimer(waitMs, () => {
+          const leftMs = this.#openingMs + OPENING_MS - clock.nowMs();
+          if (leftMs > 0) timer = watch(Math.max(1, leftMs));
+          else reject(stalled());
+        });
+      let timer = watch(OPENING_MS);
+      opening.then(resolve, reject).finally(() => timer.cancel());
+    });
   }
 
   #isReadByOthers({ readers }: Open, from: string): boolean {
@@ -208,7 +231,11 @@ export class SnapshotServer {
   async #openNew(): Promise<Open> {
     const { store, random, logger, assertServing } = this.#options;
     await this.end();
-    const snapshot = await store.openSnapshot();
+    const getsOn = (): void => {
+      this.#openingMs = this.#options.clock.nowMs();
+    };
+    getsOn();
+    const snapshot = await store.openSnapshot(getsOn);
     try {
       if (this.#isStopped) throw snapshotGone();
       // It may have been put out of use meanwhile.
@@ -256,6 +283,13 @@ function bytesOf({ files }: Pick<StoreSnapshot, "files">): number {
 
 function snapshotGone(): TrivetError {
   return new TrivetError("snapshot-gone", "This snapshot is not open any more: open another one.");
+}
+
+function stalled(): TrivetError {
+  return new TrivetError(
+    "snapshot-stalled",
+    `For ${OPENING_MS} ms this node has got no further with the snapshot: ask another node, or later.`,
+  );
 }
 
 function busy(): TrivetError {

@@ -14,13 +14,19 @@ export interface FileHash {
   readonly sums: Uint32Array;
 }
 
+export interface HashWatch {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: () => void;
+}
+
 /**
- * Of the first `bytes` bytes; null if the file is shorter. Checks `signal` between the pieces and rejects with its reason.
+ * Of the first `bytes` bytes; null if the file is shorter. Between the pieces it tells `onProgress`, checks `signal`, and rejects with
+ * its reason.
  */
 export async function hashFile(
   file: DiskFile,
   bytes: number,
-  signal?: AbortSignal,
+  { signal, onProgress }: HashWatch = {},
 ): Promise<FileHash | null> {
   const hash = createHash("sha256");
   const sums = new Uint32Array(Math.ceil(bytes / PAGE_BYTES));
@@ -32,6 +38,7 @@ export async function hashFile(
     hash.update(chunk);
     for (let at = 0; at < length; at += PAGE_BYTES)
       sums[(offset + at) / PAGE_BYTES] = sumOf(chunk.subarray(at, at + PAGE_BYTES));
+    onProgress?.();
   }
   return { sha256: hash.digest("hex"), sums };
 }

@@ -24,6 +24,13 @@ export interface DatabasePin {
   onDamage(found: string): void;
 }
 
+export interface OpeningWatch {
+  /** Ends the opening, and the snapshot. */
+  readonly signal: AbortSignal;
+  /** Called as it gets on. */
+  readonly onProgress: () => void;
+}
+
 type ManifestFile = SnapshotManifest["files"][number];
 
 /**
@@ -46,8 +53,10 @@ export class SharedSnapshot {
   }
 
   /** Rejects with the reason of `signal`, with `snapshot-not-level`, or with the disk's error. */
-  static async open(directory: Directory, pin: DatabasePin, signal: AbortSignal): Promise<SharedSnapshot> {
+  static async open(directory: Directory, pin: DatabasePin, watch: OpeningWatch): Promise<SharedSnapshot> {
+    const { signal, onProgress } = watch;
     const { position, newest, configuration, sums } = await pin.pin();
+    onProgress();
     const isLevel = newest.index === position.index;
     if (signal.aborted || !isLevel) pin.unpin();
     signal.throwIfAborted();
@@ -62,7 +71,7 @@ export class SharedSnapshot {
       for (const name of SNAPSHOT_FILES) {
         const file = await directory.open(name);
         files.set(name, file);
-        described.push(await describe(name, file, { pin, sums: sums[name], signal }));
+        described.push(await describe(name, file, { ...watch, pin, sums: sums[name] }));
       }
       signal.throwIfAborted();
       const snapshot = new SharedSnapshot({ position, configuration, files: described }, files, signal);
@@ -94,14 +103,10 @@ export class SharedSnapshot {
 async function describe(
   name: SnapshotFileName,
   file: DiskFile,
-  {
-    pin,
-    sums,
-    signal,
-  }: { readonly pin: DatabasePin; readonly sums: Uint32Array; readonly signal: AbortSignal },
+  { pin, sums, ...watch }: OpeningWatch & { readonly pin: DatabasePin; readonly sums: Uint32Array },
 ): Promise<ManifestFile> {
   const bytes = await file.size();
-  const hash = await hashFile(file, bytes, signal);
+  const hash = await hashFile(file, bytes, watch);
   if (hash === null) throw snapshotGone(`${name} became shorter while it was read`);
   const wrong = sums.findIndex((sum, at) => sum !== 0 && sum !== hash.sums[at]);
   if (wrong >= 0) {

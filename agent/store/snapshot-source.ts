@@ -6,6 +6,8 @@ import { snapshotFailed, snapshotGone } from "./snapshot-error.ts";
 interface Sharing {
   readonly snapshot: Promise<SharedSnapshot>;
   readonly ending: AbortController;
+  /** Who waits for it, and is to hear how it gets on. */
+  readonly listeners: Set<() => void>;
   readers: number;
 }
 
@@ -24,16 +26,22 @@ export class SnapshotSource {
     this.#pin = pin;
   }
 
-  /** Rejects with `snapshot-gone` if it is ended meanwhile, with `snapshot-failed` if the files cannot be read. */
-  async open(): Promise<StoreSnapshot> {
+  /**
+   * Rejects with `snapshot-gone` if it is ended meanwhile, with `snapshot-failed` if the files cannot be read. `onProgress` is called as
+   * they are.
+   */
+  async open(onProgress: () => void): Promise<StoreSnapshot> {
     this.#sharing ??= this.#share();
     const sharing = this.#sharing;
     sharing.readers += 1;
+    sharing.listeners.add(onProgress);
     try {
       return createReader(await sharing.snapshot, () => this.#leave(sharing));
     } catch (error) {
       this.#end(sharing, "it could not be opened");
       throw snapshotFailed("opened", error);
+    } finally {
+      sharing.listeners.delete(onProgress);
     }
   }
 
@@ -54,8 +62,13 @@ export class SnapshotSource {
 
   #share(): Sharing {
     const ending = new AbortController();
-    const snapshot = SharedSnapshot.open(this.#directory, this.#pin, ending.signal);
-    return { snapshot, ending, readers: 0 };
+    const listeners = new Set<() => void>();
+    const onProgress = (): void => {
+      for (const listener of listeners) listener();
+    };
+    const watch = { signal: ending.signal, onProgress };
+    const snapshot = SharedSnapshot.open(this.#directory, this.#pin, watch);
+    return { snapshot, ending, listeners, readers: 0 };
   }
 }
 

@@ -57,10 +57,10 @@ export interface SnapshotReceiver {
 export interface SnapshotStore {
   /**
    * Of everything applied so far, or the one that another reader has open already: look at its position. Takes as long as
-   * hashing the files does. Rejects with `snapshot-gone` if it ended meanwhile, with `snapshot-failed` if the disk fails, with
+   * hashing the files does, which `onProgress` is told of. Rejects with `snapshot-gone` if it ended meanwhile, with `snapshot-failed` if the disk fails, with
    * `snapshot-not-level` while a file is ahead of the other (`Store.newest`).
    */
-  openSnapshot(): Promise<StoreSnapshot>;
+  openSnapshot(onProgress?: () => void): Promise<StoreSnapshot>;
   /** One at a time: rejects with `store-busy` while another one is being received. Nothing is kept over a restart. */
   receiveSnapshot(manifest: SnapshotManifest): Promise<SnapshotReceiver>;
   /** Position of a snapshot that was installed and that the log may not know of yet: `finishInstall` was not called since. */

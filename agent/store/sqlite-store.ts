@@ -221,9 +221,9 @@ class SqliteStore implements Store {
     return this.#worker.checkpoint();
   }
 
-  async openSnapshot(): Promise<StoreSnapshot> {
+  async openSnapshot(onProgress: () => void = ignore): Promise<StoreSnapshot> {
     this.#requireOpen();
-    return await this.#source.open();
+    return await this.#source.open(onProgress);
   }
 
   async receiveSnapshot(manifest: SnapshotManifest): Promise<SnapshotReceiver> {

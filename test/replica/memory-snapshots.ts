@@ -25,7 +25,7 @@ export class MemorySnapshots {
     this.files = files;
   }
 
-  async openSnapshot(): Promise<StoreSnapshot> {
+  async openSnapshot(_onProgress?: () => void): Promise<StoreSnapshot> {
     this.opened += 1;
     const { files } = this;
     return {

@@ -334,6 +334,43 @@ testScene("a source that takes its time to open is not left while nobody else le
   t.equal(scene.receiver.index, 50);
 });
 
+/** The opening takes so long, and gets on every second; with `stopsMs`, until then. */
+function openSlowly({ clock, stores }: Scene, node: string, ms: number, stopsMs = ms): void {
+  const store = stores.get(node);
+  if (store === undefined) throw new Error("a store");
+  const open = store.openSnapshot.bind(store);
+  store.openSnapshot = (onProgress) =>
+    new Promise((resolve, reject) => {
+      for (let atMs = 1_000; atMs < stopsMs; atMs += 1_000) clock.setTimer(atMs, () => onProgress?.());
+      clock.setTimer(ms, () => open().then(resolve, reject));
+    });
+}
+
+testScene("a source that is at work on the checksums of a large database is waited for", async (t, scene) => {
+  openSlowly(scene, A, 120_000);
+  scene.sources = [A, B];
+  scene.want();
+  await scene.pass(60_000);
+  // Another one leads meanwhile: that the source works shows that it is not cut off.
+  scene.sources = [B, A];
+  for (let passed = 0; passed < 70_000; passed += 150) {
+    scene.fetcher.reconsider();
+    await scene.pass(150);
+  }
+  t.equal(scene.receiver.index, 50);
+  t.equal(scene.network.delivered.get(SNAPSHOT_OPEN), 1, "it was asked once");
+});
+
+testScene("a source that gets no further with a snapshot is left for another one", async (t, scene) => {
+  openSlowly(scene, A, 600_000, 20_000);
+  scene.sources = [A, B];
+  scene.want();
+  await scene.pass(48_000);
+  t.equal(scene.receiver.index, 3);
+  await scene.pass(10_000);
+  t.equal(scene.receiver.index, 60);
+});
+
 testScene("a source that ends its snapshot: another one is opened, from the beginning", async (t, scene) => {
   const store = scene.stores.get(A);
   if (store === undefined) throw new Error("a store");

@@ -35,6 +35,8 @@ export interface ModelStoreOptions {
   readonly hasHiddenWork: boolean;
   readonly work: ModelWork;
   readonly results: WrongResults;
+  /** Resolves after one pass over the files, of which `onProgress` is told. */
+  readonly readOver: (onProgress: () => void) => Promise<void>;
   readonly onInstalled: (position: LogPosition) => void;
   /** An entry has come into a file. */
   readonly onApplied: (entry: StoreEntry, file: ModelFile, effect: Effect) => void;
@@ -160,7 +162,7 @@ export class ModelStore implements Store {
     this.#work.fail(new TrivetError("store-damaged", "The model finds a flipped bit."));
   }
 
-  async openSnapshot(): Promise<StoreSnapshot> {
+  async openSnapshot(onProgress: () => void = () => undefined): Promise<StoreSnapshot> {
     await this.checkpoint();
     const { app, state } = this.#files;
     const { manifest, images } = await this.#work.do("transfer", () => {
@@ -180,6 +182,7 @@ export class ModelStore implements Store {
       return imagesOf({ "app.db": app.pack(), "state.db": state.pack() }, options);
     });
     this.#openSnapshots += 1;
+    await this.#options.readOver(onProgress);
     let isOpen = true;
     return {
       ...manifest,

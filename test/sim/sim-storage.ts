@@ -17,6 +17,9 @@ import { check } from "./violation.ts";
 /** How long a small file takes to be written. */
 const RECORD_MS = 5;
 
+/** In which a pass over the files is made. */
+const OPENING_STEPS = 10;
+
 /** Of the stores, where some are slow: is. */
 const SLOW_RATE = 0.4;
 
@@ -197,6 +200,7 @@ export class SimStorage implements DamagedData {
       hasHiddenWork: mix.store.hasHiddenWork,
       results: machine.results,
       work: this.#openWork(),
+      readOver: (onProgress) => this.#readOver(onProgress),
       onInstalled: installed,
       onApplied: (entry, file, effect) => {
         watch.applied(memberId, entry, effect);
@@ -205,6 +209,15 @@ export class SimStorage implements DamagedData {
         values.happened(entry.index, effect.written);
       },
     });
+  }
+
+  async #readOver(onProgress: () => void): Promise<void> {
+    const { around, clock, number } = this.#options.machine;
+    const stepMs = around.mix.storeFaults.openMs / OPENING_STEPS;
+    for (let step = 0; step < OPENING_STEPS && stepMs > 0 && around.isBad(); step += 1) {
+      await new Promise<void>((resolve) => clock.after(stepMs, number, this.#options.isAlive, resolve));
+      onProgress();
+    }
   }
 
   #openWork(): ModelWork {

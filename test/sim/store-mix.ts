@@ -11,6 +11,8 @@ export interface StoreFaultMix {
   readonly slowestFactor: number;
   /** Mean of the times between two hangs; infinite if there are none. */
   readonly hangEveryMs: number;
+  /** What a pass over the files takes before a snapshot of them is open. */
+  readonly openMs: number;
 }
 
 export function drawStoreFaultMix(random: SimRandom): StoreFaultMix {
@@ -25,5 +27,6 @@ export function drawStoreFaultMix(random: SimRandom): StoreFaultMix {
     transferMs: maybe(0.4, 5, 500),
     slowestFactor: maybe(0.4, 3, 100),
     hangEveryMs: random.isTrue(0.25) ? random.magnitude(3_000, 30_000) : Number.POSITIVE_INFINITY,
+    openMs: maybe(0.3, 500, 20_000),
   };
 }

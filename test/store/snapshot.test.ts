@@ -51,7 +51,9 @@ t.test("openSnapshot()", async (t) => {
     t.teardown(() => other.remove());
     const position = node.store.applied;
     const before = await node.dump();
-    const snapshot = await node.store.openSnapshot();
+    let steps = 0;
+    const snapshot = await node.store.openSnapshot(() => steps++);
+    t.ok(steps >= 3, "a checkpoint, and a pass over each file");
     t.same(snapshot.position, position);
     t.same(snapshot.files, await hashes(node));
     const receiver = await other.store.receiveSnapshot(snapshot);
