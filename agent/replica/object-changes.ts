@@ -68,6 +68,8 @@ export class ObjectChangesReader {
       }
       const page = recent === null ? await this.#readHistory(revision) : pageOf(recent, revision);
       if (page === null) {
+        // Whoever has no time left asks again.
+        if (leftMs <= 0) return { changes: [], revision };
         await waitForMore(feed, NEVER, signal, RETRY_MS);
         continue;
       }

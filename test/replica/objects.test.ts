@@ -285,7 +285,10 @@ t.test(
       assertServing: () => undefined,
     });
     const watcher = new AbortController();
-    const follow = (signal: AbortSignal) => reader.next({ after: 3, filter: {}, waitMs: 0, signal });
+    const follow = (signal: AbortSignal, waitMs = 60_000) =>
+      reader.next({ after: 3, filter: {}, waitMs, signal });
+    const none = await follow(watcher.signal, 0);
+    t.strictSame(none, { changes: [], revision: 3 }, "who has no time does not wait");
     const left = follow(watcher.signal);
     const kept = follow(new AbortController().signal);
     const ended = t.rejects(kept, { code: "stopping" });
