@@ -24,11 +24,25 @@ export class Deadline {
     return this.remainingMs === 0;
   }
 
-  /** Settles like `promise`, or rejects with what `onTimeout` makes at the deadline; `promise` goes on unheard. */
-  race<T>(promise: Promise<T>, onTimeout: () => TrivetError): Promise<T> {
+  /**
+   * Settles like `promise`, or rejects with what `onTimeout` makes at the deadline, or before that with the reason of `signal`; `promise`
+   * goes on unheard.
+   */
+  race<T>(promise: Promise<T>, onTimeout: () => TrivetError, signal?: AbortSignal): Promise<T> {
     return new Promise((resolve, reject) => {
-      const timer = this.#clock.setTimer(this.remainingMs, () => reject(onTimeout()));
-      promise.then(resolve, reject).finally(() => timer.cancel());
+      const timer = this.#clock.setTimer(this.remainingMs, () => end(() => reject(onTimeout())));
+      const abort = (): void => end(() => reject(signal?.reason));
+      const end = (settle: () => void): void => {
+        timer.cancel();
+        signal?.removeEventListener("abort", abort);
+        settle();
+      };
+      if (signal?.aborted === true) abort();
+      signal?.addEventListener("abort", abort, { once: true });
+      promise.then(
+        (value) => end(() => resolve(value)),
+        (error: unknown) => end(() => reject(error)),
+      );
     });
   }
 }

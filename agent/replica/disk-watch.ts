@@ -31,7 +31,7 @@ export class DiskWatch {
   /** Under way. */
   #reading: Promise<number> | null = null;
   #timer: Timer | null = null;
-  #isStopped = false;
+  readonly #stopping = new AbortController();
   #isUnknown = false;
 
   constructor(options: DiskWatchOptions) {
@@ -63,33 +63,36 @@ export class DiskWatch {
   }
 
   stop(): void {
-    this.#isStopped = true;
+    this.#stopping.abort(stopped());
     this.#timer?.cancel();
   }
 
   async #look(): Promise<void> {
+    const { signal } = this.#stopping;
     const freeBytes = await this.#read();
-    if (this.#isStopped) return;
+    if (signal.aborted) return;
     if (freeBytes !== null) this.#take(freeBytes);
     // Whoever was told may have stopped this.
-    if (this.#isStopped) return;
+    if (signal.aborted) return;
     this.#timer = this.#options.clock.setTimer(LOOK_MS, () => {
       this.#look().catch((error: unknown) => this.#options.onFailed(error));
     });
   }
 
-  /** Null: the disk does not tell, or not in time. */
+  /** Null: the disk does not tell, or not in time, or nobody wants to know any more. */
   async #read(): Promise<number | null> {
     const { space, clock } = this.#options;
+    const { signal } = this.#stopping;
     // One question at a time: each that hangs holds one of the few threads that all file calls share.
     this.#reading ??= space.freeBytes().finally(() => {
       this.#reading = null;
     });
     try {
-      const freeBytes = await new Deadline(clock, ANSWER_MS).race(this.#reading, diskHangs);
+      const freeBytes = await new Deadline(clock, ANSWER_MS).race(this.#reading, diskHangs, signal);
       this.#isUnknown = false;
       return freeBytes;
     } catch (error) {
+      if (signal.aborted) return null;
       if (systemErrorCode(error) === undefined && !isTrivetError(error, "disk-hangs")) throw error;
       this.#reportUnknown(error);
       return null;
@@ -116,6 +119,10 @@ export class DiskWatch {
       reason: error,
     });
   }
+}
+
+function stopped(): TrivetError {
+  return new TrivetError("stopping", "The disk is not watched any more.");
 }
 
 function diskHangs(): TrivetError {

@@ -128,6 +128,8 @@ t.test("DiskWatch goes on when a disk hangs: its room is unknown until it answer
   t.strictSame([watch.state, watch.freeBytes], ["critical", 100]);
   t.equal(questions.length, 2, "and it looks on");
   watch.stop();
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(clock.timers, 0, "the question that is under way holds nothing");
 });
 
 t.test("DiskWatch hides no error of its listeners", async (t) => {

@@ -156,6 +156,14 @@ t.test("Deadline.race() gives up in time and leaves no timer behind", async (t) 
   clock.advance(50);
   await t.rejects(never, { code: "timeout" });
   t.ok(deadline.hasPassed);
+  const next = new Deadline(clock, 50);
+  const ending = new AbortController();
+  const ended = next.race(new Promise<number>(() => undefined), late, ending.signal);
+  ending.abort(new TrivetError("stopping", "the end"));
+  await t.rejects(ended, { code: "stopping" });
+  t.equal(clock.timers, 0, "nor when it is not waited for any more");
+  await t.rejects(next.race(Promise.resolve(1), late, ending.signal), { code: "stopping" });
+  t.equal(clock.timers, 0);
 });
 
 t.test("toSqlError() promises that nothing was done only where that is certain", async (t) => {
