@@ -188,6 +188,13 @@ export class CopyKeeper {
     await applier.hold("copy");
     try {
       const { position } = manifest;
+      if (this.fault !== null && this.fault !== want.reason) {
+        await receiver.discard();
+        throw new TrivetError(
+          "snapshot-unfit",
+          "This copy will not do for the reason there is now: fetch another.",
+        );
+      }
       // The batch that was waited for may have brought what the snapshot has. All else that may come meanwhile (the log goes on beyond it,
       // the replica stops) may as well come during the installation, and does no harm there.
       if (position.index < minIndexOf(want, this.#member())) {
