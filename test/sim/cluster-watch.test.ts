@@ -75,6 +75,22 @@ t.test(
   },
 );
 
+t.test("givenUp() goes by the configuration that the last commit was counted with", (t) => {
+  const watch = foundedCluster();
+  holds(watch, "abcde", NOOP, JOINING);
+  leads(watch, 3, JOINT, 3);
+  // The joint configuration is left at 5: that is not committed itself, and the entry before it counts by the new set at once.
+  const entries = [{ kind: "noop", index: 4, term: 2 } as const, configurationAt(5, 2, NEW)];
+  holds(watch, "ad", ...entries);
+  const termAt = (index: number) => (index > 5 ? undefined : Math.min(index, 2));
+  watch.observe({ ...standing("a", "leader", 5, NEW, 4), termAt });
+  watch.givenUp("e");
+  t.throws(() => watch.givenUp("d"), /d gives up its data, and 1 of 3 others hold 4/);
+  holds(watch, "e", ...entries);
+  watch.givenUp("d");
+  t.end();
+});
+
 t.test("observe() wants the leader to go by what stands in its log", (t) => {
   const watch = foundedCluster();
   holds(watch, "abcde", JOINING);

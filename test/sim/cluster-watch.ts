@@ -28,8 +28,13 @@ export class ClusterWatch {
   readonly #votes = new Map<number, Map<string, string>>();
   /** The terms of what was ever committed, from index 0. It only grows. */
   readonly #committed: number[] = [0];
-  /** So far some leader has committed by counting copies: what any member knows to be committed stands before it. */
-  #counted = 0;
+  /**
+   * So far some leader has committed by counting copies, and what it counted by: what any member knows to be committed stands before it.
+   */
+  #counted: { readonly index: number; readonly by: Pick<Configuration, "voters" | "outgoing"> } = {
+    index: 0,
+    by: EMPTY_CONFIGURATION,
+  };
   /** All that were committed. A log that begins with a snapshot does not hold the last one. */
   readonly #configurations: PlacedConfiguration[] = [];
   /** Members of old that none of the last configuration is. */
@@ -60,7 +65,7 @@ export class ClusterWatch {
 
   /** Up to here some leader has committed by counting copies. */
   get countedIndex(): number {
-    return this.#counted;
+    return this.#counted.index;
   }
 
   /** The last one that was committed. */
@@ -91,7 +96,10 @@ export class ClusterWatch {
     const before = this.#commits.get(id) ?? 0;
     if (commitIndex === before) return;
     check(commitIndex > before, () => `the commit index of ${id} fell from ${before} to ${commitIndex}`);
-    check(commitIndex <= this.#counted, () => `${id} committed ${commitIndex}, which nobody has counted`);
+    check(
+      commitIndex <= this.#counted.index,
+      () => `${id} committed ${commitIndex}, which nobody has counted`,
+    );
     this.#commits.set(id, commitIndex);
     for (let index = before + 1; index <= commitIndex; index += 1) this.#commit(member, index);
   }
@@ -114,13 +122,16 @@ export class ClusterWatch {
     }
   }
 
-  /** A member gives its data up: a majority of others must hold everything. */
+  /**
+   * A member gives its data up: of those by whom the last commit was counted, a majority of others must hold it. The last committed
+   * configuration may be another one: a joint one is left by an entry that counts by the new set before it is committed itself.
+   */
   givenUp(memberId: string): void {
-    const { commitIndex } = this;
+    const { index: commitIndex, by } = this.#counted;
     const isHeldBy = (log: LogWatch | undefined) =>
       log !== undefined &&
       (log.baseIndex >= commitIndex || log.durableTerm(commitIndex) === this.#committed[commitIndex]);
-    for (const set of [this.#configuration.voters, this.#configuration.outgoing]) {
+    for (const set of [by.voters, by.outgoing]) {
       const holders = set.filter((voter) => voter !== memberId && isHeldBy(this.#logs.get(voter)));
       check(
         set.length === 0 || holders.length * 2 > set.length,
@@ -173,13 +184,13 @@ export class ClusterWatch {
   #observeLeader(leader: Standing): void {
     const { id, term, commitIndex } = leader;
     if (this.#leaders.get(term) !== id) this.#newLeader(leader);
-    if (commitIndex <= this.#counted) return;
+    if (commitIndex <= this.#counted.index) return;
     // Counting copies commits only entries of the own term, and with them what stands before (Raft 5.4.2, figure 8).
     const found = leader.termAt(commitIndex);
     check(found === term, () => `${id} committed ${commitIndex}/${found} by counting in term ${term}`);
     this.#checkConfiguration(leader);
     this.#checkDurable(leader);
-    this.#counted = commitIndex;
+    this.#counted = { index: commitIndex, by: leader.configuration };
   }
 
   #newLeader(leader: Standing): void {
