@@ -1,8 +1,6 @@
-import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
+import { TrivetError } from "../platform/trivet-error.ts";
+import { isStoreEnded } from "../store/store-failure.ts";
 import type { Transport } from "./ports.ts";
-
-/** Of the own store: what is there cannot be trusted any more, and the agent must stop. */
-export const STORE_ENDED: readonly string[] = ["store-failed", "store-damaged", "store-closed"];
 
 /**
  * Asks the source of a snapshot. That its store has ended says nothing of this node's, which must not end with it: then it rejects with
@@ -15,7 +13,7 @@ export async function askSource(
   try {
     return await transport.request(...question);
   } catch (error) {
-    if (!isTrivetError(error) || !STORE_ENDED.includes(error.code)) throw error;
+    if (!isStoreEnded(error)) throw error;
     // mark: replica: the store of a snapshot's source has ended
     throw new TrivetError("source-failed", `The store of a snapshot's source has ended: ${error.message}`, {
       cause: error,

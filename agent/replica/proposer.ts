@@ -5,6 +5,7 @@ import { encodeCommand } from "../store/command.ts";
 import { APPLY_PATIENCE_MS, WRITTEN_BYTES_MAX } from "../store/limits.ts";
 import { NO_TRAITS } from "../store/request-check.ts";
 import type { Store } from "../store/store.ts";
+import { isStoreEnded } from "../store/store-failure.ts";
 import type { CommandResult, LogPosition } from "../store/types.ts";
 import { mayWriteMuch } from "../store/write-bound.ts";
 import { type CommandDraft, completeDraft, isBarrier } from "./command-draft.ts";
@@ -122,7 +123,7 @@ export class Proposer {
 
   /**
    * Replicates and applies a command, if this member leads in `term`. Rejects with `not-leader` (it did not and will not happen), what
-   * `Store.rehearse` rejects with, `overloaded`, `store-busy`, `stopping` (likewise) or `outcome-unknown`. After the deadline, or in another
+   * `Store.rehearse` rejects with while the store is at work, `overloaded`, `store-busy`, `stopping` (likewise) or `outcome-unknown`. After the deadline, or in another
    * term, it does not enter the log any more; once it has, the caller keeps the deadline.
    */
   async propose(
@@ -220,7 +221,8 @@ export class Proposer {
     const options = { ...stamp, ...limits, session, transaction, timeoutMs, othersWait };
     const rehearsed = await store.rehearse(tried, options).catch((error: unknown) => {
       this.#assertLeads(term);
-      throw error;
+      // This node is about to stop, and whoever leads next has a store that can try it out.
+      throw isStoreEnded(error) ? stopping(error) : error;
     });
     this.#assertLeads(term);
     // mark: replica: a write of a session that was done before is answered without being tried out

@@ -4,8 +4,9 @@ import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
 import { isTrivetError, messageOf, TrivetError } from "../platform/trivet-error.ts";
 import type { SnapshotManifest, SnapshotReceiver, SnapshotStore } from "../store/snapshot.ts";
+import { isStoreEnded } from "../store/store-failure.ts";
 import type { LogPosition } from "../store/types.ts";
-import { askSource, STORE_ENDED } from "./ask-source.ts";
+import { askSource } from "./ask-source.ts";
 import { Gate } from "./gate.ts";
 import { pause } from "./pause.ts";
 import type { Transport } from "./ports.ts";
@@ -182,8 +183,7 @@ export class SnapshotFetcher {
     try {
       return await this.#fetchFrom(source, want);
     } catch (error) {
-      if (this.#stopping.signal.aborted || !isTrivetError(error) || STORE_ENDED.includes(error.code))
-        throw error;
+      if (this.#stopping.signal.aborted || !isTrivetError(error) || isStoreEnded(error)) throw error;
       const newest = this.#want ?? want;
       if (!this.#isNeeded(newest)) {
         // mark: replica: the log overtakes a snapshot on its way

@@ -128,6 +128,6 @@ export function readTimeout(): TrivetError {
   );
 }
 
-export function stopping(): TrivetError {
-  return new TrivetError("stopping", "This node is stopping: nothing was done. Ask another one.");
+export function stopping(cause?: unknown): TrivetError {
+  return new TrivetError("stopping", "This node is stopping: nothing was done. Ask another one.", { cause });
 }

@@ -15,15 +15,19 @@ import { memberIdOf } from "../../agent/replica/member-id.ts";
 import type { Transport } from "../../agent/replica/ports.ts";
 import { Replica } from "../../agent/replica/replica.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
+import { isStoreEnded } from "../../agent/store/store-failure.ts";
 import { MemoryNetwork } from "./memory-network.ts";
 
 const NODES = ["a", "b", "c"].map((letter) => letter.repeat(32));
 /** A machine that is busy for a moment must not change the leader, which the tests know. */
 const TIMING = { heartbeatMs: 100, electionMs: 1_000, electionMaxMs: 3_000 };
+const HAND_OVER_MS = 5_000;
 const logger = { log: () => undefined };
 
 export interface ServiceNode {
   readonly nodeId: string;
+  /** Of its databases. */
+  readonly directory: string;
   readonly replica: Replica;
   readonly leader: LeaderAccess;
   readonly sql: ClusterSql;
@@ -41,13 +45,19 @@ export class ServiceTrio {
   /** How far the wall clocks of all nodes are ahead. */
   wallAheadMs = 0;
 
-  static async start(t: Test): Promise<ServiceTrio> {
+  /** `faultyWorker`: of all stores, which may fail then. */
+  static async start(t: Test, { faultyWorker }: { readonly faultyWorker?: URL } = {}): Promise<ServiceTrio> {
     const trio = new ServiceTrio();
     const clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + trio.wallAheadMs };
     const memberIds = NODES.map((nodeId, nth) => memberIdOf(nodeId, `0000000${nth}`));
     for (const nth of NODES.keys()) {
       const directory = await mkdtemp(join(tmpdir(), "trivet-service-"));
-      const store = await openSqliteStore({ directory, logger, clock });
+      const onFailed = (error: unknown): void => {
+        if (faultyWorker !== undefined && isStoreEnded(error)) trio.#leave(nth);
+        else t.fail("no node fails", { error });
+      };
+      const worker = faultyWorker === undefined ? {} : { workerUrl: faultyWorker };
+      const store = await openSqliteStore({ directory, logger, clock, onFailed, ...worker });
       const { log, recovered } = await DurableLog.open({ directory: new MemoryDirectory(), logger });
       const nodeId = NODES[nth] ?? "";
       const transport = trio.#transportOf(nodeId);
@@ -59,13 +69,12 @@ export class ServiceTrio {
         logRetainBytes: 8 * 1024 * 1024,
         recovered: nth === 0 ? await foundCluster(log, memberIds) : recovered,
         isFounder: nth === 0,
-        onFailed: (error) => t.fail("no node fails", { error }),
-        ...{ log, store, transport, clock, random, logger },
+        ...{ onFailed, log, store, transport, clock, random, logger },
       });
       const leader = new LeaderAccess({ replica, transport, clock });
       const sql = new ClusterSql({ leader, store, clock });
       const objects = new ClusterObjects({ replica, leader, store, clock });
-      trio.nodes.push({ nodeId, replica, leader, sql, objects });
+      trio.nodes.push({ nodeId, directory, replica, leader, sql, objects });
       t.teardown(async () => {
         leader.stop();
         objects.stop();
@@ -95,6 +104,12 @@ export class ServiceTrio {
   /** Nobody hears anybody. */
   cutAll(): void {
     for (const from of NODES) for (const to of NODES) if (from !== to) this.network.cut(from, to);
+  }
+
+  /** As an agent does whose store has failed. */
+  #leave(nth: number): void {
+    const { replica } = this.get(nth);
+    void replica.leadership.handOver(HAND_OVER_MS).then(() => replica.stop());
   }
 
   #transportOf(nodeId: string): Transport {
