@@ -36,7 +36,8 @@ export class DamageChaos {
     const isOfThem = leaders.length > 0 && this.#silentRandom.isTrue(0.5);
     const node = this.#silentRandom.pick(isOfThem ? leaders : nodes);
     const { data, around } = node;
-    if (!this.#canLose(node) || data.hasLostEnd) return;
+    // Bits that flip within a copy that comes are for its checksum to find.
+    if (!this.#canLose(node) || data.hasLostEnd || data.files.isSwapping) return;
     const file = this.#silentRandom.pick([data.files.app, data.files.state]);
     file.flip(`flip ${this.#silentRandom.below(1e9)}`);
     around.lost.add(node.memberId);

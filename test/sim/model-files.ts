@@ -58,10 +58,19 @@ export class ModelFiles {
     this.state.crash(random);
   }
 
-  /** The steps of an installation, each durable. A crash leaves the old files before the second one is done, and the new ones after it. */
+  /** While the new files take the place of the old ones: until then nobody has looked at what came. */
+  get isSwapping(): boolean {
+    return this.#marker?.phase === "swapping";
+  }
+
+  /**
+   * The steps of an installation, each durable, `onInstalled` being part of the last. A crash leaves the old files before the second
+   * one is done, and the new ones after it.
+   */
   installSteps(
     position: LogPosition,
     images: ReadonlyMap<SnapshotFileName, Buffer>,
+    onInstalled: () => void,
   ): readonly (() => void)[] {
     return [
       () => {
@@ -74,6 +83,7 @@ export class ModelFiles {
       () => this.#swap("state.db", this.state),
       () => {
         this.#marker = { phase: "swapped", position };
+        onInstalled();
       },
     ];
   }

@@ -216,7 +216,7 @@ export class ModelStore implements Store {
       this.#rehearsals.installed();
       this.#options.onInstalled(position);
     };
-    return this.#work.doExclusively([...this.#files.installSteps(position, images), installed]);
+    return this.#work.doExclusively(this.#files.installSteps(position, images, installed));
   }
 
   async close(): Promise<void> {
