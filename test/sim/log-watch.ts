@@ -130,12 +130,15 @@ export class LogWatch {
     take(this.#written, entries);
   }
 
-  /** A write, of those that are under way the oldest, is durable. */
+  /** A write is durable, and all that were under way before it: the log tells of one with a base only when its space is free. */
   persisted(batch: LogBatch): void {
-    this.refused(batch);
-    if (!this.#overtaken.has(batch)) take(this.#durable, batch.entries);
-    if (batch.hardState !== undefined) this.#hardState = batch.hardState;
-    if (this.#resetIndex !== null && (batch.base?.index ?? 0) >= this.#resetIndex) this.#resetIndex = null;
+    const durable = this.#inFlight.splice(0, this.#inFlight.indexOf(batch) + 1);
+    for (const write of durable) {
+      const { base, entries, hardState } = write;
+      if (!this.#overtaken.has(write)) take(this.#durable, entries);
+      if (hardState !== undefined) this.#hardState = hardState;
+      if (this.#resetIndex !== null && (base?.index ?? 0) >= this.#resetIndex) this.#resetIndex = null;
+    }
   }
 
   /** Nothing of the write has been done, nor will be: it is to be made again. */

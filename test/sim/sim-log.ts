@@ -63,7 +63,8 @@ export function watchLog(log: DurableLog, machine: Machine, isAlive: () => boole
         await log.append(batch);
         if (isAlive()) watch.persisted(batch);
       } catch (error) {
-        if (isAlive() && isTrivetError(error, "log-full")) watch.refused(batch);
+        const isRefused = isTrivetError(error, "log-full") || isTrivetError(error, "log-busy");
+        if (isAlive() && isRefused) watch.refused(batch);
         throw error;
       }
     },
