@@ -12,7 +12,7 @@ import {
 } from "./store-node.ts";
 
 // Every run starts threads, which takes its time on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 
 const name = fc.constantFrom("t1", "t2", "t3");
 const value = fc.constantFrom(

@@ -3,7 +3,7 @@ import { applyInBatches, INCIDENTS } from "./incidents.ts";
 import { entry, logOf, StoreNode } from "./store-node.ts";
 
 // Every restart starts a thread, which takes its time on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 
 /** Everything the issue lists, and every other source of chance, time and memory of the connection known. */
 const LOG = logOf(

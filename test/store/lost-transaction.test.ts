@@ -6,7 +6,7 @@ import type { CommandResult, SqlStatement } from "../../agent/store/types.ts";
 import { entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
 
 // Every restart starts a thread.
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 
 const countingWorker = new URL("./faulty-worker.js", import.meta.url);
 

@@ -15,7 +15,7 @@ import { killWorker } from "./incidents.ts";
 import { objectsEntry, PATIENT_MS, StoreNode } from "./store-node.ts";
 
 // Some restarts start threads, which takes its time on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 
 const PATIENT = { timeoutMs: PATIENT_MS } as const;
 

@@ -11,7 +11,7 @@ import { loadSqliteWasm, type SqliteWasm } from "../../agent/store/sqlite-wasm.t
 import { SimRandom } from "../sim/sim-random.ts";
 import { CutDisk } from "./cut-disk.ts";
 
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 
 const SEEDS = Number(process.env["TRIVET_PAGE_SEEDS"] ?? 40);
 const STEPS_PER_SEED = 40;

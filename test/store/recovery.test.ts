@@ -15,7 +15,7 @@ import { addsRow, crashEntry } from "./crash-log.ts";
 import { ENDLESS, ENDLESS_WRITE, entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
 
 // Every restart starts a thread, and the last test starts processes.
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 
 const faultyWorker = new URL("./faulty-worker.js", import.meta.url);
 const COUNT = "SELECT count(*) FROM t";

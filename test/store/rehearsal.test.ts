@@ -4,7 +4,7 @@ import type { SqlStatement } from "../../agent/store/types.ts";
 import { ENDLESS_WRITE, entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
 
 // Every restart starts a thread, which takes its time on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 
 const PATIENT = { transaction: false, timeoutMs: PATIENT_MS, timeMs: 0 } as const;
 const SHORT_MS = 300;

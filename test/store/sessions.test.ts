@@ -5,7 +5,7 @@ import { killWorker } from "./incidents.ts";
 import { commandEntry, entry, objectsEntry, StoreNode, sessionEntry, timeOf } from "./store-node.ts";
 
 // Some restarts start threads, which takes its time on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 
 const KEY = { kind: "setting", namespace: "", name: "a" };
 

@@ -13,7 +13,7 @@ import { until } from "../cluster/until.ts";
 import { transfer } from "./copy-snapshot.ts";
 import { entry, StoreNode } from "./store-node.ts";
 
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 
 const PATIENT_MS = 20_000;
 const WRONG_PAGE = /app\.db: page \d+ .*is not what was written/;

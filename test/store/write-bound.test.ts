@@ -10,7 +10,7 @@ import { entry, PATIENT_MS, StoreNode, statement } from "./store-node.ts";
 const MIB = 1024 * 1024;
 const PATIENT = { transaction: false, timeoutMs: PATIENT_MS, timeMs: 0 } as const;
 
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 
 const SCHEMA = [
   "CREATE TABLE t (id INTEGER PRIMARY KEY, b, n)",
