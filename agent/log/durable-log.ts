@@ -144,7 +144,8 @@ export class DurableLog {
         await writer.close();
         throw error;
       }
-      await log.#reclaim();
+      log.#reclaim();
+      await pool.settle();
       const { base, hardState } = state;
       return { log, recovered: { base, entries, hardState, tornBytes } };
     } catch (error) {
@@ -164,7 +165,7 @@ export class DurableLog {
 
   /**
    * Resolves when the batch is durable, all of it at once; earlier calls have resolved by then. Calls that come while
-   * a sync is under way share the next one. With a base, the segments without any needed entry are removed or put by as well.
+   * a sync is under way share the next one. With a base, the segments without any needed entry are removed or put by after that.
    *
    * A batch that changes nothing but `commit` is not worth a sync: it goes out with the next batch that is, and
    * resolves when the calls before it have.
@@ -182,13 +183,18 @@ export class DurableLog {
     if (!isHint) this.#group.checkRoom(bytesOf(records) + ITEM_BYTES);
     this.#hardState = hardState;
     await (isHint ? this.#group.afterLast() : this.#submit(records, base ?? undefined));
-    if (base !== null) await this.#reclaim();
+    // Not waited for: what is durable behind this call would have to wait with it.
+    if (base !== null) this.#reclaim();
   }
 
-  /** Appends nothing but a base: term, vote and what is behind it stay. The little room that it needs is kept for it. */
+  /**
+   * Appends nothing but a base: term, vote and what is behind it stay. The little room that it needs is kept for it. Resolves when the
+   * segments without any needed entry are removed or put by, too.
+   */
   async compact(base: LogPosition): Promise<void> {
     const commit = Math.max(this.#hardState.commit, base.index);
     await this.append({ base, hardState: { ...this.#hardState, commit }, entries: [] });
+    await this.#pool.settle();
   }
 
   /** Writes what waits, and that the log was closed in good order; releases the files. Idempotent. */
@@ -212,8 +218,8 @@ export class DurableLog {
     return this.#group.submit({ records, bytes, base, hardState: this.#hardState }, bytes + ITEM_BYTES);
   }
 
-  async #reclaim(): Promise<void> {
-    await this.#pool.reclaim(this.#segments.takeUnneeded(this.#state.base.index));
+  #reclaim(): void {
+    this.#pool.reclaim(this.#segments.takeUnneeded(this.#state.base.index));
   }
 
   #checkOpen(): void {

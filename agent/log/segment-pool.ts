@@ -111,8 +111,8 @@ export class SegmentPool {
     }
   }
 
-  /** Uses segments that hold nothing any more again, or removes their files. A failure is logged; the next call tries again. */
-  async reclaim(segments: readonly Segment[]): Promise<void> {
+  /** In the background: uses segments that hold nothing any more again, or removes their files. A failure is logged; the next call tries again. */
+  reclaim(segments: readonly Segment[]): void {
     this.#unneeded.push(...segments);
     if (this.#unneeded.length === 0) return;
     this.#inBackground("remove segments that are not needed", async () => {
@@ -124,7 +124,6 @@ export class SegmentPool {
       }
       await this.#directory.sync();
     });
-    await this.#work;
   }
 
   /** Resolves when nothing is under way. */

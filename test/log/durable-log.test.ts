@@ -283,6 +283,32 @@ t.test("compact() to a base that is not ahead changes nothing", async (t) => {
   t.same((await reopen(directory)).recovered.base, { index: 6, term: 1 });
 });
 
+t.test("append() with a base resolves before the calls behind it: segments are put by later", async (t) => {
+  const directory = new MemoryDirectory();
+  const { log } = await openLog(directory);
+  for (let index = 1; index <= 60; index += 1) await log.append({ entries: [command(index, 1, 200)] });
+  const before = log.segments;
+  let goOn: () => void = () => undefined;
+  const blocked = new Promise<undefined>((resolve) => {
+    goOn = () => resolve(undefined);
+  });
+  directory.onCall = ({ operation }) => (operation === "rename" ? blocked : undefined);
+  let isRestored = false;
+  const base = { index: 80, term: 2 };
+  const restored = log
+    .append({ base, entries: commands(81, 1, 2), hardState: hardState(2, null, 80) })
+    .then(() => {
+      isRestored = true;
+    });
+  await log.append({ entries: commands(82, 1, 2) });
+  t.ok(isRestored);
+  t.equal(log.segments, before);
+  goOn();
+  await restored;
+  await log.close();
+  t.ok(log.segments < before, `${log.segments} of ${before} segments are left`);
+});
+
 t.test("close() writes the last commit index, is idempotent, and ends the log", async (t) => {
   const directory = new MemoryDirectory();
   const { log } = await openLog(directory);
