@@ -14,6 +14,7 @@ export interface DivergenceDrillOptions {
   readonly write: () => Promise<void>;
   /** Resolves when it holds, in the time that there is. */
   readonly until: (what: string, isMet: () => boolean) => Promise<void>;
+  readonly hasConverged: () => boolean;
   readonly log: (text: string) => void;
 }
 
@@ -22,7 +23,10 @@ export interface DivergenceDrillOptions {
  * give that member a copy like those of the others.
  */
 export async function drillDivergence(options: DivergenceDrillOptions): Promise<void> {
-  const { random, copies, members, leader, write, until, log } = options;
+  const { random, copies, members, leader, write, until, hasConverged, log } = options;
+  // Where a bit has flipped that nobody has found yet, that copy goes for this reason, and the wrong result with it.
+  const isSound = () => members().every(({ data }) => !data.files.isFlipped);
+  await until("copies with flipped bits are found and replaced", () => isSound() && hasConverged());
   const odd = random.pick(members());
   const { memberId } = odd;
   const before = copies.quarantined.length;

@@ -112,6 +112,7 @@ export class Recovery {
         leader: () => this.#leader(),
         write,
         until: (what, isMet) => this.#until(what, async () => isMet()),
+        hasConverged: () => this.#hasConverged(),
         log,
       });
     }

@@ -51,8 +51,8 @@ t.test("--seed replays in a process of its own what ran among others", async (t)
   t.match(lines.at(-2), new RegExp(`"traceHash":${here.traceHash},`));
 });
 
-/** Of bugs that the simulator has found: in itself (1342), and a silent source that held up a snapshot (1934, 3190). */
-for (const seed of [1342, 1934, 3190]) {
+/** Of bugs that the simulator has found: in itself (782, 1342), and a silent source that held up a snapshot (1934, 3190). */
+for (const seed of [782, 1342, 1934, 3190]) {
   t.test(`seed ${seed} stays mended`, async (t) => {
     const { violation } = await runSeed(seed, null);
     t.equal(violation, null);
