@@ -20,12 +20,7 @@ export function limitReading(
   bytes: number,
   { clock, pace }: { readonly clock: Clock; readonly pace: ReadingPace },
 ): void {
-  const begin = (): void => {
-    const timeMs = pace.graceMs + (bytes * 1_000) / pace.bytesPerSecondMin;
-    const timer = clock.setTimer(timeMs, () => outgoing.destroy());
-    outgoing.once("close", () => timer.cancel());
-  };
-  // Behind the answers to earlier requests on its connection its time has not begun.
-  if (outgoing.socket === null) outgoing.once("socket", begin);
-  else begin();
+  const timeMs = pace.graceMs + (bytes * 1_000) / pace.bytesPerSecondMin;
+  const timer = clock.setTimer(timeMs, () => outgoing.destroy());
+  outgoing.once("close", () => timer.cancel());
 }

@@ -21,6 +21,7 @@ import { ObjectHandler } from "./object-handler.ts";
 import { READING_PACE, type ReadingPace } from "./reading-deadline.ts";
 import { RequestBudget } from "./request-budget.ts";
 import { createRequestGuard } from "./request-guard.ts";
+import { RequestTurns } from "./request-turns.ts";
 import { SqlHandler } from "./sql-handler.ts";
 import { UnsentAnswers } from "./unsent-answers.ts";
 import { WatchHandler } from "./watch-handler.ts";
@@ -93,13 +94,19 @@ export async function startApiServer(options: {
   });
   const handle = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     unsent.track(outgoing);
+    if (!server.listening) outgoing.setHeader("connection", "close");
     void answerRequest(incoming, outgoing, { router, guard, logger, unsent, clock, pace });
   };
-  server.on("request", handle);
+  const turns = new RequestTurns();
+  server.on("request", (incoming, outgoing) => {
+    turns.wait(incoming, outgoing, () => handle(incoming, outgoing));
+  });
   // Answer before a refused body is sent (RFC 9110 10.1.1); Node's default asks for it unseen.
   server.on("checkContinue", (incoming, outgoing) => {
-    if (Number(incoming.headers["content-length"] ?? 0) <= limits.bodyBytesMax) outgoing.writeContinue();
-    handle(incoming, outgoing);
+    turns.wait(incoming, outgoing, () => {
+      if (Number(incoming.headers["content-length"] ?? 0) <= limits.bodyBytesMax) outgoing.writeContinue();
+      handle(incoming, outgoing);
+    });
   });
   server.on("clientError", refuseGarbage);
 

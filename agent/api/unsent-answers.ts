@@ -14,6 +14,7 @@ export class UnsentAnswers {
   /** With what is made of them and not yet given to their connections. */
   readonly #running = new Map<ServerResponse, TextPieces | null>();
 
+  /** From its turn on, until "close". */
   track(outgoing: ServerResponse): void {
     this.#running.set(outgoing, null);
     outgoing.once("close", () => this.#running.delete(outgoing));
