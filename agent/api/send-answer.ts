@@ -17,6 +17,8 @@ export async function sendAnswer(
   { status, headers, body }: Answer,
   parts: SendingParts,
 ): Promise<void> {
+  // Gone while its answer was made: no "close" will come any more that ends what is begun here.
+  if (outgoing.destroyed) return;
   const whole = body instanceof TextPieces ? (body.text ?? body) : body;
   if (typeof whole === "string" || whole instanceof Uint8Array) {
     const bytes = Buffer.byteLength(whole);

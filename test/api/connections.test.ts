@@ -140,6 +140,26 @@ t.test("answers behind others are let go when their client leaves", async (t) =>
   }
 });
 
+t.test("a client that leaves before its answer is made leaves no timer behind", async (t) => {
+  const sql = new HeldSql();
+  const clock = new CountedClock();
+  const large: SqlService = {
+    execute: sql.execute,
+    openSession: sql.openSession,
+    query: async (statements) => {
+      await sql.query(statements);
+      return LARGE;
+    },
+  };
+  const { port, url } = await start(t, { sql: large, clock });
+  const socket = await open(port, query("slow"));
+  await sql.hasBeenAsked(1);
+  socket.destroy();
+  t.equal((await fetch(`${url}/livez`)).status, 200);
+  sql.letGo();
+  await until("no timer is left", 5_000, async () => (clock.running.size === 0 ? true : null));
+});
+
 t.test("the requests of a connection are done one after another [RFC 9112 9.3.2]", async (t) => {
   const sql = new HeldSql();
   const { port, url } = await start(t, { sql });
