@@ -108,7 +108,7 @@ export async function startApiServer(options: {
       handle(incoming, outgoing);
     });
   });
-  server.on("clientError", refuseGarbage);
+  server.on("clientError", (error, socket) => refuseGarbage(error, socket, unsent.answerOn(socket)));
 
   let closed: Promise<void> | undefined;
   const host = isIPv6(listen.host) ? `[${listen.host}]` : listen.host;
@@ -165,10 +165,18 @@ function listenError(
   }
 }
 
-/** What is not HTTP, came too slowly or has too large headers: the parser gave up, so the connection ends. */
-function refuseGarbage(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === "ECONNRESET" || !socket.writable) {
+/**
+ * What is not HTTP, came too slowly or has too large headers: the parser gave up, so the connection ends. `running` is the answer
+ * that has the connection: what is said here must not be taken for that, or for a part of it.
+ */
+function refuseGarbage(error: NodeJS.ErrnoException, socket: Duplex, running?: ServerResponse): void {
+  if (error.code === "ECONNRESET" || !socket.writable || running?.headersSent) {
     socket.destroy();
+    return;
+  }
+  if (running?.req.complete) {
+    // It came behind that request, whose answer is the last one then.
+    running.setHeader("connection", "close");
     return;
   }
   const { status, headers, body } = garbageResponse(error.code);

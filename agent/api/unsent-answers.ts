@@ -1,4 +1,5 @@
 import type { ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { TrivetError } from "../platform/trivet-error.ts";
 import type { TextPieces } from "./text-pieces.ts";
 
@@ -28,6 +29,12 @@ export class UnsentAnswers {
   /** Those whose connections are still needed. */
   get running(): Iterable<ServerResponse> {
     return this.#running.keys();
+  }
+
+  /** The one that has this connection. */
+  answerOn(socket: Duplex): ServerResponse | undefined {
+    for (const outgoing of this.#running.keys()) if (outgoing.socket === socket) return outgoing;
+    return undefined;
   }
 
   get bytes(): number {

@@ -6,7 +6,7 @@ import type { ObjectsService } from "../../agent/replica/objects-service.ts";
 import type { SqlService } from "../../agent/replica/sql-service.ts";
 import type { CommandResult } from "../../agent/store/types.ts";
 import { until } from "../cluster/until.ts";
-import { post, readUntil, start, talk } from "./api-fixture.ts";
+import { post, readUntil, start, statusOf, talk } from "./api-fixture.ts";
 import { noObjects } from "./no-objects.ts";
 
 const HOST = "Host: localhost";
@@ -206,6 +206,27 @@ t.test("a connection that sends too far ahead is answered what it may have, and 
   t.same(text.match(/HTTP\/1.1 200/g)?.length, 101);
   t.match(text, /HTTP\/1.1 503(?:.*\r\n)*connection: close\r\n(?:.*\r\n)*\r\n\{"code":"overloaded".*\}\n$/i);
   t.equal(sql.asked.length, 101);
+});
+
+t.test("what is not HTTP is not the answer to the request before it", async (t) => {
+  const sql = new HeldSql();
+  const { port, url } = await start(t, { sql });
+  const socket = await open(port, `${execute("slow")}nonsense\r\n\r\n`);
+  const received = readUntil(socket, () => false);
+  await sql.hasBeenAsked(1);
+  t.equal((await fetch(`${url}/livez`)).status, 200);
+  sql.letGo();
+  const text = await received;
+  t.equal(statusOf(text), 200);
+  t.match(text, /connection: close/i);
+  t.equal(text.match(/HTTP\/1.1/g)?.length, 1);
+
+  const reading = await open(port, `${query("large")}nonsense\r\n\r\n`);
+  t.notMatch(
+    (await readUntil(reading, () => false)).slice(-1_000),
+    /HTTP/,
+    "nor is it a part of that answer",
+  );
 });
 
 t.test("a CONNECT behind a watch ends both", async (t) => {
