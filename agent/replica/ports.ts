@@ -4,8 +4,7 @@ import type { LogPosition } from "../store/types.ts";
 /** The durable log, as the replica uses it. */
 export interface ReplicaLog {
   /**
-   * Resolves once the batch is durable, which batches become in the order of the calls; one with a base may tell it later than those
-   * behind it, once the space is free. Rejects with `log-full` or `log-busy`: neither this one nor
+   * Resolves once the batch is durable, in the order of the calls. Rejects with `log-full` or `log-busy`: neither this one nor
    * those behind it were written, and they may be tried again. With anything else once and for all: the disk failed.
    *
    * `base`: before all else the entries up to it are forgotten; all entries, where the log does not hold it.

@@ -130,15 +130,14 @@ export class LogWatch {
     take(this.#written, entries);
   }
 
-  /** A write is durable, and all that were under way before it: the log tells of one with a base only when its space is free. */
+  /** A write, of those that are under way the oldest, is durable. */
   persisted(batch: LogBatch): void {
-    const durable = this.#inFlight.splice(0, this.#inFlight.indexOf(batch) + 1);
-    for (const write of durable) {
-      const { base, entries, hardState } = write;
-      if (!this.#overtaken.has(write)) take(this.#durable, entries);
-      if (hardState !== undefined) this.#hardState = hardState;
-      if (this.#resetIndex !== null && (base?.index ?? 0) >= this.#resetIndex) this.#resetIndex = null;
-    }
+    const { base, entries, hardState } = batch;
+    const oldest = this.#inFlight.shift();
+    check(oldest === batch, () => `${this.#name} told of a write before one that it follows`);
+    if (!this.#overtaken.has(batch)) take(this.#durable, entries);
+    if (hardState !== undefined) this.#hardState = hardState;
+    if (this.#resetIndex !== null && (base?.index ?? 0) >= this.#resetIndex) this.#resetIndex = null;
   }
 
   /** Nothing of the write has been done, nor will be: it is to be made again. */
