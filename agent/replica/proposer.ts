@@ -135,12 +135,9 @@ export class Proposer {
     this.#assertLeads(term);
     const refusal = this.#refusalOfAll();
     if (refusal !== null) throw refusal;
-    // Those that are let go together do not all fit: each looks again.
-    while (this.#brake.isOn && !isBarrier(draft)) {
-      await this.#brake.untilOff(deadline, () => !this.#leads(term));
-      this.#assertLeads(term);
-    }
-    const { answer } = await this.#enterOnce({ draft, deadline, term });
+    const enter = (): Promise<Proposed> => this.#enterOnce({ draft, deadline, term });
+    const isOver = (): boolean => !this.#leads(term);
+    const { answer } = await (isBarrier(draft) ? enter() : this.#brake.pass(enter, deadline, isOver));
     return answer;
   }
 

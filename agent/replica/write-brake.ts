@@ -14,35 +14,52 @@ export interface WriteBrakeOptions {
   readonly waiters: Waiters;
 }
 
-/** Has writes wait before they enter a log that grows faster than it may: so they go on as fast as that allows. */
+/**
+ * Has writes wait before they enter a log that grows faster than it may: so they go on as fast as that allows. One after the other,
+ * since each that has gone on may be one too many for the next.
+ */
 export class WriteBrake {
   readonly #options: WriteBrakeOptions;
-  #waiting = 0;
+  /** Tells each of those that wait that it is the first. In the order of arrival. */
+  readonly #queue = new Set<() => void>();
 
   constructor(options: WriteBrakeOptions) {
     this.#options = options;
   }
 
-  /** Writes are to wait. */
-  get isOn(): boolean {
-    return this.#options.brake() !== null;
-  }
-
   /** How many wait. */
   get waiting(): number {
-    return this.#waiting;
+    return this.#queue.size;
   }
 
-  /** Resolves once a write may go on, or need not because `isOver`. Rejects with `store-busy` at the deadline. */
-  async untilOff(deadline: Deadline, isOver: () => boolean): Promise<void> {
+  /**
+   * Calls `act`, which puts a write into the log before it returns, once a write may go on; also if it need not wait any more because
+   * `isOver`. Rejects with `store-busy` at the deadline, and then has not called it.
+   */
+  async pass<T>(act: () => Promise<T>, deadline: Deadline, isOver: () => boolean): Promise<T> {
     const { waiters, brake } = this.#options;
-    const isMet = (): boolean => !this.isOn || isOver();
-    this.#waiting += 1;
+    const mayGo = (): boolean => brake() === null || isOver();
+    if (this.#queue.size === 0 && mayGo()) return act();
+    const onTimeout = (): TrivetError => tooLong(brake());
+    let beFirst = (): void => undefined;
+    const isFirst = new Promise<void>((resolve) => {
+      beFirst = resolve;
+    });
+    this.#queue.add(beFirst);
+    this.#wakeFirst();
     try {
-      await waiters.until(isMet, deadline.remainingMs, () => tooLong(brake()));
+      await deadline.race(isFirst, onTimeout);
+      while (!mayGo()) await waiters.until(mayGo, deadline.remainingMs, onTimeout);
+      return act();
     } finally {
-      this.#waiting -= 1;
+      this.#queue.delete(beFirst);
+      this.#wakeFirst();
     }
+  }
+
+  #wakeFirst(): void {
+    const [first] = this.#queue;
+    first?.();
   }
 }
 
