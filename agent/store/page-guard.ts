@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import { basename } from "node:path";
-import { systemErrorCode } from "../platform/directory.ts";
+import { isMediumError } from "../platform/directory.ts";
 import { PAGE_BYTES, SCRUB_SLICE_PAGES } from "./limits.ts";
 import { PageSums } from "./page-sums.ts";
 import { sumOf } from "./page-sums-codec.ts";
@@ -12,6 +12,14 @@ export interface PageFinding {
   /** Else it is only to be said. */
   readonly isDamage: boolean;
   readonly text: string;
+}
+
+/** What a look at some pages of a database file came to. */
+export interface ScrubbedSlice {
+  /** The next page to look at; null at the end. */
+  readonly next: number | null;
+  /** Of the whole file, as it is now. */
+  readonly pages: number;
 }
 
 /**
@@ -87,10 +95,9 @@ export class PageGuard {
   }
 
   /**
-   * Looks at the pages from `page` on, some at a time: that takes milliseconds. Returns the next one to look at; null at the end.
-   * Learns the sums of pages that it does not know. What the kernel has in its memory is not read from the disk.
+   * Looks at the pages from `page` on, some at a time: that takes milliseconds. Learns the sums of pages that it does not know. What the kernel has in its memory is not read from the disk.
    */
-  scrub(page: number): number | null {
+  scrub(page: number): ScrubbedSlice {
     const last = Math.max(this.#sums.pageCount, this.#filePages());
     const next = Math.min(page + SCRUB_SLICE_PAGES, last + 1);
     const pages = Array.from({ length: Math.max(0, next - page) }, (_, nth) => page + nth);
@@ -101,10 +108,10 @@ export class PageGuard {
         this.#hasLearned = true;
       }
     });
-    if (next <= last) return next;
+    if (next <= last) return { next, pages: last };
     if (this.#hasLearned) this.#sums.save();
     this.#hasLearned = false;
-    return null;
+    return { next: null, pages: last };
   }
 
   /** Those that the checkpoint is to bring about. What was read of a page to be changed has to have been right. */
@@ -166,7 +173,7 @@ function readPage(file: number, page: number, bytes: Buffer): boolean {
   try {
     return fs.readSync(file, bytes, 0, PAGE_BYTES, (page - 1) * PAGE_BYTES) === PAGE_BYTES;
   } catch (error) {
-    if (systemErrorCode(error) !== "EIO") throw error;
+    if (!isMediumError(error)) throw error;
     return false;
   }
 }

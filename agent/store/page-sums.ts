@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import { dirname } from "node:path";
-import { systemErrorCode } from "../platform/directory.ts";
+import { isMediumError, systemErrorCode } from "../platform/directory.ts";
 import {
   decodeSums,
   encodeSums,
@@ -133,9 +133,8 @@ function readWhole(path: string): Buffer | null {
   try {
     return fs.readFileSync(path);
   } catch (error) {
-    const code = systemErrorCode(error);
-    if (code === "ENOENT") return null;
-    if (code === "EIO") return Buffer.alloc(0);
+    if (systemErrorCode(error) === "ENOENT") return null;
+    if (isMediumError(error)) return Buffer.alloc(0);
     throw error;
   }
 }

@@ -1,23 +1,25 @@
 import type { Clock, Timer } from "../platform/clock.ts";
-import { SCRUB_DELAY_MS, SCRUB_PAUSE_MS, SCRUB_PERIOD_MS } from "./limits.ts";
+import { SCRUB_DELAY_MS, SCRUB_PAUSE_MS, SCRUB_PERIOD_MS, SCRUB_SLICE_PAGES } from "./limits.ts";
+import type { ScrubbedSlice } from "./page-guard.ts";
 import { SNAPSHOT_FILES, type SnapshotFileName } from "./snapshot.ts";
 
 export interface ScrubberOptions {
   readonly clock: Clock;
-  /** Looks at some pages from `page` on. Resolves with the next one, null at the end of the file. Rejects once the store has ended. */
-  readonly scrub: (name: SnapshotFileName, page: number) => Promise<number | null>;
+  /** Looks at some pages from `page` on. Rejects once the store has ended. */
+  readonly scrub: (name: SnapshotFileName, page: number) => Promise<ScrubbedSlice>;
 }
 
 /**
  * Has the databases looked through for what has changed in them by itself: soon after the start all of it, one slice after the other,
- * and from then on so slowly that it takes a period. What was found is told by whoever looks.
+ * and from then on so slowly that it takes a period, by how large they are at the time. What was found is told by whoever looks.
  */
 export class Scrubber {
   readonly #options: ScrubberOptions;
   #timer: Timer;
-  #pauseMs = SCRUB_PAUSE_MS;
-  /** Slices of the pass so far. */
-  #slices = 0;
+  /** The first pass is over. */
+  #isDone = false;
+  /** Slices of each file, as it was when it was last looked at. */
+  readonly #slices = new Map<SnapshotFileName, number>();
   #name: SnapshotFileName = SNAPSHOT_FILES[0];
   #page = 1;
   #isStopped = false;
@@ -35,25 +37,31 @@ export class Scrubber {
   #look(): void {
     // Whoever asks the store next is told that it has ended: nobody need hear of it here.
     this.#options.scrub(this.#name, this.#page).then(
-      (next) => this.#looked(next),
+      (slice) => this.#looked(slice),
       () => this.stop(),
     );
   }
 
-  #looked(next: number | null): void {
+  #looked({ next, pages }: ScrubbedSlice): void {
     if (this.#isStopped) return;
-    this.#slices += 1;
+    this.#slices.set(this.#name, Math.max(1, Math.ceil(pages / SCRUB_SLICE_PAGES)));
     if (next === null) this.#name = this.#nextFile();
     this.#page = next ?? 1;
     this.#timer = this.#options.clock.setTimer(this.#pauseMs, () => this.#look());
+  }
+
+  get #pauseMs(): number {
+    if (!this.#isDone) return SCRUB_PAUSE_MS;
+    let slices = 0;
+    for (const ofFile of this.#slices.values()) slices += ofFile;
+    return Math.max(SCRUB_PAUSE_MS, SCRUB_PERIOD_MS / slices);
   }
 
   #nextFile(): SnapshotFileName {
     const next = SNAPSHOT_FILES[SNAPSHOT_FILES.indexOf(this.#name) + 1];
     if (next !== undefined) return next;
     // mark: store: all pages of the databases were looked at
-    this.#pauseMs = Math.max(SCRUB_PAUSE_MS, SCRUB_PERIOD_MS / this.#slices);
-    this.#slices = 0;
+    this.#isDone = true;
     return SNAPSHOT_FILES[0];
   }
 }

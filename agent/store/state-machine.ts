@@ -7,7 +7,7 @@ import { combineChains, EMPTY_CHAIN } from "./digest-chain.ts";
 import { findEngineInternals } from "./engine-internals.ts";
 import { GuardedFile } from "./guarded-file.ts";
 import { COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX, COMMIT_WRITTEN_BYTES_MAX } from "./limits.ts";
-import type { PageFinding } from "./page-guard.ts";
+import type { PageFinding, ScrubbedSlice } from "./page-guard.ts";
 import { Questions } from "./questions.ts";
 import { NOTHING_RAN, type RanCommand } from "./ran-command.ts";
 import { readSchemaTraits, type SchemaTraits } from "./schema-traits.ts";
@@ -203,7 +203,7 @@ export class StateMachine {
   }
 
   /** See `PageGuard.scrub`. */
-  scrub(name: SnapshotFileName, page: number): number | null {
+  scrub(name: SnapshotFileName, page: number): ScrubbedSlice {
     const { file } = name === "app.db" ? this.#app : this.#state;
     return file.pages.scrub(page);
   }

@@ -1,5 +1,6 @@
 import type { Timer } from "../platform/clock.ts";
 import { packEntries } from "./packed-entries.ts";
+import type { ScrubbedSlice } from "./page-guard.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
 import type { SnapshotFileName } from "./snapshot.ts";
 import type { CommandResult, LogPosition, StoreEntry } from "./types.ts";
@@ -46,7 +47,7 @@ export interface UnpinJob extends Settling<void> {
   readonly kind: "unpin";
 }
 
-export interface ScrubJob extends Settling<number | null> {
+export interface ScrubJob extends Settling<ScrubbedSlice> {
   readonly kind: "scrub";
   readonly name: SnapshotFileName;
   readonly page: number;

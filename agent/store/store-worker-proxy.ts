@@ -11,6 +11,7 @@ import {
   REPLACE_PATIENCE_MS,
   WORKER_RENEWALS_WINDOW_MS,
 } from "./limits.ts";
+import type { ScrubbedSlice } from "./page-guard.ts";
 import { wroteTooMuch } from "./question-error.ts";
 import { QuestionWatch } from "./question-watch.ts";
 import { RestartBudget } from "./restart-budget.ts";
@@ -145,7 +146,7 @@ export class StoreWorkerProxy {
   }
 
   /** Looks at some pages of a database: see `PageGuard.scrub`. */
-  scrub(name: SnapshotFileName, page: number): Promise<number | null> {
+  scrub(name: SnapshotFileName, page: number): Promise<ScrubbedSlice> {
     return this.#enqueue((settling) => ({ kind: "scrub", name, page, ...settling }));
   }
 
@@ -262,7 +263,7 @@ export class StoreWorkerProxy {
         this.#jobs.take(report.job, "unpin").resolve();
         break;
       case "scrubbed":
-        this.#jobs.take(report.job, "scrub").resolve(report.next);
+        this.#jobs.take(report.job, "scrub").resolve(report.slice);
         break;
       case "found":
         this.#onFound(report);

@@ -122,8 +122,8 @@ class StoreWorker {
         this.#report({ kind: "unpinned", job: request.job });
         break;
       case "scrub": {
-        const next = this.#machine.scrub(request.name, request.page);
-        this.#report({ kind: "scrubbed", job: request.job, next });
+        const slice = this.#machine.scrub(request.name, request.page);
+        this.#report({ kind: "scrubbed", job: request.job, slice });
         break;
       }
       case "close":

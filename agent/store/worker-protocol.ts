@@ -1,7 +1,7 @@
 import type { ObjectAnswer, ObjectQuestion } from "./object-question.ts";
 import type { ObjectEvent } from "./objects.ts";
 import type { PackedEntries } from "./packed-entries.ts";
-import type { PageFinding } from "./page-guard.ts";
+import type { PageFinding, ScrubbedSlice } from "./page-guard.ts";
 import type { PinnedState } from "./shared-snapshot.ts";
 import type { SnapshotFileName } from "./snapshot.ts";
 import type { HiddenWork, Rehearsed } from "./store.ts";
@@ -80,7 +80,7 @@ export type WorkerReport =
   | { readonly kind: "unpinned"; readonly job: number }
   /** So much was written since the files are pinned that they should not be for much longer. */
   | { readonly kind: "pin-outgrown" }
-  | { readonly kind: "scrubbed"; readonly job: number; readonly next: number | null }
+  | { readonly kind: "scrubbed"; readonly job: number; readonly slice: ScrubbedSlice }
   /** In what was asked last, or by a commit. */
   | { readonly kind: "found"; readonly findings: readonly PageFinding[] }
   | { readonly kind: "closed"; readonly job: number }

@@ -27,6 +27,12 @@ export class ManualClock implements Clock {
     return this.#timers.size;
   }
 
+  /** How long it takes until the next timer is due; null if there is none. */
+  get nextTimerMs(): number | null {
+    const due = [...this.#timers].map(({ dueMs }) => dueMs - this.#nowMs);
+    return due.length === 0 ? null : Math.max(0, Math.min(...due));
+  }
+
   /** Time has passed and nothing was called: as after a stall. What fell due is called by the next `advance`. */
   jump(ms: number): void {
     this.#nowMs += ms;

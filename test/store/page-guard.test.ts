@@ -67,7 +67,7 @@ class Subject {
   }
 
   scrub(): void {
-    for (let page: number | null = 1; page !== null; ) page = this.#file.pages.scrub(page);
+    for (let page: number | null = 1; page !== null; ) page = this.#file.pages.scrub(page).next;
   }
 
   /** What was found since the last call, also by those that have been cut off since. */
