@@ -317,6 +317,30 @@ for (const { what, discarded, isDue } of [
     },
   );
 
+testScene("sources that are silent hold up a snapshot for some seconds only", async (t, scene) => {
+  const [leader, voter] = [A, Y];
+  for (const node of [leader, voter]) scene.network.cut(Z, node);
+  scene.sources = [leader, voter, B];
+  scene.want();
+  await scene.run(() => scene.isSettled, 15_000);
+  t.equal(scene.receiver.index, 60, "the last one's was fetched");
+});
+
+testScene("the leader is asked again before all the others, which may be silent", async (t, scene) => {
+  const others = ["1", "2", "3", "4"].map((digit) => digit.repeat(32));
+  const cut = (nodes: readonly string[]): void => {
+    for (const node of nodes) scene.network.cut(Z, node);
+  };
+  cut([A, ...others]);
+  scene.sources = [A, ...others];
+  scene.want();
+  await scene.pass(4_000);
+  scene.network.heal();
+  cut(others);
+  await scene.run(() => scene.isSettled, 6_000);
+  t.equal(scene.receiver.index, 50);
+});
+
 testScene("a source that takes its time to open is not left while nobody else leads", async (t, scene) => {
   scene.sources = [B, A];
   scene.network.cut(B, Z);

@@ -51,13 +51,11 @@ t.test("--seed replays in a process of its own what ran among others", async (t)
   t.match(lines.at(-2), new RegExp(`"traceHash":${here.traceHash},`));
 });
 
-/** Of bugs that the simulator has found: in itself (782, 1342), and a silent source that held up a snapshot (1934, 3190). */
-for (const seed of [782, 1342, 1934, 3190]) {
-  t.test(`seed ${seed} stays mended`, async (t) => {
-    const { violation } = await runSeed(seed, null);
-    t.equal(violation, null);
-  });
-}
+/** Of a bug of the simulator itself. It replays that only as long as the mix stays as it is. */
+t.test("seed 782 stays mended", async (t) => {
+  const { violation } = await runSeed(782, null);
+  t.equal(violation, null);
+});
 
 for (const mutation of QUICK_MUTATIONS) {
   t.test(`a planted bug is found: ${mutation}`, async (t) => {
