@@ -10,7 +10,7 @@ import type { Router } from "./router.ts";
 import { type SendingParts, sendAnswer } from "./send-answer.ts";
 
 interface Parts extends SendingParts {
-  readonly router: Router;
+  readonly router: Pick<Router, "answer">;
   readonly guard: ReturnType<typeof createRequestGuard>;
   readonly logger: Logger;
 }

@@ -12,10 +12,13 @@ export interface ApiRequest {
 /** A host and perhaps a port, as in a URL; the host may be empty (RFC 9110 7.2). */
 const HOST = /^(?:\[[\da-f:.]+\]|[^\s[\]:/?#@\\]*)(?::\d*)?$/i;
 
-/** The host that the client means (RFC 9112 3.2); undefined if it names none. Throws `bad-request` if it names several, or nothing that could be one. */
+/** The host that the client means (RFC 9112 3.2); undefined if it names none, as HTTP/1.0 may. Throws `bad-request` if it names several, or nothing that could be one. */
 export function hostOf({ incoming, target }: ApiRequest): string | undefined {
   const { host = [] } = incoming.headersDistinct;
   if (host.length > 1) throw new TrivetError("bad-request", "There is more than one Host header.");
+  if (host.length === 0 && incoming.httpVersion !== "1.0") {
+    throw new TrivetError("bad-request", "There is no Host header, which HTTP/1.1 needs.");
+  }
   const named = target.authority ?? host[0];
   if (named !== undefined && !HOST.test(named)) {
     throw new TrivetError("bad-request", `${JSON.stringify(named)} is not the name of a host.`);

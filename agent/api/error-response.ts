@@ -24,6 +24,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "body-too-large": 413,
   "too-large": 413,
   "unsupported-encoding": 415,
+  "expectation-failed": 417,
   "answer-too-large": 422,
   "query-failed": 422,
   "result-too-large": 422,

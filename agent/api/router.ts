@@ -37,6 +37,12 @@ export class Router {
   }
 }
 
+/** For requests that expect anything but 100-continue (RFC 9110 10.1.1). */
+export function refuseExpectation({ incoming }: ApiRequest): Answer {
+  const expected = JSON.stringify(incoming.headers.expect);
+  return describeError("expectation-failed", `Nothing can be expected but 100-continue, not ${expected}.`);
+}
+
 function matches(pattern: readonly string[], segments: readonly string[]): boolean {
   if (pattern.length !== segments.length) return false;
   return pattern.every((part, nth) => (part.startsWith(":") ? segments[nth] !== "" : part === segments[nth]));

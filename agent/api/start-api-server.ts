@@ -1,12 +1,5 @@
-import {
-  createServer,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-  STATUS_CODES,
-} from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isIPv6 } from "node:net";
-import type { Duplex } from "node:stream";
 import type { AgentStatus } from "../membership/agent-status.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -16,12 +9,13 @@ import type { SqlService } from "../replica/sql-service.ts";
 import { answerRequest } from "./answer-request.ts";
 import type { ApiLimits } from "./api-limits.ts";
 import { createRouter } from "./create-router.ts";
-import { describeError } from "./error-response.ts";
 import { ObjectHandler } from "./object-handler.ts";
 import { READING_PACE, type ReadingPace } from "./reading-deadline.ts";
+import { HEADER_BYTES_MAX, refuseGarbage, refuseTunnel } from "./refuse-garbage.ts";
 import { RequestBudget } from "./request-budget.ts";
 import { createRequestGuard } from "./request-guard.ts";
 import { RequestTurns } from "./request-turns.ts";
+import { type Router, refuseExpectation } from "./router.ts";
 import { SqlHandler } from "./sql-handler.ts";
 import { UnsentAnswers } from "./unsent-answers.ts";
 import { WatchHandler } from "./watch-handler.ts";
@@ -36,7 +30,6 @@ export interface ApiServer {
 const CONNECTIONS_MAX = 1_000;
 const REQUESTS_MAX = 2_000;
 const BODY_BYTES_TOTAL_MAX = 64 * 1024 * 1024;
-const HEADER_BYTES_MAX = 16 * 1024;
 const CLOSE_DEADLINE_MS = 3_000;
 
 /** How long a connection may take, milliseconds. Slow senders (slowloris) are cut, as are idle connections. */
@@ -76,7 +69,8 @@ export async function startApiServer(options: {
   const { listen, status, limits, logger, clock, timeouts = TIMEOUTS, pace = READING_PACE } = options;
   const budget = new RequestBudget({ requestsMax: REQUESTS_MAX, bytesMax: BODY_BYTES_TOTAL_MAX });
   const unsent = new UnsentAnswers();
-  const server = createServer({ ...timeouts, maxHeaderSize: HEADER_BYTES_MAX });
+  // Not by Node, which would answer without a code: `hostOf` requires it.
+  const server = createServer({ ...timeouts, maxHeaderSize: HEADER_BYTES_MAX, requireHostHeader: false });
   server.setTimeout(limits.requestTimeoutMsMax + SILENCE_MS);
   server.maxConnections = CONNECTIONS_MAX;
 
@@ -92,10 +86,14 @@ export async function startApiServer(options: {
     host: listen.host,
     isLoopback: /^(?:127\.|::1$)/.test(address.ip),
   });
-  const handle = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+  const handle = (
+    incoming: IncomingMessage,
+    outgoing: ServerResponse,
+    to: Pick<Router, "answer"> = router,
+  ): void => {
     unsent.track(outgoing);
     if (!server.listening) outgoing.setHeader("connection", "close");
-    void answerRequest(incoming, outgoing, { router, guard, logger, unsent, clock, pace });
+    void answerRequest(incoming, outgoing, { router: to, guard, logger, unsent, clock, pace });
   };
   const turns = new RequestTurns();
   server.on("request", (incoming, outgoing) => {
@@ -108,7 +106,11 @@ export async function startApiServer(options: {
       handle(incoming, outgoing);
     });
   });
+  server.on("checkExpectation", (incoming, outgoing) => {
+    turns.wait(incoming, outgoing, () => handle(incoming, outgoing, { answer: refuseExpectation }));
+  });
   server.on("clientError", (error, socket) => refuseGarbage(error, socket, unsent.answerOn(socket)));
+  server.on("connect", (_incoming, socket) => refuseTunnel(socket, unsent.answerOn(socket)));
 
   let closed: Promise<void> | undefined;
   const host = isIPv6(listen.host) ? `[${listen.host}]` : listen.host;
@@ -162,40 +164,6 @@ function listenError(
       });
     default:
       return new TrivetError("listen-failed", `${what}: ${cause.message}.`, { cause });
-  }
-}
-
-/**
- * What is not HTTP, came too slowly or has too large headers: the parser gave up, so the connection ends. `running` is the answer
- * that has the connection: what is said here must not be taken for that, or for a part of it.
- */
-function refuseGarbage(error: NodeJS.ErrnoException, socket: Duplex, running?: ServerResponse): void {
-  if (error.code === "ECONNRESET" || !socket.writable || running?.headersSent) {
-    socket.destroy();
-    return;
-  }
-  if (running?.req.complete) {
-    // It came behind that request, whose answer is the last one then.
-    running.setHeader("connection", "close");
-    return;
-  }
-  const { status, headers, body } = garbageResponse(error.code);
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join("")}`;
-  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`);
-}
-
-function garbageResponse(code: string | undefined): ReturnType<typeof describeError> {
-  switch (code) {
-    case "HPE_HEADER_OVERFLOW":
-      return describeError(
-        "headers-too-large",
-        `URL and headers may have ${HEADER_BYTES_MAX} bytes together.`,
-      );
-    case "ERR_HTTP_REQUEST_TIMEOUT":
-      return describeError("slow-request", "The request did not arrive in time.");
-    default:
-      return describeError("bad-request", "This is not HTTP/1.1.");
   }
 }
 

@@ -277,7 +277,6 @@ t.test("the API survives what is not HTTP", async (t) => {
     ["\u0000\u0001\u0002\r\n\r\n", 400],
     ["\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003", 400],
     ["GET / HTTP/9.9\r\n\r\n", 400],
-    ["GET /livez HTTP/1.1\r\n\r\n", 400],
     ["GET /livez HTTP/1.1\r\nHost: localhost\r\nX: a\u0000b\r\n\r\n", 400],
     [`GET /${"a".repeat(20_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 431],
     [`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"a".repeat(20_000)}\r\n\r\n`, 431],
@@ -305,6 +304,11 @@ t.test("the API survives what is not HTTP", async (t) => {
     ["GET //evil.example/ HTTP/1.1\r\nHost: localhost", 404],
     ["GET /db/query?q=SELECT%00 HTTP/1.1\r\nHost: localhost", 200],
     ["TRACE /livez HTTP/1.1\r\nHost: localhost", 405],
+    ["GET /livez HTTP/1.1", 400],
+    ["GET http://localhost/livez HTTP/1.1", 400],
+    ["GET /livez HTTP/1.1\r\nHost: localhost\r\nExpect: tea", 417],
+    ["GET /livez HTTP/1.0\r\nExpect: tea", 200],
+    ["CONNECT localhost:80 HTTP/1.1\r\nHost: localhost", 400],
   ];
   for (const [head, status] of targets) {
     const received = await talk(port, `${head}\r\nConnection: close\r\n\r\n`);
