@@ -188,7 +188,7 @@ export class CopyKeeper {
     await applier.hold("copy");
     try {
       const { position } = manifest;
-      if (this.fault !== null && this.fault !== want.reason) {
+      if (!this.#mends(want)) {
         await receiver.discard();
         throw new TrivetError(
           "snapshot-unfit",
@@ -213,13 +213,19 @@ export class CopyKeeper {
       logger.log("info", "A snapshot is installed.", { index: position.index, reason: want.reason });
       // Where this one is no news to the log, it may still be on its way to one that was installed before, and put out of use.
       if (waitsForLog) this.#logFollowsTo = position.index;
-      // The databases may have been given up meanwhile. The store's word stays, for whoever opens them.
-      if (!this.#isStopped) this.#state = { kind: "installed" };
+      // What was found out meanwhile, it need not mend: the fetcher goes on with that want. Where the databases were given up, the store's
+      // word stays, for whoever opens them.
+      if (this.#mends(want) && !this.#isStopped) this.#state = { kind: "installed" };
       onInstalled(position);
     } finally {
       if (this.fault === null) applier.release("copy");
     }
     this.#maybeFinish();
+  }
+
+  /** False where the copy is out of use for another reason than the want's: what will do for one need not for the other. */
+  #mends(want: SnapshotWant): boolean {
+    return this.fault === null || this.fault === want.reason;
   }
 
   #maybeFinish(): void {

@@ -13,12 +13,29 @@ const [a, b, z] = [A, B, Z].map((node) => memberIdOf(node, "00000001")) as [stri
 
 const filesOf = (text: string) => ({ "app.db": Buffer.from(text), "state.db": Buffer.from(text) });
 
-t.test("CopyKeeper installs for a copy that was found to differ meanwhile only what will do", async (t) => {
+/** Where calls wait until they are let go on, all at once. */
+class Turnstile {
+  #waiting: (() => void)[] = [];
+
+  get isReached(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  wait(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  letGo(): void {
+    for (const goOn of this.#waiting.splice(0)) goOn();
+  }
+}
+
+/** Of a third member, with a copy up to 3. `a` gives one up to 50; `b`, which leads, one up to 60. */
+function startKeeper(turnstiles: { readonly hold?: Turnstile; readonly install?: Turnstile }) {
   const clock = new ManualClock();
   const network = new MemoryNetwork(clock);
   const random = { float: chanceFrom(1).float, bytes: (length: number) => new Uint8Array(length) };
   const common = { ...{ clusterId: "one", clock, random }, logger: { log: () => undefined } };
-  const failures: unknown[] = [];
   for (const [node, index] of [
     [A, 50],
     [B, 60],
@@ -31,13 +48,20 @@ t.test("CopyKeeper installs for a copy that was found to differ meanwhile only w
   }
   const copy = new MemorySnapshots(3, filesOf(""));
   const installed: LogPosition[] = [];
-  let isHeld = false;
-  let letGo = (): void => undefined;
+  const failures: unknown[] = [];
+  const applier = { isReleased: false };
   const keeper = new CopyKeeper({
     ...common,
     store: {
       openSnapshot: () => copy.openSnapshot(),
-      receiveSnapshot: (manifest) => copy.receiveSnapshot(manifest),
+      receiveSnapshot: async (manifest) => {
+        const receiver = await copy.receiveSnapshot(manifest);
+        const install = async (): Promise<void> => {
+          await turnstiles.install?.wait();
+          await receiver.install();
+        };
+        return { ...receiver, install };
+      },
       pendingInstall: null,
       finishInstall: async () => undefined,
     },
@@ -48,13 +72,13 @@ t.test("CopyKeeper installs for a copy that was found to differ meanwhile only w
     }),
     applier: {
       appliedIndex: 3,
-      hold: () => {
-        isHeld = true;
-        return new Promise((resolve) => {
-          letGo = resolve;
-        });
+      hold: async () => {
+        applier.isReleased = false;
+        await turnstiles.hold?.wait();
       },
-      release: () => undefined,
+      release: () => {
+        applier.isReleased = true;
+      },
     },
     restore: () => false,
     onInstalled: (position) => installed.push(position),
@@ -66,21 +90,47 @@ t.test("CopyKeeper installs for a copy that was found to differ meanwhile only w
       for (let turn = 0; turn < 8; turn++) await Promise.resolve();
     }
   };
+  return { keeper, copy, installed, failures, applier, run };
+}
 
+t.test("CopyKeeper installs for a copy that was found to differ meanwhile only what will do", async (t) => {
+  const hold = new Turnstile();
+  const { keeper, copy, installed, failures, run } = startKeeper({ hold });
   // Its log begins behind ours, though another one leads by now: any copy of it will do.
   keeper.needed(a);
-  await run(() => isHeld);
+  await run(() => hold.isReached);
   t.equal(copy.discarded, 0);
-  const goOn = letGo;
   keeper.quarantine("diverged");
-  isHeld = false;
-  goOn();
-  await run(() => isHeld);
+  hold.letGo();
+  await run(() => hold.isReached);
   t.equal(copy.discarded, 1);
-  letGo();
+  hold.letGo();
   await run(() => installed.length > 0);
   t.match(installed, [{ index: 60 }], "the present leader's");
   t.equal(keeper.fault, null);
   t.strictSame(failures, []);
   keeper.stop();
 });
+
+t.test(
+  "CopyKeeper fetches once more where a copy is found to differ while another one is installed",
+  async (t) => {
+    const install = new Turnstile();
+    const { keeper, installed, failures, applier, run } = startKeeper({ install });
+    keeper.needed(a);
+    await run(() => install.isReached);
+    keeper.quarantine("diverged");
+    install.letGo();
+    await run(() => install.isReached);
+    t.match(installed, [{ index: 50 }], "that could not be taken back");
+    t.equal(keeper.fault, "diverged", "it is not served: it need not be the leader's");
+    t.notOk(applier.isReleased);
+    install.letGo();
+    await run(() => installed.length > 1);
+    t.match(installed[1], { index: 60 }, "the present leader's");
+    t.equal(keeper.fault, null);
+    t.ok(applier.isReleased);
+    t.strictSame(failures, []);
+    keeper.stop();
+  },
+);
