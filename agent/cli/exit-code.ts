@@ -21,6 +21,7 @@ const CONFIGURATION_CODES: readonly string[] = [
   "log-behind-store",
   "log-corrupt",
   "log-lost",
+  "log-unproven",
   "log-version",
   "port-in-use",
   "port-not-permitted",

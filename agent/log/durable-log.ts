@@ -40,6 +40,8 @@ export interface OpenedLog {
 /** A log that was read. Nothing of it has been changed. */
 export interface UnopenedLog {
   readonly content: LogContent;
+  /** It was closed in good order: where nothing written since is lost altogether, its end is all there. */
+  readonly wasClosed: boolean;
   /** Mends what the last process left unfinished. To be called once at most, while the directory is as it was read. */
   readonly open: () => Promise<OpenedLog>;
 }
@@ -109,8 +111,11 @@ export class DurableLog {
       const state =
         found.state ?? new LogState({ base: LOG_START, last: LOG_START, hardState: INITIAL_HARD_STATE });
       const { base, hardState } = state;
-      const content = { base, entries: found.entries, hardState };
-      return { content, open: () => DurableLog.#open({ ...options, segmentBytes }, found, state) };
+      return {
+        content: { base, entries: found.entries, hardState },
+        wasClosed: found.isClosed,
+        open: () => DurableLog.#open({ ...options, segmentBytes }, found, state),
+      };
     } catch (error) {
       throw diskError("Opening the Raft log", error);
     }

@@ -45,6 +45,8 @@ export interface FoundLog {
   /** Undefined if no batch was ever completed: a log that is new, or whose making was cut short. */
   readonly state: LogState | undefined;
   readonly entries: readonly Entry[];
+  /** It was closed in good order, and nothing shows that it was written to since. */
+  readonly isClosed: boolean;
   readonly segments: SegmentSet;
   readonly tail: LogTail | undefined;
   readonly torn: TornBatch | undefined;
@@ -127,6 +129,7 @@ class Reading {
     return {
       state: this.#replay.state,
       entries,
+      isClosed: this.#replay.isClosed && this.#torn === undefined,
       segments: this.#segments,
       tail: this.#tail,
       torn: this.#torn,

@@ -14,6 +14,7 @@ import type { Segment, SegmentSet } from "./segment-set.ts";
 export class LogReplay {
   readonly #segments: SegmentSet;
   #state: LogState | undefined;
+  #isClosed = false;
   /** Without a gap; `#entries[0]` may stand at or before the base until `finish()`. */
   #entries: Entry[] = [];
 
@@ -24,6 +25,11 @@ export class LogReplay {
 
   get state(): LogState | undefined {
     return this.#state;
+  }
+
+  /** The last record is that the log was closed in good order. */
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   /** Takes the next batch of the stream; `isFirst` if it is the first one in its segment. */
@@ -77,6 +83,7 @@ export class LogReplay {
     if (state === undefined || violation !== undefined) throw corruptAt(place, `found that ${violation}`);
     state.apply(record);
     this.#segments.note(record);
+    this.#isClosed = record.kind === "closed";
     if (record.kind === "reset") this.#entries = [];
     else if (isEntry(record)) this.#takeEntry(record);
   }

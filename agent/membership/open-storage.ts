@@ -53,7 +53,7 @@ interface Remedy {
 
 /** The old one must not speak any more: it may have forgotten what it promised. */
 const ANOTHER_MEMBER: Remedy = {
-  found: "This member does not vote any more: its log is damaged.",
+  found: "This member does not vote any more: its log is damaged, or nobody can tell that it is not.",
   apply: (data, random) => data.beginAnew(random),
   applied: "A quorum of others holds the data: this node comes back as a new member.",
 };
@@ -70,6 +70,7 @@ const REMEDIES: ReadonlyMap<string, Remedy> = new Map([
   ["log-behind-store", ANOTHER_MEMBER],
   ["log-corrupt", ANOTHER_MEMBER],
   ["log-lost", ANOTHER_MEMBER],
+  ["log-unproven", ANOTHER_MEMBER],
   ["store-damaged", ANOTHER_COPY],
 ]);
 

@@ -71,7 +71,10 @@ export function troublesOf(state: {
     const text = `${error.message} It comes back by itself, with a fresh copy, once a quorum of the others confirms that it holds the data (${waitsFor}). Until then nothing is changed, and a start with the data restored works.`;
     troubles.push({ code: "damaged", text });
   } else if (isRejoining) {
-    troubles.push({ code: "rejoining", text: "its log was damaged, and it fetches what the others hold" });
+    troubles.push({
+      code: "rejoining",
+      text: "its log was damaged, or may have been, and it fetches what the others hold",
+    });
   }
   // With damage, which has been told of, it is only there to hand over.
   if (replica !== null && damage === null) troubles.push(...replicaTroublesOf(replica));

@@ -41,3 +41,15 @@ export function assertOneHistory(store: StorePositions, recovered: Recovered): v
     `The databases have applied entry ${index} of term ${term}, and ${log}: its end is damaged or gone, or the databases are not of this log. This member must not vote any more. Restore the whole directory as it was when the agent last stopped, or empty it to start as a new member; keep it as it is until then: it may be the last copy.`,
   );
 }
+
+/**
+ * For a log that was not closed in good order, beside databases that are damaged: they alone could have told that it has lost its end
+ * (`assertOneHistory`), and what takes its end from a log, a power cut on a card that lies, damages databases as well.
+ */
+export function endUnproven(damage: TrivetError): TrivetError {
+  return new TrivetError(
+    "log-unproven",
+    `${damage.message} The log was not closed in good order, and only the databases could show that its end is all there. This member must not vote any more. Restore the whole directory as it was when the agent last stopped, or empty it to start as a new member.`,
+    { cause: damage },
+  );
+}

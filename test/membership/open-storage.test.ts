@@ -173,6 +173,37 @@ t.test("damaged databases that the log makes anew need nobody's word", async (t)
   t.equal((await readdir(join(path, "quarantine"))).length, 1);
 });
 
+t.test("damaged databases that alone could tell of a lost end make another member of the node", async (t) => {
+  for (const isCompacted of [true, false]) {
+    const path = await newMember(t, { isCompacted });
+    await loseLastEntry(path);
+    await spoil(path);
+    const before = await logOf(path);
+    const { data, opening, state } = await reopen(t, path);
+    const { memberId } = data;
+    await until("it is told why it waits", 20_000, async () => {
+      return state.damage?.waitsFor.includes("no quorum of the others") === true ? true : null;
+    });
+    t.match(state.damage?.error, { code: "log-unproven", message: /not closed in good order/ });
+    t.strictSame(await logOf(path), before);
+
+    state.hasQuorum = true;
+    const { recovered } = await opening;
+    t.not(data.memberId, memberId, "what it promised may be lost");
+    t.strictSame(recovered.entries, []);
+  }
+});
+
+t.test("a node that is alone makes damaged databases anew from what its log has", async (t) => {
+  const path = await newMember(t, { isCompacted: false, isAlone: true });
+  await loseLastBatches(join(path, "raft"), 1);
+  await spoil(path);
+  const { storage, close } = await open(path);
+  t.teardown(close);
+  const { store, recovered } = await storage.open();
+  t.strictSame([store.applied.index, recovered.entries.length], [0, 2]);
+});
+
 t.test("a log that has lost its end, as the databases tell, makes another member of the node", async (t) => {
   const path = await newMember(t, { isCompacted: false });
   await loseLastEntry(path);

@@ -5,7 +5,7 @@ import type { DamagedData, Storage } from "../../agent/membership/open-storage.t
 import type { Logger } from "../../agent/platform/logger.ts";
 import { isTrivetError, TrivetError } from "../../agent/platform/trivet-error.ts";
 import { isBlank } from "../../agent/replica/found-cluster.ts";
-import { assertOneHistory } from "../../agent/replica/one-history.ts";
+import { assertOneHistory, endUnproven } from "../../agent/replica/one-history.ts";
 import { Silence } from "../../agent/store/silence.ts";
 import type { LogPosition } from "../../agent/store/types.ts";
 import type { Machine } from "./machine.ts";
@@ -70,7 +70,7 @@ export class SimStorage implements DamagedData {
     const { machine, isAlive } = this.#options;
     const data = this.#data;
     if (data.rejoin === "emptying") this.#empty();
-    const { content, open } = await this.#readLog();
+    const { content, wasClosed, open } = await this.#readLog();
     if (isBlank(content) && !data.mayBeBlank) {
       // Of a log with a few batches only, damage may leave none.
       const mayBeGone = data.isLogLost || data.mediumFault !== null;
@@ -78,8 +78,9 @@ export class SimStorage implements DamagedData {
       throw logLost(data.disk.path, "the log is blank");
     }
     if (data.files.isDamaged) {
-      if (content.base.index > 0)
-        throw new TrivetError("store-damaged", "The databases of the model are damaged.");
+      const damage = new TrivetError("store-damaged", "The databases of the model are damaged.");
+      if (!wasClosed && this.clusterId !== null) throw endUnproven(damage);
+      if (content.base.index > 0) throw damage;
       this.#renewFiles();
     }
     const store = this.#openStore();
