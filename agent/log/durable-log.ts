@@ -1,6 +1,7 @@
 import type { Directory } from "../platform/directory.ts";
 import { invariant } from "../platform/invariant.ts";
 import type { Logger } from "../platform/logger.ts";
+import { isTrivetError } from "../platform/trivet-error.ts";
 import { type HardState, INITIAL_HARD_STATE, type LogPosition } from "../raft/types.ts";
 import { type EncodedRecord, encodeRecord } from "./batch-encoder.ts";
 import { GroupCommit } from "./group-commit.ts";
@@ -21,8 +22,11 @@ const GROUP_BYTES_MAX = 1024 * 1024;
 const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
 /** What one call counts for besides its entries, so that empty ones are bounded too. */
 const ITEM_BYTES = 256;
-/** Kept free at the end of each segment for what a full disk needs (see `LogWriter`). */
-const RESERVED_BYTES = 4096;
+/**
+ * Kept free at the end of each segment for what a full disk needs (see `LogWriter`): a base, and before it the terms and votes of some
+ * hundred elections.
+ */
+const RESERVED_BYTES = 64 * 1024;
 
 export interface DurableLogOptions {
   /** Of its own. */
@@ -202,7 +206,9 @@ export class DurableLog {
     await this.#pool.settle();
   }
 
-  /** Writes what waits, and that the log was closed in good order; releases the files. Idempotent. */
+  /**
+   * Writes what waits, and that the log was closed in good order, which it goes without on a full disk; releases the files. Idempotent.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -212,6 +218,9 @@ export class DurableLog {
     try {
       if (this.#writer.failure === undefined)
         await this.#submit([encodeRecord({ kind: "closed" })], undefined);
+    } catch (error) {
+      // Then it looks as after a crash, and that is all.
+      if (!isTrivetError(error, "log-full")) throw error;
     } finally {
       await this.#pool.settle();
       await this.#writer.close();

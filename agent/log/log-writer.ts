@@ -23,8 +23,8 @@ export interface LogItem {
 /**
  * The write end of the stream: one write and one sync for all that it is given at once, in a segment that has room.
  *
- * The end of each segment is kept for what is small and helps when the disk is full: a base (it frees segments), a
- * term, a vote, the closing. Entries leave it alone and need a new segment instead.
+ * The end of each segment is kept for what is small and helps when the disk is full. Entries leave it alone and need a new segment
+ * instead; and all but a base leave the very last of it alone: that frees segments, however many elections were held before.
  */
 export class LogWriter {
   readonly #state: LogState;
@@ -104,13 +104,20 @@ export class LogWriter {
   async #segmentFor(items: readonly LogItem[]): Promise<OpenSegment> {
     const bytes = bytesMaxOf(items);
     const current = this.#segment;
-    const reserved = items.some(hasEntries) ? this.#reservedBytes : 0;
-    if (current !== undefined && this.#offset + bytes + reserved <= current.bytes) return current;
+    if (current !== undefined && this.#offset + bytes + this.#leftAlone(items) <= current.bytes)
+      return current;
     const next = await this.#pool.take(HEAD_BYTES_MAX + bytes + this.#reservedBytes);
     this.#segment = next;
     this.#offset = 0;
     await current?.file.close();
     return next;
+  }
+
+  /** How much must stay free behind them in their segment. */
+  #leftAlone(items: readonly LogItem[]): number {
+    if (items.some(hasEntries)) return this.#reservedBytes;
+    if (items.some(({ base }) => base !== undefined)) return 0;
+    return Math.min(BASE_BATCH_BYTES_MAX, this.#reservedBytes / 2);
   }
 
   /** In the order of the stream, taken into the state. */
@@ -141,10 +148,15 @@ export class LogWriter {
 
 const HEAD_BYTES_MAX = frameBytes(SEGMENT_FIXED_BYTES + VOTE_BYTES_MAX);
 const BASE_BYTES = frameBytes(0);
-const HARD_STATE_BYTES_MAX = frameBytes(VOTE_BYTES_MAX);
+const BASE_BATCH_BYTES_MAX = BASE_BYTES + frameBytes(VOTE_BYTES_MAX);
 
 function bytesMaxOf(items: readonly LogItem[]): number {
-  return items.reduce((sum, item) => sum + item.bytes + BASE_BYTES, HARD_STATE_BYTES_MAX);
+  const vote = items.at(-1)?.hardState.vote ?? "";
+  const hardStateBytes = frameBytes(Buffer.byteLength(vote, "utf8"));
+  return items.reduce(
+    (sum, { bytes, base }) => sum + bytes + (base === undefined ? 0 : BASE_BYTES),
+    hardStateBytes,
+  );
 }
 
 function hasEntries(item: LogItem): boolean {

@@ -1,4 +1,5 @@
 import t from "tap";
+import { SEGMENT_BYTES } from "../../agent/log/durable-log.ts";
 import { MemoryDirectory } from "../../agent/platform/memory-directory.ts";
 import { command, hardState, openLog, reopen, seededRandom } from "./log-fixture.ts";
 
@@ -108,6 +109,42 @@ t.test(
     );
   },
 );
+
+t.test("a full disk: after elections without end a base still goes in, and the log closes", async (t) => {
+  const vote = "m".repeat(41);
+  for (const [segmentBytes, bytes, electionsMin] of [
+    [4_096, 200, 1],
+    [SEGMENT_BYTES, 100_000, 250],
+  ] as const) {
+    const directory = new MemoryDirectory();
+    const { log } = await openLog(directory, segmentBytes);
+    let written = 0;
+    directory.onCall = ({ operation, name }) =>
+      operation === "write" && name === "next.tmp" ? "ENOSPC" : undefined;
+    const fill = async (): Promise<never> => {
+      for (;;) {
+        await log.append({ entries: [command(written + 1, 1, bytes)], hardState: hardState(1, vote, 0) });
+        written += 1;
+      }
+    };
+    await t.rejects(fill(), { code: "log-full" });
+    let term = 1;
+    // Each time somebody campaigns, and gets this member's vote.
+    const elect = async (): Promise<never> => {
+      for (; ; term += 1) {
+        await log.append({ entries: [], hardState: hardState(term + 1, null, 0) });
+        await log.append({ entries: [], hardState: hardState(term + 1, vote, 0) });
+      }
+    };
+    await t.rejects(elect(), { code: "log-full" });
+    t.ok(term - 1 >= electionsMin, `${term - 1} elections`);
+    await log.compact({ index: written, term: 1 });
+    await log.close();
+    const { recovered } = await reopen(directory);
+    t.strictSame(recovered.base, { index: written, term: 1 });
+    t.ok(recovered.hardState.term >= term, "what was acknowledged");
+  }
+});
 
 t.test("a full disk: what was refused does not pass for written", async (t) => {
   const directory = new MemoryDirectory();
