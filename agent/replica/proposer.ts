@@ -2,32 +2,24 @@ import type { Clock } from "../platform/clock.ts";
 import type { Random } from "../platform/random.ts";
 import { TrivetError } from "../platform/trivet-error.ts";
 import { encodeCommand } from "../store/command.ts";
-import { APPLY_PATIENCE_MS, WRITTEN_BYTES_MAX } from "../store/limits.ts";
+import { APPLY_PATIENCE_MS } from "../store/limits.ts";
 import { NO_TRAITS } from "../store/request-check.ts";
 import type { Store } from "../store/store.ts";
 import { isStoreEnded } from "../store/store-failure.ts";
 import type { CommandResult, LogPosition } from "../store/types.ts";
-import { mayWriteMuch } from "../store/write-bound.ts";
 import { type CommandDraft, completeDraft, isBarrier } from "./command-draft.ts";
 import type { Consensus } from "./consensus.ts";
 import type { CopyKeeper } from "./copy-keeper.ts";
 import type { Deadline } from "./deadline.ts";
 import type { LogTime } from "./log-time.ts";
 import { type Applied, Proposals } from "./proposals.ts";
+import { REHEARSAL_MS, RehearsalRules, type SqlDraft } from "./rehearsal-rules.ts";
 import { notLeader, outcomeUnknown, overloaded, stopping } from "./sql-errors.ts";
 import type { Waiters } from "./waiters.ts";
 import { type Brake, WriteBrake } from "./write-brake.ts";
 import { WriteGate } from "./write-gate.ts";
 
 const SEED_BYTES = 16;
-
-/** What a write may take on the leader when it is tried out; on a slower node it takes longer, but it ends. */
-const REHEARSAL_MS = 5_000;
-/**
- * The same for an index over a large table and the like, which cannot be done in pieces: as long as its client waits for it, and so long
- * do the others.
- */
-export const WHOLE_REHEARSAL_MS = 60_000;
 
 /** Commands that wait for their turn or their result at once. */
 const WAITING_MAX = 4096;
@@ -45,21 +37,10 @@ export interface ProposerOptions {
   readonly random: Random;
 }
 
-type SqlDraft = Extract<CommandDraft, { kind: "sql" }>;
-
 /** What the leader adds to a command. */
 interface Stamp {
   readonly timeMs: number;
   readonly seed: Uint8Array;
-}
-
-/** Of a command that is tried out. */
-interface Limits {
-  readonly timeoutMs: number;
-  /** How long others wait for it. */
-  readonly patienceMs: number;
-  /** What it may write. */
-  readonly bytesMax: number;
 }
 
 /** A command that is to enter the log. */
@@ -92,10 +73,9 @@ export class Proposer {
   readonly #proposals = new Proposals();
   readonly #gate: WriteGate;
   readonly #brake: WriteBrake;
+  readonly #rehearsal: RehearsalRules;
   /** Commands of sessions on their way into the log, by their guard: a repetition waits for the same answer, and nobody for it. */
   readonly #entering = new Map<string, Entering>();
-  /** Until this one is applied, the store cannot say what a plain write may run besides. */
-  #lastOfSchema: LogPosition = { index: 0, term: 0 };
   #refusal: () => TrivetError | null = () => null;
   #refusalOfAll: () => TrivetError | null = () => null;
 
@@ -103,6 +83,7 @@ export class Proposer {
     this.#options = options;
     const settled = (): Promise<void> => this.#settled();
     this.#brake = new WriteBrake(options);
+    this.#rehearsal = new RehearsalRules(options);
     this.#gate = new WriteGate({ clock: options.clock, settled });
   }
 
@@ -139,14 +120,6 @@ export class Proposer {
     const isOver = (): boolean => !this.#leads(term);
     const { answer } = await (isBarrier(draft) ? enter() : this.#brake.pass(enter, deadline, isOver));
     return answer;
-  }
-
-  /**
-   * How long the leader may try this out before it answers, as far as this member knows, leading or not; 0 if it answers at once.
-   */
-  triedOutMs(draft: CommandDraft): number {
-    if (draft.kind !== "sql" || !(this.#mayBeMuch(draft) || this.#hasHiddenWork(draft))) return 0;
-    return this.#limitsOf(draft).timeoutMs;
   }
 
   /** To be called when consensus has moved. */
@@ -192,7 +165,7 @@ export class Proposer {
     const { draft, deadline } = request;
     return this.#gate.enter(
       {
-        patienceMs: draft.kind === "sql" ? this.#limitsOf(draft).patienceMs : APPLY_PATIENCE_MS,
+        patienceMs: draft.kind === "sql" ? this.#rehearsal.limitsOf(draft).patienceMs : APPLY_PATIENCE_MS,
         mustBeAlone: () => draft.kind === "sql" && this.#mustBeTried(draft),
         pass: () => this.#put(request, this.#stamp()),
         passAlone: (othersWait) => this.#tryAndPut(request, othersWait),
@@ -213,7 +186,7 @@ export class Proposer {
     const refusal = this.#refusal();
     // Where nothing can be taken, only the session is asked.
     const tried = refusal === null ? statements : [];
-    const limits = this.#limitsOf(draft);
+    const limits = this.#rehearsal.limitsOf(draft);
     const timeoutMs = Math.min(limits.timeoutMs, deadline.remainingMs);
     const options = { ...stamp, ...limits, session, transaction, timeoutMs, othersWait };
     const rehearsed = await store.rehearse(tried, options).catch((error: unknown) => {
@@ -236,7 +209,7 @@ export class Proposer {
     if (refusal !== null) throw refusal;
     const proposed = this.#options.consensus.propose(encodeCommand(completeDraft(draft, timeMs, seed)));
     if (proposed.kind === "refused") throw proposed.reason === "overloaded" ? overloaded() : notLeader();
-    if (draft.kind === "sql" && draft.traits.mayChangeSchema) this.#lastOfSchema = proposed;
+    if (draft.kind === "sql") this.#rehearsal.entered(draft, proposed);
     return { answer: this.#proposals.wait(proposed.index, proposed.term) };
   }
 
@@ -249,36 +222,7 @@ export class Proposer {
     if (isBarrier(draft)) return false;
     // It may have been done before: then it is answered, although nothing is taken now.
     if (draft.session !== null && this.#refusal() !== null) return true;
-    return this.#mayBeMuch(draft) || this.#mayHaveHiddenWork(draft);
-  }
-
-  /** By its text and what is in the file. */
-  #mayBeMuch({ traits }: SqlDraft): boolean {
-    return !traits.isBounded || mayWriteMuch(traits.writes, this.#options.store.data);
-  }
-
-  /** When it is tried out. */
-  #limitsOf(draft: SqlDraft): Limits {
-    const { isBounded, mayChangeSchema } = draft.traits;
-    const isWhole = isBounded && mayChangeSchema && !this.#hasHiddenWork(draft);
-    if (!isWhole)
-      return { timeoutMs: REHEARSAL_MS, patienceMs: APPLY_PATIENCE_MS, bytesMax: WRITTEN_BYTES_MAX };
-    // Who has the file has room for it once more: a copy from another node takes as much.
-    const bytesMax = Math.max(WRITTEN_BYTES_MAX, this.#options.store.data.bytes);
-    return { timeoutMs: WHOLE_REHEARSAL_MS, patienceMs: WHOLE_REHEARSAL_MS, bytesMax };
-  }
-
-  #mayHaveHiddenWork(draft: SqlDraft): boolean {
-    const { consensus, appliedIndex } = this.#options;
-    const { term, lastIndex } = consensus.raft;
-    // What the leaders before this one have put into the log may change the schema, too.
-    if (this.#lastOfSchema.term !== term) this.#lastOfSchema = { index: lastIndex, term };
-    return appliedIndex() < this.#lastOfSchema.index || this.#hasHiddenWork(draft);
-  }
-
-  #hasHiddenWork({ traits }: SqlDraft): boolean {
-    const { store } = this.#options;
-    return store.hiddenWork === "of-any-write" || (store.hiddenWork === "of-removals" && traits.mayRemove);
+    return this.#rehearsal.mustBeTried(draft);
   }
 
   /** Rejects with `not-leader` if this member ceases to lead, with `store-busy` after `REHEARSAL_MS`. */

@@ -3,6 +3,7 @@ import { systemClock } from "../../agent/platform/clock.ts";
 import { TrivetError } from "../../agent/platform/trivet-error.ts";
 import { acceptDraft } from "../../agent/replica/command-draft.ts";
 import { Deadline } from "../../agent/replica/deadline.ts";
+import { RehearsalRules } from "../../agent/replica/rehearsal-rules.ts";
 import { TOKENS_MAX } from "../../agent/store/limits.ts";
 import { NO_TRAITS } from "../../agent/store/request-check.ts";
 import type { CommandResult, SqlStatement } from "../../agent/store/types.ts";
@@ -124,9 +125,15 @@ t.test("writes whose text is short and whose work is not are refused on the lead
 });
 
 t.test("in a large database, what is found by its key passes, and the rest is tried out", async (t) => {
+  const { replica, store } = leader;
+  const appliedIndex = (): number => store.applied.index;
+  const rules = new RehearsalRules({ consensus: replica, store, appliedIndex });
+  /** For how long at most; 0 if it is not. */
   const triedOutMs = (...texts: readonly string[]): number => {
-    const draft = { kind: "sql", session: null, transaction: false, statements: sql(...texts) } as const;
-    return leader.replica.proposer.triedOutMs(acceptDraft(draft));
+    const sent = { kind: "sql", session: null, transaction: false, statements: sql(...texts) } as const;
+    const draft = acceptDraft(sent);
+    if (draft.kind !== "sql" || !rules.mustBeTried(draft)) return 0;
+    return rules.limitsOf(draft).timeoutMs;
   };
   const [keyed, all] = ["UPDATE files SET n = n + 1 WHERE id = 3", "UPDATE files SET n = n + 1"];
   const index = "CREATE INDEX files_n ON files (n)";

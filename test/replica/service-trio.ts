@@ -15,6 +15,7 @@ import { memberIdOf } from "../../agent/replica/member-id.ts";
 import type { Transport } from "../../agent/replica/ports.ts";
 import { Replica } from "../../agent/replica/replica.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
+import type { Store } from "../../agent/store/store.ts";
 import { isStoreEnded } from "../../agent/store/store-failure.ts";
 import { MemoryNetwork } from "./memory-network.ts";
 
@@ -29,6 +30,7 @@ export interface ServiceNode {
   /** Of its databases. */
   readonly directory: string;
   readonly replica: Replica;
+  readonly store: Store;
   readonly leader: LeaderAccess;
   readonly sql: ClusterSql;
   readonly objects: ClusterObjects;
@@ -74,7 +76,7 @@ export class ServiceTrio {
       const leader = new LeaderAccess({ replica, transport, clock });
       const sql = new ClusterSql({ leader, store, clock });
       const objects = new ClusterObjects({ replica, leader, store, clock });
-      trio.nodes.push({ nodeId, directory, replica, leader, sql, objects });
+      trio.nodes.push({ nodeId, directory, replica, store, leader, sql, objects });
       t.teardown(async () => {
         leader.stop();
         objects.stop();
