@@ -45,6 +45,8 @@ export interface AgentStatus {
     readonly snapshot: SnapshotStatus | null;
     /** Why this node's copy is not served until a fresh one is there: it is incomplete, differs from the others', or is damaged. */
     readonly copyFault: "empty" | "diverged" | "damaged" | null;
+    /** What was found damaged in this node's copy, which it serves until the others can do without it; null if nothing was. */
+    readonly copyDamage: string | null;
   };
   readonly members: readonly MemberStatus[];
   readonly links: readonly LinkStatus[];

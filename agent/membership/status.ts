@@ -59,6 +59,7 @@ export function statusOf(input: StatusInput): AgentStatus {
       electionTimeoutMs: Math.round(replica?.timing.electionMs ?? 0),
       snapshot: snapshotStatus(replica),
       copyFault: replica?.copyFault ?? null,
+      copyDamage: replica?.copyDamage ?? null,
     },
     members,
     links: input.links,

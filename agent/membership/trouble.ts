@@ -14,6 +14,7 @@ export const TROUBLES = {
   diverged: "has diverged",
   incomplete: "is fetching a copy",
   behind: "is far behind",
+  "page-damaged": "goes on with a damaged database",
   stuck: "is stuck",
   "log-full": "stores no entries",
 } as const;
@@ -25,8 +26,11 @@ export interface Trouble {
   readonly text: string;
 }
 
-/** A node with one of these may not be able to stand in for another that fails. */
-const TOLERABLE: readonly TroubleCode[] = ["disk-low"];
+/**
+ * A node with any other may not be able to stand in for another that fails. What has a damaged page votes, and serves all but what
+ * is in it; and whoever counts the others to know if they can do without it must count itself as before.
+ */
+const TOLERABLE: readonly TroubleCode[] = ["disk-low", "page-damaged"];
 
 export function mayStandIn(codes: readonly TroubleCode[]): boolean {
   return codes.every((code) => TOLERABLE.includes(code));
@@ -89,7 +93,7 @@ export function troublesOf(state: {
 }
 
 function replicaTroublesOf(replica: ReplicaStatus): readonly Trouble[] {
-  const { copyFault, snapshot, entryWait, appliedIndex, stalledMs } = replica;
+  const { copyFault, copyDamage, snapshot, entryWait, appliedIndex, stalledMs } = replica;
   const troubles: Trouble[] = [];
   if (copyFault !== null) troubles.push(COPY_TROUBLES[copyFault]);
   else if (snapshot !== null)
@@ -97,6 +101,10 @@ function replicaTroublesOf(replica: ReplicaStatus): readonly Trouble[] {
       code: "behind",
       text: "it fetches a copy of what the others' logs do not hold any more",
     });
+  if (copyFault === null && copyDamage !== null) {
+    const text = `${copyDamage}. It is served all the same, since the others cannot do without this node: once they can, it fetches a sound copy by itself. Bring back the nodes that are missing, or add some until there are three, and look at its disk`;
+    troubles.push({ code: "page-damaged", text });
+  }
   if (isStuck(replica)) {
     const text = `its database is stuck behind entry ${appliedIndex} for ${Math.round(stalledMs / 1000)} s`;
     troubles.push({ code: "stuck", text });

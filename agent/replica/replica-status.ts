@@ -37,6 +37,8 @@ export interface ReplicaStatus {
   readonly snapshot: SnapshotProgress | null;
   /** Why this member's copy is not served; null if it is. */
   readonly copyFault: CopyFault | null;
+  /** See `Store.toleratedDamage`. */
+  readonly copyDamage: string | null;
 }
 
 /**
@@ -55,7 +57,7 @@ export function replicaStatusOf(parts: {
   readonly consensus: Pick<Consensus, "raft" | "entryWait">;
   readonly applier: Applier;
   readonly copy: CopyKeeper;
-  readonly store: Pick<Store, "silentMs">;
+  readonly store: Pick<Store, "silentMs" | "toleratedDamage">;
 }): ReplicaStatus {
   const { consensus, applier, copy, store } = parts;
   const { raft, entryWait } = consensus;
@@ -72,5 +74,6 @@ export function replicaStatusOf(parts: {
     ...{ timing, peers },
     snapshot: copy.progress,
     copyFault: copy.fault,
+    copyDamage: store.toleratedDamage,
   };
 }

@@ -24,6 +24,11 @@ export class DamageAlarm {
     this.#options = options;
   }
 
+  /** What was found and is there still; null if nothing is. */
+  get damage(): string | null {
+    return this.#found;
+  }
+
   found(text: string): void {
     if (this.#isStopped) return;
     const isFirst = this.#found === null;

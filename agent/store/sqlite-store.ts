@@ -174,6 +174,10 @@ class SqliteStore implements Store {
     return this.#worker.silentMs;
   }
 
+  get toleratedDamage(): string | null {
+    return this.#worker.toleratedDamage;
+  }
+
   onObjectEvents(listener: ObjectEventListener): () => void {
     return this.#worker.view.onObjectEvents(listener);
   }

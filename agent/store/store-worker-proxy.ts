@@ -109,6 +109,11 @@ export class StoreWorkerProxy {
     return this.#questions.isRunning ? 0 : this.#silence.ms;
   }
 
+  /** See `Store.toleratedDamage`. */
+  get toleratedDamage(): string | null {
+    return this.#keeper.failure === undefined ? this.#alarm.damage : null;
+  }
+
   async apply(entries: readonly StoreEntry[]): Promise<readonly CommandResult[]> {
     const patience = this.#options.clock.setTimer(APPLY_PATIENCE_MS, () => this.#questions.writesWait());
     try {

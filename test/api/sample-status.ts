@@ -35,6 +35,7 @@ export function sampleStatus(): AgentStatus {
       electionTimeoutMs: 900,
       snapshot: null,
       copyFault: null,
+      copyDamage: null,
     },
     members: [
       {

@@ -1,5 +1,6 @@
 import { t } from "tap";
 import type { Peer } from "../../agent/bus/peer-table.ts";
+import { formatStatus } from "../../agent/cli/format-status.ts";
 import type { Damage } from "../../agent/membership/open-storage.ts";
 import { presenceOf } from "../../agent/membership/presence-body.ts";
 import { type StatusInput, statusOf } from "../../agent/membership/status.ts";
@@ -41,7 +42,15 @@ function input(peers: readonly [string, Peer][]): StatusInput {
         appliedIndex: 9,
         stalledMs: 0,
       },
-      ...{ voters, outgoing: [], learners: [], snapshot: null, copyFault: null, entryWait: null },
+      ...{
+        voters,
+        outgoing: [],
+        learners: [],
+        snapshot: null,
+        copyFault: null,
+        copyDamage: null,
+        entryWait: null,
+      },
       timing: { heartbeatMs: 150, electionMs: 900, electionMaxMs: 900 },
       peers: [
         { member: b, match: 9, next: 10, state: "replicate", isActive: true, rttMs: 0.3456 },
@@ -202,6 +211,27 @@ t.test("troublesOf() tells of damaged databases once, whoever has told of them",
     );
   t.strictSame(codesOf({ error, waitsFor: "the leader" }), ["damaged"]);
   t.strictSame(codesOf(null), ["damaged"]);
+});
+
+t.test("a damaged page that the others cannot mend now is told of, with what to do", async (t) => {
+  const { replica, ...rest } = input([peer(B, b), peer(C, c, { up: false })]);
+  if (replica === null) throw new Error("a replica");
+  const disk = { state: "ok", freeBytes: 9e9, watermarkBytes: 1e8 } as const;
+  const copyDamage = "app.db: page 4 of 9 is not what was written";
+  const damaged = { ...replica, copyDamage };
+  const troubles = troublesOf({ damage: null, isRejoining: false, disk, replica: damaged });
+  t.match(troubles, [
+    { code: "page-damaged", text: /^app\.db: page 4 .*\. It is served all the same.*Bring back the nodes/ },
+  ]);
+  const status = statusOf({ ...rest, replica: damaged, troubles });
+  t.equal(status.raft.copyDamage, copyDamage);
+  t.match(status.node.troubles, [/page 4/]);
+  const [sentence] = formatStatus(status);
+  t.match(sentence, /this node goes on with a damaged database: app\.db: page 4/);
+  const healthy = statusOf({ ...rest, replica, troubles: [] });
+  t.equal(status.cluster.failuresTolerated, healthy.cluster.failuresTolerated, "it stands in as before");
+  const fetching = { ...damaged, copyFault: "damaged" } as const;
+  t.match(troublesOf({ damage: null, isRejoining: false, disk, replica: fetching }), [{ code: "damaged" }]);
 });
 
 t.test("presenceOf() does not speak for a member that is damaged", async (t) => {

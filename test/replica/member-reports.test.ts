@@ -104,7 +104,15 @@ class ReportingMember {
       ...{ firstIndex: 1, lastIndex: 0, logBytes: 0, commitIndex: 0, appliedIndex: 0 },
       stalledMs: this.stalledMs,
       entryWait: null,
-      ...{ voters: members, outgoing: [], learners: [], peers, snapshot: null, copyFault: this.fault },
+      ...{
+        voters: members,
+        outgoing: [],
+        learners: [],
+        peers,
+        snapshot: null,
+        copyFault: this.fault,
+        copyDamage: null,
+      },
       timing: { heartbeatMs: 1, electionMs: 10, electionMaxMs: 10 },
     };
   }

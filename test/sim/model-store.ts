@@ -83,6 +83,9 @@ export class ModelStore implements Store {
     });
   }
 
+  /** It fails at once. */
+  readonly toleratedDamage = null;
+
   get silentMs(): number {
     return this.#work.silentMs;
   }

@@ -172,9 +172,11 @@ t.test(
     t.match(await store.checkpoint(), { index: 3 });
     await t.rejects(store.openSnapshot(), { code: "snapshot-failed", message: WRONG_PAGE });
     t.strictSame(failures, []);
+    t.match(store.toleratedDamage, WRONG_PAGE);
     isReplaceable = true;
     await until("it has ended", PATIENT_MS, oneOf(failures));
     t.match(failures, [{ code: "store-damaged", message: WRONG_PAGE }]);
+    t.equal(store.toleratedDamage, null, "it is not served any more");
   },
 );
 
@@ -186,7 +188,9 @@ t.test("databases that were damaged are forgotten once there are others", async 
   let isReplaceable = false;
   const to = await openFiles(t, target, { clock: eager, isReplaceable: () => isReplaceable });
   await until("it is told", PATIENT_MS, oneOf(to.lines));
+  t.match(to.store.toleratedDamage, WRONG_PAGE);
   await transfer(from.store, to.store);
+  t.equal(to.store.toleratedDamage, null);
   isReplaceable = true;
   await (await to.store.openSnapshot()).close();
   t.strictSame(to.failures, []);
