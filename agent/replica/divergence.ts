@@ -114,8 +114,8 @@ export type Judgement =
   | { readonly kind: "odd-members"; readonly members: readonly MemberId[] }
   /** A majority of the voters agrees on another state than the leader's: `successor` is one of them, that answers if any does. */
   | { readonly kind: "odd-leader"; readonly successor: MemberId }
-  /** Some differ, and who is right shows when the others have told. */
-  | { readonly kind: "undecided" };
+  /** These differ from the leader, and who is right shows when others have told. */
+  | { readonly kind: "undecided"; readonly members: readonly MemberId[] };
 
 /**
  * Who is to be resynced. The majority of the voters is right; where there is none (two voters, or three that all differ),
@@ -159,7 +159,9 @@ export function judge({ leader, configuration, digests, answering }: JudgementIn
     };
     return isQuorum(voters.filter((voter) => agree(voter, leader, index))) || !voters.some(isOpen);
   });
-  return decided.length === 0 ? { kind: "undecided" } : { kind: "odd-members", members: decided };
+  return decided.length === 0
+    ? { kind: "undecided", members: odd }
+    : { kind: "odd-members", members: decided };
 }
 
 function isEqual(one: Uint8Array, other: Uint8Array): boolean {

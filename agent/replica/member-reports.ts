@@ -27,6 +27,11 @@ const REPORT = "replica/report";
 /** How often there may be something to report. */
 const REPORT_MS = 1_000;
 const REPORT_TIMEOUT_MS = 2_000;
+/**
+ * How long one of two that differ may go on serving until others have told who is right: several reports of each. Who answers and tells
+ * nothing new takes nothing up: its disk is full, its database is stuck, or it fetches a copy, and that may be for ever.
+ */
+const UNDECIDED_MS = 10_000;
 
 export interface MemberReportsOptions {
   readonly replica: Pick<Replica, "status" | "onApplied" | "onInstalled"> & {
@@ -59,6 +64,8 @@ export class MemberReports {
   readonly #reports = new Map<MemberId, MemberReport>();
   /** By their owners, the copies that are to be put out of use: in a report that is on its way they are trusted yet. */
   readonly #condemned = new Map<MemberId, MemberReport>();
+  /** Since when it has not been decided who is right; null while nobody differs, or it is. */
+  #undecidedSinceMs: number | null = null;
   #term = 0;
   #timer: Timer;
   #isReporting = false;
@@ -170,7 +177,7 @@ export class MemberReports {
     if (condemned !== undefined && isOfSameCopy(condemned, report)) {
       // mark: divergence: a report speaks for a copy that is to be put out of use
       this.#reports.set(member, { ...report, digests: [] });
-      return this.#isTrusted ? "differs" : "unknown";
+      return "differs";
     }
     this.#reports.set(member, report);
     return this.#verdictOn(report);
@@ -179,7 +186,7 @@ export class MemberReports {
   #verdictOn(report: MemberReport): Verdict {
     const { replica } = this.#options;
     const { member, digests } = report;
-    const judgement = this.#judge();
+    const judgement = this.#decide();
     switch (judgement.kind) {
       case "undecided":
         return "unknown";
@@ -192,8 +199,6 @@ export class MemberReports {
         replica.leadership.yieldTo(judgement.successor);
         return "unknown";
       case "odd-members":
-        // A copy that is out of use is not what others are to be like, though its owner leads until it has handed over.
-        if (!this.#isTrusted) return "unknown";
         if (!judgement.members.includes(member))
           return compareDigests(digests, this.#ring.digests) === "same" ? "same" : "unknown";
         // It puts that copy out of use. Until it tells of a fresh one it has told nothing: that may side with others about newer entries.
@@ -203,11 +208,36 @@ export class MemberReports {
     }
   }
 
-  #judge(): Judgement {
-    const { memberId, peers, voters, outgoing, learners } = this.#options.replica.status();
+  /** By what all that answer have told; when that takes too long, by what there is. */
+  #decide(): Judgement {
+    const { clock, logger, replica } = this.#options;
+    const { peers } = replica.status();
+    const answering = (peers ?? []).filter(({ isActive }) => isActive).map(({ member }) => member);
+    const judgement = this.#judge(new Set(answering));
+    if (judgement.kind !== "undecided") {
+      this.#undecidedSinceMs = null;
+      return judgement;
+    }
+    if (this.#undecidedSinceMs === null) {
+      // mark: divergence: results differ, and others have yet to tell who is right
+      logger.log(
+        "error",
+        "The results of members differ from this leader's: who is right is not known yet.",
+        {
+          members: judgement.members,
+        },
+      );
+      this.#undecidedSinceMs = clock.nowMs();
+    }
+    if (clock.nowMs() - this.#undecidedSinceMs < UNDECIDED_MS) return judgement;
+    this.#undecidedSinceMs = null;
+    return this.#judge(new Set());
+  }
+
+  #judge(answering: ReadonlySet<MemberId>): Judgement {
+    const { memberId, voters, outgoing, learners } = this.#options.replica.status();
     const configuration = { voters, outgoing, learners };
     const members = membersOf(configuration);
-    const answering = (peers ?? []).filter(({ isActive }) => isActive).map(({ member }) => member);
     const told = [...this.#reports.values()].filter(({ member }) => members.has(member));
     return judge({
       leader: memberId,
@@ -216,7 +246,7 @@ export class MemberReports {
         ...told.map(({ member, digests }) => [member, digests] as const),
         [memberId, this.#ring.digests],
       ]),
-      answering: new Set(answering),
+      answering,
     });
   }
 
@@ -237,6 +267,7 @@ export class MemberReports {
     this.#term = term;
     this.#reports.clear();
     this.#condemned.clear();
+    this.#undecidedSinceMs = null;
   }
 }
 

@@ -42,8 +42,10 @@ class ReportingMember {
       status: () => this.#status(members),
       leadership: {
         get present() {
-          if (member.isTransferring || member.leader === null) return null;
-          return { member: member.leader, term: member.term };
+          const { leader, memberId, fault } = member;
+          if (member.isTransferring || leader === null || (leader === memberId && fault !== null))
+            return null;
+          return { member: leader, term: member.term };
         },
         get isLeader() {
           return this.present?.member === member.memberId;
@@ -313,6 +315,69 @@ t.test("who is right waits for a voter that has not told yet", async (t) => {
   group.network.heal();
   await group.pass(4);
   t.strictSame([a.fault, b.fault, c.fault], ["diverged", null, null], "here it is the leader");
+});
+
+t.test("who is right is not waited for without end: who tells nothing new takes nothing up", async (t) => {
+  const group = new Group();
+  const [a, b, c] = group.members;
+  for (const member of group.members) member.apply(6, "o");
+  await group.pass(2);
+  // It answers, and its database does nothing any more.
+  c.stalledMs = 60_000;
+  a.apply(7, "x");
+  b.apply(7, "y");
+  await group.pass(8);
+  t.strictSame([a.fault, b.fault, c.fault], [null, null, null]);
+  t.strictSame(
+    a.lines.filter((line) => line.includes("who is right is not known yet")).length,
+    1,
+    "it is told of at once, and once",
+  );
+  await group.pass(4);
+  t.strictSame(
+    [a.fault, b.fault, c.fault],
+    [null, "diverged", null],
+    "the leader's is what clients have seen",
+  );
+  c.apply(7, "x");
+  b.install(7, "x");
+  await group.pass(3);
+  b.apply(8, "v");
+  c.apply(8, "w");
+  a.apply(8, "w");
+  await group.pass(3);
+  t.strictSame([a.fault, b.fault, c.fault], [null, "diverged", null]);
+});
+
+t.test("who was told that it differs does not side with one that tells of the same later", async (t) => {
+  const group = new Group();
+  const [a, b, c] = group.members;
+  for (const member of [b, c]) member.leader = null;
+  const toldBy = (member: string, sentMs: number, state: string, copySinceMs = 0): MemberReport => {
+    const digests = [{ index: 7, hash: Buffer.from(state) }];
+    return { ...REPORT, member, sentMs, copySinceMs, digests };
+  };
+  const verdict = async (letter: string, report: MemberReport) =>
+    decodeVerdict(await group.tell(letter, report));
+  a.apply(7, "x");
+  a.active = [a.memberId, b.memberId];
+  t.equal(await verdict("b", toldBy(b.memberId, 1, "y")), "differs");
+  a.active = [a.memberId, b.memberId, c.memberId];
+  t.equal(await verdict("c", toldBy(c.memberId, 1, "y")), "unknown");
+  t.equal(a.fault, null, "b is being given the leader's copy");
+  t.equal(await verdict("b", toldBy(b.memberId, 2, "x", 1)), "same");
+  t.equal(await verdict("c", toldBy(c.memberId, 2, "y")), "differs");
+});
+
+t.test("a fresh copy is told of, though it ends where the one before did", async (t) => {
+  const group = new Group();
+  const [, b, c] = group.members;
+  for (const member of group.members) member.apply(7, "x");
+  await group.pass(3);
+  c.install(7, "x");
+  b.install(7, "y");
+  await group.pass(3);
+  t.strictSame([b.fault, c.fault], ["diverged", null]);
 });
 
 t.test("a leader against a majority puts its own copy out of use, and one of them leads", async (t) => {
