@@ -132,3 +132,21 @@ testConfirming("members that are being changed are not counted", async (t, { mem
   t.ok(members.get("b").replica.leadership.isLeader);
   await t.rejects(confirmQuorum({ replica, census, clock }, C, TIMEOUT_MS), { code: "not-leader" });
 });
+
+testConfirming("who led in another term meanwhile knows nothing of this one", async (t, confirming) => {
+  const { members, replica } = confirming;
+  const { leadership } = replica;
+  const returning = {
+    isHeldByQuorum: async () => {
+      await leadership.handOver(TIMEOUT_MS, B);
+      await members.get("b").replica.leadership.handOver(TIMEOUT_MS, A);
+      await members.until("a leads again", () => leadership.isLeader);
+      return true;
+    },
+  };
+  const { term } = replica.raft;
+  await t.rejects(confirmQuorum({ replica, census: returning, clock }, C, TIMEOUT_MS), {
+    code: "no-quorum",
+  });
+  t.ok(leadership.isLeader && replica.raft.term > term);
+});

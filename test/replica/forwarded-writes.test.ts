@@ -88,3 +88,13 @@ t.test("a write that is sent again does not end with the time of its first try",
   t.match((await Promise.all([made, second]))[1], [{ kind: "changed", rowsAffected: 1 }]);
   t.equal(await count(5), 1);
 });
+
+t.test("a leader that stays silent is asked again after twice the time", async (t) => {
+  trio.network.answerMs = (method) => (method === "command/read-index" ? DEADLINE_MS : 1);
+  const asked = (): number => trio.network.delivered.get("command/read-index") ?? 0;
+  const before = asked();
+  const read = follower.sql.query([], { level: "linearizable", timeoutMs: 3_500 });
+  await t.rejects(read, { code: "timeout" });
+  trio.network.answerMs = () => 1;
+  t.ok([2, 3].includes(asked() - before), `${asked() - before} times: at once, after 1 s, after 3 s`);
+});

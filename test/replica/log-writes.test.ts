@@ -370,3 +370,21 @@ t.test("LogWrites: a base that is refused together with entries goes in by itsel
   t.equal(scene.persisted.at(-1), last, "and what it frees takes the entries");
   t.strictSame((await reopen(scene.directory)).recovered.base, { index: last - 3, term: 1 });
 });
+
+t.test(
+  "LogWrites: a disk that has been full for long is tried again soon when it is full anew",
+  async (t) => {
+    const scene = await Scene.open();
+    const last = await scene.fill(1, 0);
+    // The waits grow up to two seconds.
+    for (let tries = 0; tries < 20; tries++) await scene.settle(2_000);
+    scene.setFull(false);
+    await scene.settle(2_000);
+    t.notOk(scene.writes.isFull);
+    await scene.fill(last + 1, 0);
+    scene.setFull(false);
+    await scene.settle(50);
+    t.notOk(scene.writes.isFull);
+    t.strictSame(scene.failures, []);
+  },
+);
