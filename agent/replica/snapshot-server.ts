@@ -5,6 +5,7 @@ import { isTrivetError, TrivetError } from "../platform/trivet-error.ts";
 import type { SnapshotStore, StoreSnapshot } from "../store/snapshot.ts";
 import type { LogPosition } from "../store/types.ts";
 import type { Transport } from "./ports.ts";
+import { SnapshotReaders } from "./snapshot-readers.ts";
 import {
   decodeClose,
   decodeOpen,
@@ -15,18 +16,6 @@ import {
   SNAPSHOT_OPEN,
   SNAPSHOT_READ,
 } from "./snapshot-wire.ts";
-
-/** Receivers at once: more would only share the same disk and link. */
-const READERS_MAX = 4;
-
-/** Who asks for nothing so long has gone, or has found another source. Longer than a receiver waits before it gives this one up. */
-const IDLE_MS = 30_000;
-
-/** Who reads asks for the next piece sooner than that, also where some are lost. Longer, it holds up nobody who needs a newer snapshot. */
-const READING_MS = 5_000;
-
-/** Who gets nothing further for so long holds up nobody's writes: it, or its link, may be gone. */
-const ADVANCING_MS = 1_500;
 
 /** Who has taken all of it asks for the log behind it by then. */
 const FOLLOW_MS = 3_000;
@@ -49,21 +38,10 @@ export interface SnapshotServerOptions {
   readonly assertServing: () => void;
 }
 
-interface Reader {
-  /** When it asked for something last. */
-  readonly seenMs: number;
-  /** When it was given something last that it may not have had. */
-  readonly advancedMs: number;
-  /** What it was given; what it has asked for twice, twice. */
-  readonly givenBytes: number;
-}
-
 interface Open {
   readonly id: string;
   readonly snapshot: StoreSnapshot;
-  readonly totalBytes: number;
-  /** By node. */
-  readonly readers: Map<string, Reader>;
+  readonly readers: SnapshotReaders;
 }
 
 /**
@@ -113,12 +91,7 @@ export class SnapshotServer {
    */
   get sentFraction(): number | null {
     if (this.#opening !== null) return 0;
-    const open = this.#open;
-    if (open === null) return null;
-    const sinceMs = this.#options.clock.nowMs() - ADVANCING_MS;
-    const reading = [...open.readers.values()].filter(({ advancedMs }) => advancedMs > sinceMs);
-    if (reading.length === 0) return null;
-    return Math.min(1, ...reading.map(({ givenBytes }) => givenBytes / open.totalBytes));
+    return this.#open?.readers.sentFraction ?? null;
   }
 
   /** Ends what is being sent; its readers must begin anew. */
@@ -144,8 +117,8 @@ export class SnapshotServer {
     this.#options.assertServing();
     const open = await this.#openFor(from, minIndex);
     // Also of those that have waited for its opening together.
-    if (!open.readers.has(from) && open.readers.size >= READERS_MAX) throw busy();
-    this.#seen(open, from, 0);
+    if (!open.readers.mayJoin(from)) throw busy();
+    open.readers.seen(from, 0);
     const { id, snapshot } = open;
     return encodeOpened({ id, manifest: snapshot });
   }
@@ -154,7 +127,7 @@ export class SnapshotServer {
     const { id, name, offset, length } = decodeRead(body);
     const open = this.#open;
     if (open?.id !== id || !open.readers.has(from)) throw snapshotGone();
-    this.#seen(open, from, length);
+    open.readers.seen(from, length);
     try {
       return encodePiece(await open.snapshot.read(name, offset, length));
     } catch (error) {
@@ -166,8 +139,8 @@ export class SnapshotServer {
   async #readerLeft(from: string, id: string): Promise<void> {
     const open = this.#open;
     if (open?.id !== id) return;
-    open.readers.delete(from);
-    if (open.readers.size > 0) return;
+    open.readers.left(from);
+    if (!open.readers.isEmpty) return;
     const ended = this.end();
     // At once: what comes behind it must not be dropped while it closes.
     const untilMs = this.#options.clock.nowMs() + FOLLOW_MS;
@@ -175,24 +148,12 @@ export class SnapshotServer {
     await ended;
   }
 
-  #seen({ readers, totalBytes }: Pick<Open, "readers" | "totalBytes">, from: string, bytes: number): void {
-    const nowMs = this.#options.clock.nowMs();
-    const { givenBytes, advancedMs } = readers.get(from) ?? { givenBytes: 0, advancedMs: nowMs };
-    // Who asks on and on for the same holds up nobody.
-    const hasAdvanced = bytes > 0 && givenBytes < totalBytes;
-    readers.set(from, {
-      seenMs: nowMs,
-      advancedMs: hasAdvanced ? nowMs : advancedMs,
-      givenBytes: givenBytes + bytes,
-    });
-  }
-
   /** The open snapshot if it is new enough, else a new one if nobody else reads the old one. */
   async #openFor(from: string, minIndex: number): Promise<Open> {
     const usefulIndex = Math.max(minIndex, this.#options.baseIndex());
     const open = (await this.#untilOpen()) ?? this.#open;
     if (open !== null && open === this.#open && open.snapshot.position.index >= usefulIndex) return open;
-    if (open !== null && this.#isReadByOthers(open, from)) throw busy();
+    if (open?.readers.isReadByOthers(from)) throw busy();
     this.#opening ??= this.#openNew().finally(() => {
       this.#opening = null;
     });
@@ -223,11 +184,6 @@ export class SnapshotServer {
     });
   }
 
-  #isReadByOthers({ readers }: Open, from: string): boolean {
-    const sinceMs = this.#options.clock.nowMs() - READING_MS;
-    return [...readers].some(([reader, { seenMs }]) => reader !== from && seenMs > sinceMs);
-  }
-
   async #openNew(): Promise<Open> {
     const { store, random, logger, assertServing } = this.#options;
     await this.end();
@@ -246,7 +202,7 @@ export class SnapshotServer {
     }
     const id = Array.from(random.bytes(ID_BYTES), (byte) => byte.toString(16).padStart(2, "0")).join("");
     const totalBytes = bytesOf(snapshot);
-    const open = { id, snapshot, totalBytes, readers: new Map<string, Reader>() };
+    const open = { id, snapshot, readers: new SnapshotReaders(this.#options.clock, totalBytes) };
     this.#open = open;
     this.#watchIdle(open);
     logger.log("info", "A snapshot is open for others.", {
@@ -259,13 +215,11 @@ export class SnapshotServer {
   /** Forgets readers that have gone without a word, and with the last one closes. */
   #watchIdle(open: Open): void {
     const { clock } = this.#options;
-    const seenMs = [...open.readers.values()].map((reader) => reader.seenMs);
-    const lastMs = seenMs.length > 0 ? Math.max(...seenMs) : clock.nowMs();
+    const { readers } = open;
     // What is due now by a rounding is not due by the next look: never at once again.
-    this.#timer = clock.setTimer(Math.max(1, lastMs + IDLE_MS - clock.nowMs()), () => {
-      const sinceMs = clock.nowMs() - IDLE_MS;
-      for (const [reader, { seenMs }] of open.readers) if (seenMs <= sinceMs) open.readers.delete(reader);
-      if (open.readers.size > 0) {
+    this.#timer = clock.setTimer(Math.max(1, readers.idleInMs), () => {
+      readers.forgetIdle();
+      if (!readers.isEmpty) {
         this.#watchIdle(open);
         return;
       }
