@@ -9,13 +9,13 @@ import type { LogPosition } from "./types.ts";
 const FULL_TEXT_COMPLAINT = /\bfts5\b/i;
 
 /**
- * True if the last process that had the database was cut off (a clean end leaves no write-ahead log) and it is small
- * enough to be checked before it is served.
+ * True if the last process that had the database was cut off (a clean end leaves no write-ahead log), or nothing is known of its
+ * pages (`!isInformed`); and it is small enough to be checked before it is served.
  */
-export function isCheckedAtOpen(path: string): boolean {
+export function isCheckedAtOpen(path: string, isInformed: boolean): boolean {
   const bytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   const walBytes = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
-  return walBytes > 0 && bytes + walBytes <= CHECKED_AT_OPEN_BYTES_MAX;
+  return (walBytes > 0 || !isInformed) && bytes + walBytes <= CHECKED_AT_OPEN_BYTES_MAX;
 }
 
 /** Throws a `SqliteError` that `isDamage` unless every page of the database is what it should be. Reads the whole file. */

@@ -3,6 +3,7 @@ import { invariant } from "../platform/invariant.ts";
 import { isCheckedAtOpen, requireSound } from "./database-check.ts";
 import { DigestChain } from "./digest-chain.ts";
 import type { EngineInternals } from "./engine-internals.ts";
+import { COUNT_OPEN, wasOpenedByOlderVersion } from "./foreign-writer.ts";
 import { PAGE_BYTES, PINNED_WAL_FRAMES_MIN, WAL_FRAMES_MAX } from "./limits.ts";
 import { PageGuard } from "./page-guard.ts";
 import type { PreparedStatement } from "./prepared-statement.ts";
@@ -17,6 +18,7 @@ const META_SCHEMA =
 
 /** Must come before the first access, or WAL stays off without a word. */
 const EXCLUSIVE = "PRAGMA locking_mode = EXCLUSIVE";
+const WAL_MODE = "PRAGMA journal_mode = WAL";
 
 /**
  * NORMAL: a commit is not synced, because the Raft log can repeat it; a checkpoint syncs the write-ahead log before and
@@ -25,7 +27,6 @@ const EXCLUSIVE = "PRAGMA locking_mode = EXCLUSIVE";
  * from SQLite's random generator: no entry may be suspected of it (see `EngineInternals`).
  */
 const SETUP = [
-  "PRAGMA journal_mode = WAL",
   "PRAGMA synchronous = NORMAL",
   "PRAGMA wal_autocheckpoint = 0",
   "PRAGMA journal_size_limit = 8388608",
@@ -35,7 +36,6 @@ const SETUP = [
   // All rows that there ever are, from the start: ANALYZE counts them, and must find the same number on every node.
   "INSERT INTO _trivet_meta VALUES ('applied_index', 0), ('applied_term', 0), ('digest', zeroblob(32)), ('last_time_ms', 0) ON CONFLICT DO NOTHING",
 ] as const;
-const OPENED = "INSERT INTO _trivet_meta VALUES ('opened', 1) ON CONFLICT DO UPDATE SET value = value + 1";
 
 /**
  * One of the two databases: its connection, and the one SQLite transaction that holds all entries since the last
@@ -77,15 +77,18 @@ export class DatabaseFile {
     },
   ) {
     this.#path = file.path;
-    const mustCheck = file.mayBeDamaged && isCheckedAtOpen(file.path);
     const lock = `${file.path}.lock`;
     if (existsSync(lock)) rmdirSync(lock);
     this.pages = new PageGuard(file.path);
     this.connection = new SqliteConnection(wasm, file.path);
     internals.setLimits(this.connection);
     this.connection.run(EXCLUSIVE);
-    if (mustCheck) requireSound(this.connection);
-    for (const sql of [...SETUP, ...file.schema, OPENED]) this.connection.run(sql);
+    if (wasOpenedByOlderVersion(this.connection)) this.pages.forget("an older version");
+    const { isInformed } = this.pages;
+    if (file.mayBeDamaged && isCheckedAtOpen(file.path, isInformed)) requireSound(this.connection);
+    this.connection.run(WAL_MODE);
+    this.pages.enter();
+    for (const sql of [...SETUP, ...file.schema, COUNT_OPEN]) this.connection.run(sql);
     this.connection.run(`PRAGMA cache_size = ${-file.cacheKib}`);
     invariant(this.connection.readValue("PRAGMA journal_mode") === "wal", `${file.path} is not in WAL mode`);
     invariant(this.connection.readValue("PRAGMA page_size") === PAGE_BYTES, `${file.path} has other pages`);
@@ -173,8 +176,13 @@ export class DatabaseFile {
 
   /** Commits nothing: what is open is undone, as after a crash. */
   close(): void {
-    this.statements.clear();
-    this.connection.close();
+    try {
+      const isInFile = !this.connection.inTransaction && this.#walFrames() === 0;
+      if (isInFile) this.pages.leave();
+    } finally {
+      this.statements.clear();
+      this.connection.close();
+    }
   }
 
   /** One of our own statements, whose rows do not matter. */

@@ -1,8 +1,9 @@
 import fs from "node:fs";
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import { isMediumError } from "../platform/directory.ts";
+import { removeTrace, wasOpenedByOthers } from "./foreign-writer.ts";
 import { PAGE_BYTES, SCRUB_SLICE_PAGES } from "./limits.ts";
-import { PageSums } from "./page-sums.ts";
+import { PageSums, syncDirectory } from "./page-sums.ts";
 import { sumOf } from "./page-sums-codec.ts";
 import { isOfWal, readWal, type WalContent } from "./read-wal.ts";
 import { sumsName } from "./snapshot.ts";
@@ -35,6 +36,8 @@ export interface ScrubbedSlice {
  * from its own.
  *
  * So it is everywhere: a page that was found wrong keeps its sum, and is found again, whatever is written over it.
+ *
+ * Who opens the file without this guard (see foreign-writer.ts) makes the sums worthless, not the file: then they are made anew.
  */
 export class PageGuard {
   readonly #path: string;
@@ -42,6 +45,7 @@ export class PageGuard {
   readonly #sums: PageSums;
   /** Pages that were told of. */
   readonly #told = new Set<number>();
+  #hasToldOfOthers = false;
   #findings: PageFinding[] = [];
   #hasLearned = false;
 
@@ -51,11 +55,37 @@ export class PageGuard {
     this.#walPath = `${path}-wal`;
     this.#sums = PageSums.open(sumsName(path));
     const { origin } = this.#sums;
-    if (origin === "read") return;
-    // mark: store: the sums of a database's pages are made anew
     if (origin === "damaged") this.#find(true, "the sums of its pages cannot be read");
-    else if (this.#filePages() > 1)
-      this.#find(false, `the sums of its pages are ${origin}: they are made anew of what stands there now`);
+    else if (origin !== "read" && this.#filePages() > 1)
+      this.#findAnew(`the sums of its pages are ${origin}: they`);
+    this.#maybeForget();
+    removeTrace(path);
+  }
+
+  /** False if nothing is known of what the file should be. */
+  get isInformed(): boolean {
+    return this.#sums.pageCount > 0;
+  }
+
+  /** Somebody else has written the file as it is. */
+  forget(who: string): void {
+    if (!this.isInformed) return;
+    // mark: store: a database was written without its sums
+    this.#sums.forget();
+    if (!this.#hasToldOfOthers) this.#findAnew(`${who} has opened it: the sums of its pages`);
+    this.#hasToldOfOthers = true;
+  }
+
+  /** Goes after the write-ahead log was opened, before the first write. */
+  enter(): void {
+    syncDirectory(dirname(this.#path));
+    this.#sums.setOpen(true);
+  }
+
+  /** Goes before the write-ahead log, which has been moved, is removed. */
+  leave(): void {
+    this.#maybeForget();
+    this.#sums.setOpen(false);
   }
 
   /** True if a checkpoint has not come to its end: then another one goes before all else. */
@@ -78,6 +108,8 @@ export class PageGuard {
 
   /** Goes before a checkpoint, which moves the `frames` frames of the write-ahead log, all of them committed. */
   prepare(frames: number): void {
+    // What it writes is not what the log of that name says.
+    if (this.#maybeForget()) return;
     const { mark } = this.#sums;
     const wal = readWal(this.#walPath, frames, mark);
     const { end, pageCount } = wal;
@@ -139,12 +171,24 @@ export class PageGuard {
 
   /** False if the page is not what it should be. */
   #compare(page: number, sum: number | null): boolean {
-    if (sum === this.#sums.at(page)) return true;
+    if (sum === this.#sums.at(page) || this.#maybeForget()) return true;
     // mark: store: a page is not what was written
     if (!this.#told.has(page))
       this.#find(true, `page ${page} of ${this.#sums.pageCount} is not what was written`);
     this.#told.add(page);
     return false;
+  }
+
+  /** True if another program has the file open, or had: what it holds is right, and not known. */
+  #maybeForget(): boolean {
+    const isForeign = wasOpenedByOthers(this.#path, this.#sums.isOpen);
+    if (isForeign) this.forget("another program");
+    return isForeign;
+  }
+
+  #findAnew(text: string): void {
+    // mark: store: the sums of a database's pages are made anew
+    this.#find(false, `${text} are made anew of what stands there now`);
   }
 
   #find(isDamage: boolean, text: string): void {

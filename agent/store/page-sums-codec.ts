@@ -3,12 +3,13 @@ import { crc32 } from "node:zlib";
 /**
  * What stands beside a database about its pages (`PageSums` keeps it):
  *
- *     header   magic (8), format (4), CRC of these (4)
+ *     header   magic (8), format (4), CRC of these (4), whether the database is open (1)
  *     record   CRC of the rest (4), number of sums (4), pages of the database (4),
  *              mark: frames (4), restart (4), salts (8), checksum (8), all zero for none
  *              and for each sum: page (4), sum (4)
  *     record   ...
  *
+ * Whether it is open is written in place, one byte for the other: that cannot be torn, and takes no room on a disk that is full.
  * All integers little-endian; pages count from 1, as SQLite's do. A later record goes over an earlier one. The first was written whole
  * or not at all; what a crash has cut is the last one.
  */
@@ -36,6 +37,8 @@ export interface SumsRecord {
 export type DecodedSums =
   | {
       readonly kind: "sums";
+      /** An agent has the database open, or was cut off: then there is a write-ahead log, if an empty one. */
+      readonly isOpen: boolean;
       readonly records: readonly SumsRecord[];
       /** Where the first record ends, and the last. */
       readonly firstBytes: number;
@@ -45,8 +48,11 @@ export type DecodedSums =
   | { readonly kind: "damaged" };
 
 const MAGIC = "trivetps";
-const FORMAT = 1;
-const HEADER_BYTES = 16;
+const FORMAT = 2;
+export const IS_OPEN_AT = 16;
+const HEADER_BYTES = IS_OPEN_AT + 1;
+/** No flipped bit makes one of the other. */
+const [CLOSED, OPEN] = [0x00, 0xff];
 const RECORD_BYTES = 36;
 const SUM_BYTES = 8;
 
@@ -55,19 +61,30 @@ export function sumOf(page: Uint8Array): number {
   return crc32(page) || 1;
 }
 
-/** All of a file, of a database with these sums (0: not known). */
-export function encodeSums(table: Uint32Array, mark: WalMark | null = null): Buffer {
+/** All of a file, of a database with these sums (0: not known), which nobody has open if nothing else is said. */
+export function encodeSums(
+  table: Uint32Array,
+  { isOpen, mark }: { readonly isOpen: boolean; readonly mark: WalMark | null } = {
+    isOpen: false,
+    mark: null,
+  },
+): Buffer {
   const sums = new Map<number, number>();
   for (const [at, sum] of table.entries()) if (sum !== 0) sums.set(at + 1, sum);
-  return Buffer.concat([encodeHeader(), encodeSumsRecord({ mark, pageCount: table.length, sums })]);
+  return Buffer.concat([encodeHeader(isOpen), encodeSumsRecord({ mark, pageCount: table.length, sums })]);
 }
 
-function encodeHeader(): Buffer {
+function encodeHeader(isOpen: boolean): Buffer {
   const header = Buffer.alloc(HEADER_BYTES);
   header.write(MAGIC, "latin1");
   header.writeUInt32LE(FORMAT, 8);
   header.writeUInt32LE(crc32(header.subarray(0, 12)), 12);
+  encodeIsOpen(isOpen).copy(header, IS_OPEN_AT);
   return header;
+}
+
+export function encodeIsOpen(isOpen: boolean): Buffer {
+  return Buffer.of(isOpen ? OPEN : CLOSED);
 }
 
 export function encodeSumsRecord({ mark, pageCount, sums }: SumsRecord): Buffer {
@@ -89,10 +106,12 @@ export function encodeSumsRecord({ mark, pageCount, sums }: SumsRecord): Buffer 
 }
 
 export function decodeSums(bytes: Buffer): DecodedSums {
-  if (bytes.length < HEADER_BYTES || crc32(bytes.subarray(0, 12)) !== bytes.readUInt32LE(12))
+  if (bytes.length < IS_OPEN_AT || crc32(bytes.subarray(0, 12)) !== bytes.readUInt32LE(12))
     return { kind: "damaged" };
   if (bytes.toString("latin1", 0, 8) !== MAGIC || bytes.readUInt32LE(8) !== FORMAT)
     return { kind: "foreign" };
+  const isOpen = bytes[IS_OPEN_AT] === OPEN;
+  if (!isOpen && bytes[IS_OPEN_AT] !== CLOSED) return { kind: "damaged" };
   const records: SumsRecord[] = [];
   const ends: number[] = [];
   for (let from = HEADER_BYTES; ; from = ends.at(-1) ?? from) {
@@ -103,7 +122,7 @@ export function decodeSums(bytes: Buffer): DecodedSums {
   }
   const [firstBytes] = ends;
   if (firstBytes === undefined) return { kind: "damaged" };
-  return { kind: "sums", records, firstBytes, validBytes: ends.at(-1) ?? firstBytes };
+  return { kind: "sums", isOpen, records, firstBytes, validBytes: ends.at(-1) ?? firstBytes };
 }
 
 /** Null if no whole one stands at `from`. */

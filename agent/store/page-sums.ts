@@ -3,8 +3,10 @@ import { dirname } from "node:path";
 import { isMediumError, systemErrorCode } from "../platform/directory.ts";
 import {
   decodeSums,
+  encodeIsOpen,
   encodeSums,
   encodeSumsRecord,
+  IS_OPEN_AT,
   type SumsRecord,
   type WalMark,
 } from "./page-sums-codec.ts";
@@ -25,6 +27,7 @@ export class PageSums {
   /** By page, from 1 at position 0; 0 for what is not known. */
   #table: Uint32Array = new Uint32Array(0);
   #mark: WalMark | null = null;
+  #isOpen = false;
   /** Where the next record goes; 0 while there is no file to append to. */
   #end = 0;
   /** Where the first record ends. */
@@ -42,6 +45,7 @@ export class PageSums {
     if (decoded.kind !== "sums") return new PageSums(path, decoded.kind);
     const sums = new PageSums(path, "read");
     for (const record of decoded.records) sums.#take(record);
+    sums.#isOpen = decoded.isOpen;
     sums.#end = decoded.validBytes;
     sums.#firstEnd = decoded.firstBytes;
     return sums;
@@ -50,6 +54,11 @@ export class PageSums {
   /** See `SumsRecord`. */
   get mark(): WalMark | null {
     return this.#mark;
+  }
+
+  /** See `DecodedSums`. */
+  get isOpen(): boolean {
+    return this.#isOpen;
   }
 
   get pageCount(): number {
@@ -72,6 +81,20 @@ export class PageSums {
     this.#table[page - 1] = sum;
   }
 
+  /** Durable when it returns. */
+  setOpen(isOpen: boolean): void {
+    this.#isOpen = isOpen;
+    if (this.#end === 0) this.save();
+    else this.#write((file) => writeWhole(file, encodeIsOpen(isOpen), IS_OPEN_AT));
+  }
+
+  /** Nothing is known any more, durably. */
+  forget(): void {
+    this.#table = new Uint32Array(0);
+    this.#mark = null;
+    this.save();
+  }
+
   /** Takes the record in, durably. A crash leaves it out, or in. */
   record(record: SumsRecord): void {
     this.#take(record);
@@ -79,17 +102,13 @@ export class PageSums {
       this.save();
       return;
     }
-    const file = fs.openSync(this.#path, "r+");
-    try {
+    const bytes = encodeSumsRecord(record);
+    this.#write((file) => {
       // What a crash has left of another record may be longer.
       fs.ftruncateSync(file, this.#end);
-      const bytes = encodeSumsRecord(record);
       writeWhole(file, bytes, this.#end);
-      fs.fdatasyncSync(file);
-      this.#end += bytes.length;
-    } finally {
-      fs.closeSync(file);
-    }
+    });
+    this.#end += bytes.length;
   }
 
   /** Keeps the file at about twice the size that it needs. */
@@ -100,7 +119,7 @@ export class PageSums {
 
   /** Writes all anew, durably: a crash leaves the old file or the new one. */
   save(): void {
-    const bytes = encodeSums(this.#table, this.#mark);
+    const bytes = encodeSums(this.#table, { isOpen: this.#isOpen, mark: this.#mark });
     const temporary = `${this.#path}.new`;
     const file = fs.openSync(temporary, "w", 0o600);
     try {
@@ -113,6 +132,17 @@ export class PageSums {
     syncDirectory(dirname(this.#path));
     this.#end = bytes.length;
     this.#firstEnd = bytes.length;
+  }
+
+  /** Durably, to the file that is there. */
+  #write(write: (file: number) => void): void {
+    const file = fs.openSync(this.#path, "r+");
+    try {
+      write(file);
+      fs.fdatasyncSync(file);
+    } finally {
+      fs.closeSync(file);
+    }
   }
 
   #take({ mark, pageCount, sums }: SumsRecord): void {
@@ -143,7 +173,7 @@ function writeWhole(file: number, bytes: Uint8Array, offset: number): void {
   for (let at = 0; at < bytes.length; ) at += fs.writeSync(file, bytes, at, bytes.length - at, offset + at);
 }
 
-function syncDirectory(path: string): void {
+export function syncDirectory(path: string): void {
   const directory = fs.openSync(path, "r");
   try {
     fs.fsyncSync(directory);

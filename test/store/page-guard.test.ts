@@ -26,6 +26,7 @@ class Subject {
   readonly #engine: { readonly wasm: SqliteWasm; readonly internals: EngineInternals };
   readonly #random: SimRandom;
   #file: DatabaseFile;
+  #isClosed = false;
   readonly #contents = new Map<number, string>();
   readonly #found: string[] = [];
 
@@ -97,17 +98,22 @@ class Subject {
   close(): void {
     this.#file.checkpoint();
     this.#collect();
+    this.#isClosed = true;
     this.#file.close();
   }
 
   reopen(): void {
     this.#file = this.#open();
+    this.#isClosed = false;
   }
 
   /** What a process leaves that is cut off. The files of this one must be let go of. */
   abandon(): void {
     this.#collect();
     this.disk.cutAfter(0);
+    // What SQLite has freed must not be used again.
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     try {
       this.#file.close();
     } catch {
