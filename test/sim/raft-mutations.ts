@@ -171,6 +171,13 @@ export const RAFT_MUTATIONS: readonly Mutation[] = [
     seeds: 1000,
   },
   {
+    name: "reads outlive the leadership in which they were asked",
+    file: "raft/roles.ts",
+    find: "if (this.#current instanceof Leader) this.#reads.abort();",
+    replace: ";",
+    seeds: 300,
+  },
+  {
     name: "a leader that is voted out stays",
     stops: true,
     file: "raft/leader.ts",

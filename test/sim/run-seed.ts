@@ -197,6 +197,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   new LeadershipSwing({
     ...{ world, mix, network, nodes, isBad },
     random: streamOf("leadership swing"),
+    clientOptions,
     log: (text) => write("world ", text),
   }).start();
   new Operator({
