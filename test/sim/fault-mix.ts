@@ -139,7 +139,7 @@ export function drawFaultMix(random: SimRandom, streamOf: (purpose: string) => S
     damage: drawDamageMix(streamOf("damage mix"), streamOf("silent damage mix")),
     storeFaults: drawStoreFaultMix(streamOf("store fault mix")),
     bus: drawBusMix(streamOf("bus mix")),
-    objects: drawObjectMix(streamOf("object mix")),
+    objects: drawObjectMix(streamOf("object mix"), streamOf("absences of watchers")),
     process: {
       crashEveryMs: every(0.7, 1_000, 20_000),
       powerCutRate: random.pick([0, 0.5, 1, 1]),

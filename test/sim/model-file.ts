@@ -14,7 +14,6 @@ import type {
 import { type KvOperation, operationOf } from "./kv-sql.ts";
 import { type HistoryLimits, ModelObjects, type PackedObjects } from "./model-objects.ts";
 import { ModelSessions } from "./model-sessions.ts";
-import type { SimRandom } from "./sim-random.ts";
 import type { Written } from "./value-watch.ts";
 import type { WrongResults } from "./wrong-results.ts";
 
@@ -184,10 +183,9 @@ export class ModelFile {
     this.#since = [];
   }
 
-  crash(random: SimRandom): void {
-    // The whole or nothing are as likely as everything in between.
-    const kept = Math.round(Math.min(1, Math.max(0, random.between(-0.5, 1.5))) * this.#since.length);
-    this.#since = this.#since.slice(0, kept);
+  /** `kept`: how much of it, from 0 to 1. */
+  crash(kept: number): void {
+    this.#since = this.#since.slice(0, Math.round(kept * this.#since.length));
     this.#current = copyOf(this.#durable);
     for (const { entry, wrong } of this.#since)
       take(this.#current, entry, run(this.#current, entry, this.kind), wrong);

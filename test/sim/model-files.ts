@@ -5,6 +5,9 @@ import { ModelFile, type PackedContent } from "./model-file.ts";
 import type { HistoryLimits } from "./model-objects.ts";
 import type { SimRandom } from "./sim-random.ts";
 
+/** Of the crashes: one file keeps all, and the other nothing. */
+const APART_RATE = 0.3;
+
 /** As the store's own marker (`InstallMarker`). */
 interface Marker {
   readonly phase: "swapping" | "swapped";
@@ -53,9 +56,14 @@ export class ModelFiles {
     this.#marker = null;
   }
 
+  /** Of what was not checkpointed, the whole or nothing are as likely to be kept as everything in between. */
   crash(random: SimRandom): void {
-    this.app.crash(random);
-    this.state.crash(random);
+    const app = Math.min(1, Math.max(0, random.between(-0.5, 1.5)));
+    const state = Math.min(1, Math.max(0, random.between(-0.5, 1.5)));
+    // One may be as far ahead of the other as can be: each has its own checkpoints.
+    const areApart = random.isTrue(APART_RATE);
+    this.app.crash(areApart ? Math.round(app) : app);
+    this.state.crash(areApart ? 1 - Math.round(app) : state);
   }
 
   /** While the new files take the place of the old ones: until then nobody has looked at what came. */

@@ -13,6 +13,8 @@ import { NOBODY, type World } from "./world.ts";
 
 const RETRY_MS = 50;
 const PROGRESS_MS = 10_000;
+/** How often a watcher waits for a node's next change at once, before it has asked what there is. */
+const TRUSTING_RATE = 0.5;
 /** In the end it has come so far with a node before it tries another one that it cannot go on for ever like that. */
 const HASTY_PATIENCE_MS = 20_000;
 /** More than there are. */
@@ -22,6 +24,8 @@ export interface ObjectWatcherOptions {
   readonly name: string;
   readonly world: World;
   readonly random: SimRandom;
+  /** Of how it goes from node to node. */
+  readonly wayRandom: SimRandom;
   readonly mix: ObjectMix;
   readonly nodes: readonly SimNode[];
   readonly watch: ObjectWatch;
@@ -58,13 +62,20 @@ export class ObjectWatcher {
   }
 
   async #goOn(): Promise<never> {
-    const { world, random } = this.#options;
+    const { random } = this.#options;
     for (;;) {
       const nodes = this.#nodes();
       const process = nodes.length > 0 ? random.pick(nodes).process : null;
       if (process?.objects != null) await this.#follow(process, process.objects);
-      await new Promise<void>((resolve) => world.at(RETRY_MS, NOBODY, resolve));
+      await this.#goAway();
     }
+  }
+
+  /** Long enough at times to find that a node has started again meanwhile, or keeps no more what it has missed; not in the end. */
+  async #goAway(): Promise<void> {
+    const { world, wayRandom, mix } = this.#options;
+    const ms = this.#isInHaste ? RETRY_MS : RETRY_MS + mix.awayMs * wayRandom.float();
+    await new Promise<void>((resolve) => world.at(ms, NOBODY, resolve));
   }
 
   /** Until it has seen enough of this node, or the node has. */
@@ -83,8 +94,7 @@ export class ObjectWatcher {
     try {
       const options = { from: this.#place, timeoutMs: mix.timeoutMs };
       await process.whileAlive(objects.watchFrom(options));
-      // At once at first, so that also what is compacted is told of.
-      for (let waitMs = 0; !signal.aborted; waitMs = PROGRESS_MS) {
+      for (let waitMs = this.#firstWaitMs(); !signal.aborted; waitMs = PROGRESS_MS) {
         await this.#digest();
         const wanted = { after: this.#place, filter, waitMs, signal };
         const page = process.whileAlive(objects.changes(wanted));
@@ -98,6 +108,12 @@ export class ObjectWatcher {
       if (isTrivetError(error, "revision-compacted")) await this.#list(process, objects);
       else endOfRead(error);
     }
+  }
+
+  /** The API asks at once at first; others need not, and must miss nothing either. */
+  #firstWaitMs(): number {
+    const { wayRandom } = this.#options;
+    return !this.#isInHaste && wayRandom.isTrue(TRUSTING_RATE) ? PROGRESS_MS : 0;
   }
 
   /** Slow enough at times to fall behind what the agent keeps at hand; not in the end. */

@@ -145,7 +145,13 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
   );
   const watchers = Array.from(
     { length: mix.objects.watchers },
-    (_, nth) => new ObjectWatcher({ ...objectOptions, name: `w${nth}`, watch: objects }),
+    (_, nth) =>
+      new ObjectWatcher({
+        ...objectOptions,
+        wayRandom: streamOf("ways of watchers"),
+        name: `w${nth}`,
+        watch: objects,
+      }),
   );
   const chaos = new Chaos({
     world,
