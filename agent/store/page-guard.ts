@@ -60,6 +60,8 @@ export class PageGuard {
       this.#findAnew(`the sums of its pages are ${origin}: they`);
     this.#maybeForget();
     removeTrace(path);
+    // Taken away without its sums, as by a quarantine that was cut off: another database begins here.
+    if (this.isInformed && !fs.existsSync(path)) this.#sums.forget();
   }
 
   /** False if nothing is known of what the file should be. */

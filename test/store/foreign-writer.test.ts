@@ -232,6 +232,15 @@ t.test("an older version had the database", async (t) => {
   }
 });
 
+t.test("a database was taken away without its sums: the next one begins with none", async (t) => {
+  const box = Box.create(t);
+  box.stop();
+  fs.rmSync(box.path);
+  box.file = open(box.path);
+  box.put("another");
+  t.strictSame(findings(box.file), []);
+});
+
 t.test("what somebody else has written is checked before it is served", async (t) => {
   const box = Box.create(t);
   box.put("second");
