@@ -7,29 +7,23 @@ import { sumOf } from "./page-sums-codec.ts";
 const CHUNK_PAGES = 32;
 const CHUNK_BYTES = CHUNK_PAGES * PAGE_BYTES;
 
-export interface FileHash {
-  /** Hex. */
-  readonly sha256: string;
-  /** Of the pages, from 1 at position 0. */
-  readonly sums: Uint32Array;
-}
-
 export interface HashWatch {
   readonly signal?: AbortSignal;
   readonly onProgress?: () => void;
+  /** Called for each page, from 1 on, with its sum. What it throws ends the hashing. */
+  readonly onPage?: (page: number, sum: number) => void;
 }
 
 /**
- * Of the first `bytes` bytes; null if the file is shorter. Between the pieces it tells `onProgress`, checks `signal`, and rejects with
- * its reason.
+ * The SHA-256 of the first `bytes` bytes, in hex; null if the file is shorter. Between the pieces it tells `onProgress`, checks `signal`,
+ * and rejects with its reason.
  */
 export async function hashFile(
   file: DiskFile,
   bytes: number,
-  { signal, onProgress }: HashWatch = {},
-): Promise<FileHash | null> {
+  { signal, onProgress, onPage }: HashWatch = {},
+): Promise<string | null> {
   const hash = createHash("sha256");
-  const sums = new Uint32Array(Math.ceil(bytes / PAGE_BYTES));
   for (let offset = 0; offset < bytes; offset += CHUNK_BYTES) {
     const length = Math.min(CHUNK_BYTES, bytes - offset);
     const chunk = await file.read(offset, length);
@@ -37,8 +31,8 @@ export async function hashFile(
     if (chunk.byteLength < length) return null;
     hash.update(chunk);
     for (let at = 0; at < length; at += PAGE_BYTES)
-      sums[(offset + at) / PAGE_BYTES] = sumOf(chunk.subarray(at, at + PAGE_BYTES));
+      onPage?.((offset + at) / PAGE_BYTES + 1, sumOf(chunk.subarray(at, at + PAGE_BYTES)));
     onProgress?.();
   }
-  return { sha256: hash.digest("hex"), sums };
+  return hash.digest("hex");
 }

@@ -97,7 +97,7 @@ export class PageGuard {
   }
 
   /** See `PageSums.toTable`. */
-  get table(): Uint32Array {
+  get table(): Uint32Array<ArrayBuffer> {
     return this.#sums.toTable();
   }
 

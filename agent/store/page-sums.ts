@@ -1,17 +1,20 @@
 import fs from "node:fs";
 import { dirname } from "node:path";
 import { isMediumError, systemErrorCode } from "../platform/directory.ts";
+import { invariant } from "../platform/invariant.ts";
 import {
+  type DecodedSums,
   decodeSums,
+  encodeChanges,
   encodeIsOpen,
   encodeSums,
-  encodeSumsRecord,
   IS_OPEN_AT,
   type SumsRecord,
   type WalMark,
 } from "./page-sums-codec.ts";
+import { SumTable } from "./sum-table.ts";
 
-/** Records are put together into one when they have grown larger than it, and than this. */
+/** Changes are put into the table when they have grown larger than it, and than this. */
 const APPENDED_BYTES_MIN = 64 * 1024;
 
 /** What became of the sums on the way: `missing` and `foreign` also after a change of versions. */
@@ -24,14 +27,13 @@ export type SumsOrigin = "read" | "missing" | "foreign" | "damaged";
 export class PageSums {
   readonly origin: SumsOrigin;
   readonly #path: string;
-  /** By page, from 1 at position 0; 0 for what is not known. */
-  #table: Uint32Array = new Uint32Array(0);
+  #table = new SumTable();
   #mark: WalMark | null = null;
   #isOpen = false;
   /** Where the next record goes; 0 while there is no file to append to. */
   #end = 0;
-  /** Where the first record ends. */
-  #firstEnd = 0;
+  /** Where the table ends. */
+  #tableEnd = 0;
 
   private constructor(path: string, origin: SumsOrigin) {
     this.#path = path;
@@ -40,14 +42,14 @@ export class PageSums {
 
   /** Whatever became of the file: what it does not tell is not known. */
   static open(path: string): PageSums {
-    const bytes = readWhole(path);
-    const decoded = bytes === null ? ({ kind: "missing" } as const) : decodeSums(bytes);
+    const decoded = readSums(path);
     if (decoded.kind !== "sums") return new PageSums(path, decoded.kind);
     const sums = new PageSums(path, "read");
-    for (const record of decoded.records) sums.#take(record);
+    sums.#table = decoded.table;
+    sums.#mark = decoded.mark;
     sums.#isOpen = decoded.isOpen;
-    sums.#end = decoded.validBytes;
-    sums.#firstEnd = decoded.firstBytes;
+    sums.#end = decoded.end;
+    sums.#tableEnd = decoded.tableEnd;
     return sums;
   }
 
@@ -62,23 +64,23 @@ export class PageSums {
   }
 
   get pageCount(): number {
-    return this.#table.length;
+    return this.#table.pageCount;
   }
 
   /** 0 if it is not known. */
   at(page: number): number {
-    return this.#table[page - 1] ?? 0;
+    return this.#table.at(page);
   }
 
-  /** As they are now, in a copy. */
-  toTable(): Uint32Array {
-    return this.#table.slice();
+  /** As they are now, in a copy: by page, from 1 at position 0; 0 for what is not known. */
+  toTable(): Uint32Array<ArrayBuffer> {
+    return this.#table.sums.slice();
   }
 
   /** Kept in memory only, until `save`. */
   learn(page: number, sum: number): void {
-    if (page > this.#table.length) this.#resize(page);
-    this.#table[page - 1] = sum;
+    if (page > this.#table.pageCount) this.#table.resize(page);
+    this.#table.set(page, sum);
   }
 
   /** Durable when it returns. */
@@ -90,7 +92,7 @@ export class PageSums {
 
   /** Nothing is known any more, durably. */
   forget(): void {
-    this.#table = new Uint32Array(0);
+    this.#table = new SumTable();
     this.#mark = null;
     this.save();
   }
@@ -102,9 +104,9 @@ export class PageSums {
       this.save();
       return;
     }
-    const bytes = encodeSumsRecord(record);
+    const bytes = encodeChanges(record);
     this.#write((file) => {
-      // What a crash has left of another record may be longer.
+      // What a crash has left of other changes may be longer.
       fs.ftruncateSync(file, this.#end);
       writeWhole(file, bytes, this.#end);
     });
@@ -113,25 +115,28 @@ export class PageSums {
 
   /** Keeps the file at about twice the size that it needs. */
   maybeCompact(): void {
-    const appended = this.#end - this.#firstEnd;
-    if (appended > Math.max(APPENDED_BYTES_MIN, this.#firstEnd)) this.save();
+    const appended = this.#end - this.#tableEnd;
+    if (appended > Math.max(APPENDED_BYTES_MIN, this.#tableEnd)) this.save();
   }
 
   /** Writes all anew, durably: a crash leaves the old file or the new one. */
   save(): void {
-    const bytes = encodeSums(this.#table, { isOpen: this.#isOpen, mark: this.#mark });
     const temporary = `${this.#path}.new`;
     const file = fs.openSync(temporary, "w", 0o600);
+    let end = 0;
     try {
-      writeWhole(file, bytes, 0);
+      for (const piece of encodeSums(this.#table.sums, { isOpen: this.#isOpen, mark: this.#mark })) {
+        writeWhole(file, piece, end);
+        end += piece.byteLength;
+      }
       fs.fdatasyncSync(file);
     } finally {
       fs.closeSync(file);
     }
     fs.renameSync(temporary, this.#path);
     syncDirectory(dirname(this.#path));
-    this.#end = bytes.length;
-    this.#firstEnd = bytes.length;
+    this.#end = end;
+    this.#tableEnd = end;
   }
 
   /** Durably, to the file that is there. */
@@ -147,25 +152,33 @@ export class PageSums {
 
   #take({ mark, pageCount, sums }: SumsRecord): void {
     this.#mark = mark;
-    if (pageCount !== this.#table.length) this.#resize(pageCount);
-    for (const [page, sum] of sums) this.#table[page - 1] = sum;
-  }
-
-  #resize(pageCount: number): void {
-    const table = new Uint32Array(pageCount);
-    table.set(this.#table.subarray(0, pageCount));
-    this.#table = table;
+    this.#table.resize(pageCount);
+    for (const [page, sum] of sums) this.#table.set(page, sum);
   }
 }
 
-/** Null if there is none; nothing of one that the disk does not give. */
-function readWhole(path: string): Buffer | null {
+/** What the disk does not give is damaged. */
+function readSums(path: string): DecodedSums | { readonly kind: "missing" } {
   try {
-    return fs.readFileSync(path);
+    const file = fs.openSync(path, "r");
+    try {
+      const { size: bytes } = fs.fstatSync(file);
+      return decodeSums({ bytes, read: (into, offset) => readWhole(file, into, offset) });
+    } finally {
+      fs.closeSync(file);
+    }
   } catch (error) {
-    if (systemErrorCode(error) === "ENOENT") return null;
-    if (isMediumError(error)) return Buffer.alloc(0);
+    if (systemErrorCode(error) === "ENOENT") return { kind: "missing" };
+    if (isMediumError(error)) return { kind: "damaged" };
     throw error;
+  }
+}
+
+function readWhole(file: number, into: Uint8Array, offset: number): void {
+  for (let at = 0; at < into.length; ) {
+    const read = fs.readSync(file, into, at, into.length - at, offset + at);
+    invariant(read > 0, "the sums of a database became shorter while they were read");
+    at += read;
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Directory, DiskFile } from "../platform/directory.ts";
 import { hashFile } from "./hash-file.ts";
+import { PAGE_BYTES } from "./limits.ts";
 import { SNAPSHOT_FILES, type SnapshotFileName, type SnapshotManifest } from "./snapshot.ts";
 import { snapshotFailed, snapshotGone, snapshotNotLevel } from "./snapshot-error.ts";
 import type { LogPosition, StoredConfiguration } from "./types.ts";
@@ -12,7 +13,7 @@ export interface PinnedState {
   readonly newest: LogPosition;
   readonly configuration: StoredConfiguration | null;
   /** Of their pages: see `PageSums.toTable`. */
-  readonly sums: Readonly<Record<SnapshotFileName, Uint32Array>>;
+  readonly sums: Readonly<Record<SnapshotFileName, Uint32Array<ArrayBuffer>>>;
 }
 
 /** Holds the database files as they are, from a checkpoint on: what is written meanwhile stays in the write-ahead logs. */
@@ -105,17 +106,22 @@ async function describe(
   file: DiskFile,
   { pin, sums, ...watch }: OpeningWatch & { readonly pin: DatabasePin; readonly sums: Uint32Array },
 ): Promise<ManifestFile> {
-  const bytes = await file.size();
-  const hash = await hashFile(file, bytes, watch);
-  if (hash === null) throw snapshotGone(`${name} became shorter while it was read`);
-  const wrong = sums.findIndex((sum, at) => sum !== 0 && sum !== hash.sums[at]);
-  if (wrong >= 0) {
+  const refuse = (page: number): never => {
     // mark: store: a snapshot was not given, because a page is not what was written
-    const found = `${name}: page ${wrong + 1} is not what was written`;
+    const found = `${name}: page ${page} is not what was written`;
     pin.onDamage(found);
     throw snapshotFailed("opened", found);
-  }
-  return { name, bytes, sha256: hash.sha256 };
+  };
+  const onPage = (page: number, sum: number): void => {
+    const known = sums[page - 1] ?? 0;
+    if (known !== 0 && known !== sum) refuse(page);
+  };
+  const bytes = await file.size();
+  const sha256 = await hashFile(file, bytes, { ...watch, onPage });
+  if (sha256 === null) throw snapshotGone(`${name} became shorter while it was read`);
+  const pages = bytes / PAGE_BYTES;
+  if (pages < sums.length) refuse(Math.floor(pages) + 1);
+  return { name, bytes, sha256 };
 }
 
 /** They were only read, so an error says nothing that anybody needs to know. */

@@ -1,5 +1,6 @@
 import type { Directory, DiskFile } from "../platform/directory.ts";
 import { hashFile } from "./hash-file.ts";
+import { PAGE_BYTES } from "./limits.ts";
 import { encodeSums } from "./page-sums-codec.ts";
 import { SNAPSHOT_FILES, type SnapshotFileName, type SnapshotManifest, sumsName } from "./snapshot.ts";
 import { snapshotCorrupt, snapshotGone } from "./snapshot-error.ts";
@@ -130,17 +131,24 @@ async function requireSame(
   const size = await file.size();
   if (size !== bytes) throw snapshotCorrupt(`${name} has ${size} bytes instead of ${bytes}`);
   await file.sync();
-  const hash = await hashFile(file, bytes);
-  if (hash?.sha256 === sha256) return hash.sums;
+  const sums = new Uint32Array(Math.ceil(bytes / PAGE_BYTES));
+  const onPage = (page: number, sum: number): void => {
+    sums[page - 1] = sum;
+  };
+  if ((await hashFile(file, bytes, { onPage })) === sha256) return sums;
   // mark: store: a received snapshot has another hash
   throw snapshotCorrupt(`the SHA-256 of ${name} is not the one announced`);
 }
 
 /** All but its name. */
-async function writeDurably(directory: Directory, name: string, bytes: Uint8Array): Promise<void> {
+async function writeDurably(directory: Directory, name: string, pieces: Iterable<Uint8Array>): Promise<void> {
   const file = await directory.open(name);
+  let offset = 0;
   try {
-    await file.write(0, bytes);
+    for (const piece of pieces) {
+      await file.write(offset, piece);
+      offset += piece.byteLength;
+    }
     await file.sync();
   } finally {
     await file.close();

@@ -112,11 +112,16 @@ class StoreWorker {
         this.#report({ kind: "checkpointed", job: request.job, position });
         break;
       }
-      case "pin":
+      case "pin": {
         this.#hasReportedPin = false;
-        this.#report({ kind: "pinned", job: request.job, state: this.#machine.pin() });
+        const state = this.#machine.pin();
+        this.#report(
+          { kind: "pinned", job: request.job, state },
+          Object.values(state.sums).map((sums) => sums.buffer),
+        );
         this.#reportCommitted();
         break;
+      }
       case "unpin":
         this.#machine.unpin();
         this.#report({ kind: "unpinned", job: request.job });
@@ -255,8 +260,9 @@ class StoreWorker {
     }
   }
 
-  #report(report: WorkerReport): void {
-    this.#port.postMessage(report);
+  /** Buffers in `transfer` move. */
+  #report(report: WorkerReport, transfer: readonly ArrayBuffer[] = []): void {
+    this.#port.postMessage(report, transfer);
   }
 }
 
