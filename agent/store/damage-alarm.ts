@@ -1,5 +1,6 @@
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
+import { DamageLog } from "./damage-log.ts";
 import { DAMAGE_RETRY_MS } from "./limits.ts";
 
 export interface DamageAlarmOptions {
@@ -16,12 +17,14 @@ export interface DamageAlarmOptions {
  */
 export class DamageAlarm {
   readonly #options: DamageAlarmOptions;
+  readonly #log: DamageLog;
   #found: string | null = null;
   #timer: Timer | null = null;
   #isStopped = false;
 
   constructor(options: DamageAlarmOptions) {
     this.#options = options;
+    this.#log = new DamageLog(options.clock, options.logger);
   }
 
   /** What was found and is there still; null if nothing is. */
@@ -29,20 +32,20 @@ export class DamageAlarm {
     return this.#found;
   }
 
-  found(text: string): void {
+  /** In `count` places, of which `text` names one. */
+  found(text: string, count: number): void {
     if (this.#isStopped) return;
     const isFirst = this.#found === null;
     this.#found ??= text;
     if (isFirst) this.#look();
     if (this.#timer === null) return;
     // mark: store: damage was told of that the others cannot mend now
-    const message =
-      "A database is damaged: it goes on with what is there, until the others can do without this node. Look at its disk.";
-    this.#options.logger.log("error", message, { found: text });
+    this.#log.found(text, count);
   }
 
   /** Other databases have taken the place of those. */
   clear(): void {
+    this.#log.clear();
     this.#timer?.cancel();
     this.#timer = null;
     this.#found = null;

@@ -21,8 +21,6 @@ export interface DatabasePin {
   pin(): Promise<PinnedState>;
   /** Called once after every `pin` that resolved, when nothing is read any more. */
   unpin(): void;
-  /** A file is not what was written. */
-  onDamage(found: string): void;
 }
 
 export interface OpeningWatch {
@@ -30,6 +28,8 @@ export interface OpeningWatch {
   readonly signal: AbortSignal;
   /** Called as it gets on. */
   readonly onProgress: () => void;
+  /** A file is not what was written: it is not opened. */
+  readonly onDamage: (found: string) => void;
 }
 
 type ManifestFile = SnapshotManifest["files"][number];
@@ -72,7 +72,7 @@ export class SharedSnapshot {
       for (const name of SNAPSHOT_FILES) {
         const file = await directory.open(name);
         files.set(name, file);
-        described.push(await describe(name, file, { ...watch, pin, sums: sums[name] }));
+        described.push(await describe(name, file, { ...watch, sums: sums[name] }));
       }
       signal.throwIfAborted();
       const snapshot = new SharedSnapshot({ position, configuration, files: described }, files, signal);
@@ -104,12 +104,12 @@ export class SharedSnapshot {
 async function describe(
   name: SnapshotFileName,
   file: DiskFile,
-  { pin, sums, ...watch }: OpeningWatch & { readonly pin: DatabasePin; readonly sums: Uint32Array },
+  { sums, onDamage, ...watch }: OpeningWatch & { readonly sums: Uint32Array },
 ): Promise<ManifestFile> {
   const refuse = (page: number): never => {
     // mark: store: a snapshot was not given, because a page is not what was written
     const found = `${name}: page ${page} is not what was written`;
-    pin.onDamage(found);
+    onDamage(found);
     throw snapshotFailed("opened", found);
   };
   const onPage = (page: number, sum: number): void => {

@@ -1,7 +1,17 @@
+import type { Clock } from "../platform/clock.ts";
 import type { Directory } from "../platform/directory.ts";
+import { SNAPSHOT_REFUSAL_MS } from "./limits.ts";
 import { type DatabasePin, SharedSnapshot } from "./shared-snapshot.ts";
 import type { StoreSnapshot } from "./snapshot.ts";
 import { snapshotFailed, snapshotGone } from "./snapshot-error.ts";
+
+export interface SnapshotSourceOptions {
+  readonly directory: Directory;
+  readonly pin: DatabasePin;
+  readonly clock: Clock;
+  /** A file is not what was written. */
+  readonly reportDamage: (found: string) => void;
+}
 
 interface Sharing {
   readonly snapshot: Promise<SharedSnapshot>;
@@ -17,20 +27,21 @@ interface Sharing {
  * has to look at it.
  */
 export class SnapshotSource {
-  readonly #directory: Directory;
-  readonly #pin: DatabasePin;
+  readonly #options: SnapshotSourceOptions;
   #sharing: Sharing | undefined;
+  /** The damage that a snapshot has met, so that not each peer that asks has all be read again. */
+  #refusal: { readonly found: string; readonly untilMs: number } | undefined;
 
-  constructor(directory: Directory, pin: DatabasePin) {
-    this.#directory = directory;
-    this.#pin = pin;
+  constructor(options: SnapshotSourceOptions) {
+    this.#options = options;
   }
 
   /**
-   * Rejects with `snapshot-gone` if it is ended meanwhile, with `snapshot-failed` if the files cannot be read. `onProgress` is called as
-   * they are.
+   * Rejects with `snapshot-gone` if it is ended meanwhile, with `snapshot-failed` if the files cannot be read or are not what was
+   * written. `onProgress` is called as they are read.
    */
   async open(onProgress: () => void): Promise<StoreSnapshot> {
+    this.#requireSound();
     this.#sharing ??= this.#share();
     const sharing = this.#sharing;
     sharing.readers += 1;
@@ -45,8 +56,9 @@ export class SnapshotSource {
     }
   }
 
-  /** For all readers, at once: what they have not got yet they do not get. */
+  /** For all readers, at once: what they have not got yet they do not get. The next one finds out for itself what the files are. */
   end(reason: string): void {
+    this.#refusal = undefined;
     if (this.#sharing !== undefined) this.#end(this.#sharing, reason);
   }
 
@@ -66,9 +78,24 @@ export class SnapshotSource {
     const onProgress = (): void => {
       for (const listener of listeners) listener();
     };
-    const watch = { signal: ending.signal, onProgress };
-    const snapshot = SharedSnapshot.open(this.#directory, this.#pin, watch);
+    const { directory, pin } = this.#options;
+    const watch = { signal: ending.signal, onProgress, onDamage: (found: string) => this.#refuse(found) };
+    const snapshot = SharedSnapshot.open(directory, pin, watch);
     return { snapshot, ending, listeners, readers: 0 };
+  }
+
+  #refuse(found: string): void {
+    const { clock, reportDamage } = this.#options;
+    this.#refusal = { found, untilMs: clock.nowMs() + SNAPSHOT_REFUSAL_MS };
+    reportDamage(found);
+  }
+
+  #requireSound(): void {
+    if (this.#refusal === undefined) return;
+    const { found, untilMs } = this.#refusal;
+    // mark: store: a snapshot was refused for damage that is known
+    if (this.#options.clock.nowMs() < untilMs) throw snapshotFailed("opened", found);
+    this.#refusal = undefined;
   }
 }
 

@@ -68,7 +68,8 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     ...{ directory, logger, clock, workerUrl },
     ...{ onPinOutgrown, isReplaceable, onFailed },
   });
-  source = new SnapshotSource(files, worker);
+  const reportDamage = (found: string) => worker.onDamage(found);
+  source = new SnapshotSource({ directory: files, pin: worker, clock, reportDamage });
   return new SqliteStore({
     worker,
     files,

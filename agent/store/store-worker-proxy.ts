@@ -157,7 +157,7 @@ export class StoreWorkerProxy {
 
   /** A database is not what was written: the store fails with `store-damaged`, once it can be replaced. */
   onDamage(found: string): void {
-    this.#alarm.found(found);
+    this.#alarm.found(found, 1);
   }
 
   /**
@@ -317,10 +317,11 @@ export class StoreWorkerProxy {
   }
 
   #onFound({ findings }: Report<"found">): void {
-    for (const { isDamage, text } of findings) {
-      if (isDamage) this.#alarm.found(text);
-      else this.#options.logger.log("info", "The pages of a database were looked at.", { found: text });
-    }
+    const damage = findings.filter(({ isDamage }) => isDamage);
+    if (damage[0] !== undefined) this.#alarm.found(damage[0].text, damage.length);
+    for (const { isDamage, text } of findings)
+      if (!isDamage)
+        this.#options.logger.log("info", "The pages of a database were looked at.", { found: text });
   }
 
   #onOpened({ applied, state }: Report<"opened">): void {

@@ -5,7 +5,7 @@ import { crc32 } from "node:zlib";
 import t, { type Test } from "tap";
 import { type Clock, systemClock } from "../../agent/platform/clock.ts";
 import type { TrivetError } from "../../agent/platform/trivet-error.ts";
-import { DAMAGE_RETRY_MS, SCRUB_DELAY_MS } from "../../agent/store/limits.ts";
+import { DAMAGE_RETRY_MS, SCRUB_DELAY_MS, SNAPSHOT_REFUSAL_MS } from "../../agent/store/limits.ts";
 import { PageSums } from "../../agent/store/page-sums.ts";
 import { openSqliteStore } from "../../agent/store/sqlite-store.ts";
 import type { Store } from "../../agent/store/store.ts";
@@ -68,10 +68,12 @@ async function openFiles(
   return { store, lines, failures };
 }
 
-/** In a row: the B-tree stays sound. */
-async function flipInRow(directory: string): Promise<void> {
+/** In a row: the B-tree stays sound. Resolves with where. */
+async function flipInRow(directory: string): Promise<number> {
   const path = join(directory, "app.db");
-  await flipAt(path, (await readFile(path)).indexOf("row 42 0000") + 9);
+  const offset = (await readFile(path)).indexOf("row 42 0000") + 9;
+  await flipAt(path, offset);
+  return offset;
 }
 
 async function flipAt(path: string, offset: number): Promise<void> {
@@ -101,6 +103,20 @@ t.test("a snapshot with a flipped bit is given to nobody", async (t) => {
   await flipInRow(directory);
   await t.rejects(store.openSnapshot(), { code: "snapshot-failed", message: WRONG_PAGE });
   t.match(failures, [{ code: "store-damaged", message: WRONG_PAGE }]);
+});
+
+t.test("a snapshot that has met damage is refused without another look, for an hour", async (t) => {
+  const directory = await makeFiles(t);
+  const flippedAt = await flipInRow(directory);
+  let laterMs = 0;
+  const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + laterMs };
+  const { store } = await openFiles(t, directory, { clock, isReplaceable: () => false });
+  const refused = { code: "snapshot-failed", message: WRONG_PAGE };
+  await t.rejects(store.openSnapshot(), refused);
+  await flipAt(join(directory, "app.db"), flippedAt);
+  await t.rejects(store.openSnapshot(), refused, "although there is nothing to be met");
+  laterMs = SNAPSHOT_REFUSAL_MS;
+  await (await store.openSnapshot()).close();
 });
 
 t.test("a page is looked at before something else is written over it", async (t) => {
