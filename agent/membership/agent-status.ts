@@ -44,8 +44,8 @@ export interface AgentStatus {
     /** The copy of another node that is on its way here. */
     readonly snapshot: SnapshotStatus | null;
     /** Why this node's copy is not served until a fresh one is there: it is incomplete, differs from the others', or is damaged. */
-    readonly copyFault: "empty" | "diverged" | "damaged" | null;
-    /** What was found damaged in this node's copy, which it serves until the others can do without it; null if nothing was. */
+    readonly copyFault: "empty" | "diverged" | "damaged" | "doubtful" | null;
+    /** What was found damaged in this node's copy, which it serves until another node gives it a whole one; null if nothing was. */
     readonly copyDamage: string | null;
   };
   readonly members: readonly MemberStatus[];

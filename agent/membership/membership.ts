@@ -138,21 +138,13 @@ export class Membership {
     const { storage, data, bus, clock, random, logger } = this.#options;
     const { signal } = this.#stopping;
     const onFailed = (error: unknown): void => this.#failed(error);
-    const isReplaceable = (): boolean => this.#isReplaceable();
-    const open = (): Promise<Storage> => storage.open({ onFailed, isReplaceable });
+    const open = (): Promise<Storage> => storage.open({ onFailed });
     const onDamage = (damage: Damage | null): void => {
       this.#damage = damage;
     };
     const opened = await openSoundStorage({ open, data, bus, clock, random, logger, signal, onDamage });
     if (data.clusterId === null) await this.#findCluster(opened);
     else await this.#resume(opened, data.clusterId);
-  }
-
-  /** True if the cluster goes on without this node, which could then get another copy. */
-  #isReplaceable(): boolean {
-    const { cluster, node, members } = this.status();
-    const isVoter = members.some(({ memberId, role }) => memberId === node.memberId && role === "voter");
-    return this.#present !== null && cluster.failuresTolerated >= (isVoter ? 1 : 0);
   }
 
   /** While the node takes part. The same failure may be told by several of its parts. */

@@ -17,8 +17,6 @@ export type OpenStorage = () => Promise<Storage>;
 export interface StoreOwner {
   /** Told once why they will do nothing any more. */
   readonly onFailed?: (error: TrivetError) => void;
-  /** See `SqliteStoreOptions`. */
-  readonly isReplaceable?: () => boolean;
 }
 
 /** Where the log and the databases of the node are opened. */

@@ -14,7 +14,7 @@ export const TROUBLES = {
   diverged: "has diverged",
   incomplete: "is fetching a copy",
   behind: "is far behind",
-  "page-damaged": "goes on with a damaged database",
+  "page-damaged": "has a damaged page",
   stuck: "is stuck",
   "log-full": "stores no entries",
 } as const;
@@ -27,10 +27,10 @@ export interface Trouble {
 }
 
 /**
- * A node with any other may not be able to stand in for another that fails. What has a damaged page votes, and serves all but what
- * is in it; and whoever counts the others to know if they can do without it must count itself as before.
+ * A node with any other may not be able to stand in for another that fails. What has a damaged page votes and serves, but gives nobody
+ * a copy: after one more failure there may be no whole one.
  */
-const TOLERABLE: readonly TroubleCode[] = ["disk-low", "page-damaged"];
+const TOLERABLE: readonly TroubleCode[] = ["disk-low"];
 
 export function mayStandIn(codes: readonly TroubleCode[]): boolean {
   return codes.every((code) => TOLERABLE.includes(code));
@@ -58,6 +58,10 @@ const COPY_TROUBLES: Readonly<Record<CopyFault, Trouble>> = {
   damaged: {
     code: "damaged",
     text: "its databases are damaged, so it serves nothing until it has the others' copy",
+  },
+  doubtful: {
+    code: "page-damaged",
+    text: "a page of its databases is damaged, and another node's copy is on its way: it serves nothing until that is there",
   },
 };
 
@@ -102,7 +106,7 @@ function replicaTroublesOf(replica: ReplicaStatus): readonly Trouble[] {
       text: "it fetches a copy of what the others' logs do not hold any more",
     });
   if (copyFault === null && copyDamage !== null) {
-    const text = `${copyDamage}. It is served all the same, since the others cannot do without this node: once they can, it fetches a sound copy by itself. Bring back the nodes that are missing, or add some until there are three, and look at its disk`;
+    const text = `${copyDamage}. It is served all the same, until another node has a whole copy to give: that is fetched by itself. Bring back the nodes that are missing, and look at its disk`;
     troubles.push({ code: "page-damaged", text });
   }
   if (isStuck(replica)) {

@@ -5,6 +5,7 @@ import { TrivetError } from "../platform/trivet-error.ts";
 import type { RestoredSnapshot } from "../raft/core.ts";
 import type { Configuration, MemberId } from "../raft/types.ts";
 import type { SnapshotManifest, SnapshotReceiver, SnapshotStore } from "../store/snapshot.ts";
+import type { Store } from "../store/store.ts";
 import type { LogPosition } from "../store/types.ts";
 import { placedConfiguration } from "./membership-record.ts";
 import type { Transport } from "./ports.ts";
@@ -14,7 +15,7 @@ import { type CopyFault, minIndexOf, type SnapshotWant, type WantingMember } fro
 
 export interface CopyKeeperOptions {
   readonly clusterId: string;
-  readonly store: SnapshotStore;
+  readonly store: SnapshotStore & Pick<Store, "toleratedDamage">;
   readonly transport: Transport;
   readonly clock: Clock;
   readonly random: Random;
@@ -43,6 +44,7 @@ const WHY_NOT_SERVING: Readonly<Record<CopyFault, string>> = {
   empty: "has not got all of the data yet",
   diverged: "differs from the others' data",
   damaged: "is damaged",
+  doubtful: "has a damaged page",
 };
 
 type CopyState =
@@ -59,6 +61,11 @@ type CopyState =
  *     fetch -> hold the applier -> install -> consensus.restore -> release -> the log is durable -> finishInstall
  *
  * A crash anywhere leaves the old copy, or the new one with the store's word that the log has to follow (`alignLog`).
+ *
+ * A copy with a page that is not what was written is served as long as nobody has a better one, and given to nobody. The member stays
+ * the voter that it is: what its log has promised, the page does not touch.
+ *
+ *     sound -> doubtful, once another member has a whole one open -> installed; or sound again, if that does not come
  */
 export class CopyKeeper {
   readonly #options: CopyKeeperOptions;
@@ -74,11 +81,13 @@ export class CopyKeeper {
     this.#server = new SnapshotServer({
       ...options,
       baseIndex: () => options.raft().base.index,
-      assertServing: () => this.assertServing(),
+      assertServing: () => this.#assertGiving(),
     });
     this.#fetcher = new SnapshotFetcher({
       ...options,
       member: () => this.#member(),
+      onOpened: (want) => this.#doubt(want),
+      onIdle: () => this.#goOn(),
       install: (receiver, manifest, want) => this.#install(receiver, manifest, want),
     });
   }
@@ -86,6 +95,11 @@ export class CopyKeeper {
   /** Null while the copy can be trusted. Else nothing may be applied to it, read from it or given to others. */
   get fault(): CopyFault | null {
     return this.#state.kind === "faulty" ? this.#state.fault : null;
+  }
+
+  /** True if it can be trusted, and all of it is what was written as far as is known. */
+  get isWhole(): boolean {
+    return this.fault === null && this.#options.store.toleratedDamage === null;
   }
 
   /** The snapshot that is on its way here. */
@@ -135,8 +149,8 @@ export class CopyKeeper {
   }
 
   /** The copy is not to be used any more: fetches another one, whatever it holds. `judge`: see `SnapshotWant`. Idempotent. */
-  quarantine(fault: Exclude<CopyFault, "damaged">, judge: MemberId | null = null): void {
-    if (this.fault !== null || this.#isStopped) return;
+  quarantine(fault: "empty" | "diverged", judge: MemberId | null = null): void {
+    if ((this.fault !== null && this.fault !== "doubtful") || this.#isStopped) return;
     const { logger, applier } = this.#options;
     this.#state = { kind: "faulty", fault };
     // mark: replica: the own copy is put out of use
@@ -162,6 +176,8 @@ export class CopyKeeper {
 
   /** To be called when consensus has moved. */
   progressed(): void {
+    const isDamaged = this.#state.kind === "sound" && !this.isWhole;
+    if (isDamaged && !this.#fetcher.isWanting) this.#fetcher.want({ reason: "doubtful" });
     this.#fetcher.reconsider();
   }
 
@@ -169,6 +185,32 @@ export class CopyKeeper {
     this.#isStopped = true;
     this.#fetcher.stop();
     this.#server.stop().catch((reason: unknown) => this.#notClosed(reason));
+  }
+
+  #assertGiving(): void {
+    this.assertServing();
+    if (this.isWhole) return;
+    // mark: replica: a copy with a damaged page is given to nobody
+    throw new TrivetError(
+      "not-serving",
+      "A page of this node's copy is damaged: ask another node for a copy.",
+    );
+  }
+
+  /** From here on it may take long: the others serve, and lead. */
+  async #doubt({ reason }: SnapshotWant): Promise<void> {
+    if (reason !== "doubtful" || this.#state.kind !== "sound") return;
+    this.#state = { kind: "faulty", fault: reason };
+    // mark: replica: a copy with a damaged page is put out of use for a whole one
+    this.#options.logger.log("warn", "A page of this node's copy is damaged: another one is fetched.");
+    await this.#options.applier.hold("copy");
+  }
+
+  /** A copy with a damaged page is better than none. */
+  #goOn(): void {
+    if (this.fault !== "doubtful") return;
+    this.#state = { kind: "sound" };
+    this.#options.applier.release("copy");
   }
 
   #notClosed(reason: unknown): void {
@@ -180,7 +222,8 @@ export class CopyKeeper {
     const { id, leader, configuration, base, commitIndex } = raft();
     const { appliedIndex } = applier;
     const { fault } = this;
-    return { id, leader, configuration, baseIndex: base.index, commitIndex, appliedIndex, fault };
+    const hasDamage = this.#options.store.toleratedDamage !== null;
+    return { id, leader, configuration, baseIndex: base.index, commitIndex, appliedIndex, fault, hasDamage };
   }
 
   async #install(receiver: SnapshotReceiver, manifest: SnapshotManifest, want: SnapshotWant): Promise<void> {
@@ -223,9 +266,12 @@ export class CopyKeeper {
     this.#maybeFinish();
   }
 
-  /** False where the copy is out of use for another reason than the want's: what will do for one need not for the other. */
+  /**
+   * False where the copy is out of use for another reason than the want's: what will do for one need not for the other. Any copy will do
+   * for one that is doubtful.
+   */
   #mends(want: SnapshotWant): boolean {
-    return this.fault === null || this.fault === want.reason;
+    return this.fault === null || this.fault === "doubtful" || this.fault === want.reason;
   }
 
   #maybeFinish(): void {

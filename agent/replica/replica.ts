@@ -172,15 +172,15 @@ export class Replica {
   get hasWholeCopy(): boolean {
     const { leader, term } = this.#consensus.raft;
     const appliedTerm = this.#consensus.raft.termAt(this.#applier.appliedIndex);
-    return this.copy.fault === null && leader !== null && appliedTerm === term;
+    return this.copy.isWhole && leader !== null && appliedTerm === term;
   }
 
   /**
-   * True if this member holds everything up to that entry, which is committed: in a copy that it trusts, and in its log, which goes on
+   * True if this member holds everything up to that entry, which is committed: in a copy that is whole, and in its log, which goes on
    * where the copy ends. A log that does not is the copy's fault (`empty`).
    */
   holds(position: LogPosition): boolean {
-    return this.copy.fault === null && this.#consensus.raft.holds(position);
+    return this.copy.isWhole && this.#consensus.raft.holds(position);
   }
 
   /** Calls `listener` after each batch that the store has applied. Returns what ends that. */

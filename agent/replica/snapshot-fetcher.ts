@@ -12,7 +12,14 @@ import { pause } from "./pause.ts";
 import type { Transport } from "./ports.ts";
 import { SnapshotDownload } from "./snapshot-download.ts";
 import { isNeeded, minIndexOf, type SnapshotWant, sourcesOf, type WantingMember } from "./snapshot-want.ts";
-import { decodeOpened, encodeClose, encodeOpen, SNAPSHOT_CLOSE, SNAPSHOT_OPEN } from "./snapshot-wire.ts";
+import {
+  decodeOpened,
+  encodeClose,
+  encodeOpen,
+  type OpenedSnapshot,
+  SNAPSHOT_CLOSE,
+  SNAPSHOT_OPEN,
+} from "./snapshot-wire.ts";
 
 /**
  * Opening takes a checkpoint, and one pass over the databases for their checksums: it is waited for as long as the source gets on with
@@ -31,6 +38,9 @@ const SILENT_MS = 1_000;
 /** Waits between tries. */
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 3_000;
+
+/** So many refusals tell what there is to know. */
+const ATTEMPTS_TOLD = 8;
 
 /** Why a try ended: see `SILENT_MS`. */
 const OUTDONE = "snapshot-outdone";
@@ -54,6 +64,10 @@ export interface SnapshotFetcherOptions {
   readonly logger: Logger;
   /** Where the member stands now. */
   readonly member: () => WantingMember;
+  /** A source has one open, for this want. */
+  readonly onOpened: (want: SnapshotWant) => Promise<void>;
+  /** The try has ended, and nothing is on its way. */
+  readonly onIdle: () => void;
   /** All of it is here: replaces the store, or discards it and rejects if it is too old by now. */
   readonly install: (
     receiver: SnapshotReceiver,
@@ -91,6 +105,11 @@ export class SnapshotFetcher {
   constructor(options: SnapshotFetcherOptions) {
     this.#options = options;
     this.#backoff = new Backoff(RETRY_MIN_MS, RETRY_MAX_MS, options.random);
+  }
+
+  /** True until one is installed, or is not needed any more. */
+  get isWanting(): boolean {
+    return this.#want !== null;
   }
 
   /** Null while no snapshot is on its way. */
@@ -150,11 +169,12 @@ export class SnapshotFetcher {
         signal.throwIfAborted();
         this.#trying = new AbortController();
         const met = this.#isNeeded(this.#want) ? await this.#tryOnce(this.#want) : this.#want;
+        if (met !== null) await this.#discard();
+        if (this.#download === null) this.#options.onIdle();
         if (met === null) {
           await pause(clock, this.#backoff.nextMs(), signal);
           continue;
         }
-        await this.#discard();
         // One that came meanwhile is not met by that.
         if (this.#want === met) this.#want = null;
       }
@@ -190,7 +210,9 @@ export class SnapshotFetcher {
         this.#options.logger.log("info", "A snapshot is not needed any more.", { from: source });
         return newest;
       }
-      this.#options.logger.log("info", "A snapshot could not be fetched yet.", {
+      // What is only doubtful may have to wait for days: until another node is mended.
+      const isNews = newest.reason !== "doubtful" || this.#attempts < ATTEMPTS_TOLD;
+      this.#options.logger.log(isNews ? "info" : "debug", "A snapshot could not be fetched yet.", {
         from: source,
         reason: messageOf(error),
       });
@@ -200,8 +222,9 @@ export class SnapshotFetcher {
         this.#backoff.reset();
         return null;
       }
-      // A link that was lost may come back: then the download goes on.
-      const isHopeless = (this.#download?.stalledMs ?? 0) > STALL_MS || error.code === "snapshot-gone";
+      // A link that was lost may come back: then the download goes on. A copy that is only doubtful is served again before that.
+      const patienceMs = newest.reason === "doubtful" ? 0 : STALL_MS;
+      const isHopeless = (this.#download?.stalledMs ?? 0) > patienceMs || error.code === "snapshot-gone";
       const isOutdone = resumed !== undefined && resumed !== sources[0];
       if (isHopeless || isOutdone) await this.#discard();
       this.#attempts += 1;
@@ -235,17 +258,22 @@ export class SnapshotFetcher {
 
   async #fetchFrom(source: string, want: SnapshotWant): Promise<SnapshotWant> {
     const { clusterId, store, transport, clock, random, logger, install } = this.#options;
+    const { member, onOpened } = this.#options;
     const { signal } = this.#trying;
     await this.#room.pass(signal);
-    const body = encodeOpen({ clusterId, minIndex: minIndexOf(want, this.#options.member()) });
     let download = this.#download;
     const onWorking = (): void => {
       if (this.#asked !== null) this.#asked.heardMs = clock.nowMs();
     };
     const patience = { timeoutMs: OPEN_TIMEOUT_MS, silenceMs: OPEN_SILENCE_MS, onWorking };
-    const opened = decodeOpened(
-      await askSource(transport, source, SNAPSHOT_OPEN, body, { ...patience, signal }),
-    );
+    const open = async (): Promise<OpenedSnapshot> => {
+      const body = encodeOpen({ clusterId, minIndex: minIndexOf(want, member()) });
+      return decodeOpened(await askSource(transport, source, SNAPSHOT_OPEN, body, { ...patience, signal }));
+    };
+    let opened = await open();
+    await onOpened(want);
+    // What was applied while it was opened, reads may have seen.
+    if (opened.manifest.position.index < minIndexOf(want, member())) opened = await open();
     const { manifest } = opened;
     if (download?.source === source && download.opened.id === opened.id) {
       // mark: replica: a snapshot is fetched on from where the link was lost

@@ -3,10 +3,10 @@ import type { Configuration, MemberId } from "../raft/types.ts";
 import { nodeIdOf } from "./member-id.ts";
 
 /**
- * Why this member's copy is of no use: the log cannot complete it (`empty`), it differs from the others' (`diverged`), or its databases
- * are damaged and it was given up (`damaged`).
+ * Why this member's copy is of no use: the log cannot complete it (`empty`), it differs from the others' (`diverged`), its databases
+ * are damaged and it was given up (`damaged`), or some of it is not what was written, and a whole one is on its way (`doubtful`).
  */
-export type CopyFault = "empty" | "diverged" | "damaged";
+export type CopyFault = "empty" | "diverged" | "damaged" | "doubtful";
 
 /** Why another member's copy is needed. Which one will do, and whether it is needed still, is asked again and again. */
 export type SnapshotWant =
@@ -14,7 +14,9 @@ export type SnapshotWant =
   | { readonly reason: "behind"; readonly leader: MemberId; readonly commitIndex: number }
   | { readonly reason: "empty" }
   /** `judge`: who is known to have the right one, as said when it was found out. Null: the leader has. */
-  | { readonly reason: "diverged"; readonly judge: MemberId | null };
+  | { readonly reason: "diverged"; readonly judge: MemberId | null }
+  /** Some of it is not what was written. Any member's will do that is whole: others give none. */
+  | { readonly reason: "doubtful" };
 
 /** Where the member stands that wants it. */
 export interface WantingMember {
@@ -26,11 +28,21 @@ export interface WantingMember {
   readonly commitIndex: number;
   readonly appliedIndex: number;
   readonly fault: CopyFault | null;
+  /** See `Store.toleratedDamage`. */
+  readonly hasDamage: boolean;
 }
 
 /** False once the log brings the copy up to date after all: a new leader may have what the old one had not. */
-export function isNeeded(want: SnapshotWant, { commitIndex, fault }: WantingMember): boolean {
-  return want.reason === "behind" ? commitIndex <= want.commitIndex : fault !== null;
+export function isNeeded(want: SnapshotWant, { commitIndex, fault, hasDamage }: WantingMember): boolean {
+  switch (want.reason) {
+    case "behind":
+      return commitIndex <= want.commitIndex;
+    case "doubtful":
+      return hasDamage;
+    case "empty":
+    case "diverged":
+      return fault !== null;
+  }
 }
 
 /** An older snapshot is of no use. */

@@ -42,7 +42,7 @@ export class DamageLog {
       if (this.#count > this.#saidCount) this.#say();
     });
     const message =
-      "A database is damaged: it goes on with what is there, until the others can do without this node. Look at its disk.";
+      "A database is damaged: it goes on with what is there, until the copy of another node takes its place. Look at its disk.";
     this.#logger.log("error", message, { found: this.#newest, findings: this.#count });
   }
 }

@@ -106,8 +106,6 @@ export const SCRUB_SLICE_PAGES = 64;
 export const SCRUB_DELAY_MS = 5_000;
 export const SCRUB_PAUSE_MS = 100;
 export const SCRUB_PERIOD_MS = 24 * 3_600_000;
-/** Whether the others can do without a damaged copy is looked at so often. */
-export const DAMAGE_RETRY_MS = 5_000;
 /** What is found of damage is said in the log no more often. */
 export const DAMAGE_LOG_MS = 60_000;
 /** Databases in which a copy for others met damage are read for that again after so long: until then the answer is known. */

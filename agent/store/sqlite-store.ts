@@ -45,11 +45,6 @@ export interface SqliteStoreOptions {
   readonly workerUrl?: URL;
   /** The same directory as snapshots go through it; by default as it is. */
   readonly files?: Directory;
-  /**
-   * True while others could give this node sound databases, and do without it meanwhile. Pages that have changed by themselves, which
-   * SQLite need not notice, end the store (`store-damaged`) only then. Always true by default.
-   */
-  readonly isReplaceable?: () => boolean;
   /** Called when the open store fails, which is for good: whoever asks it then is told so, too. */
   readonly onFailed?: ((error: TrivetError) => void) | undefined;
 }
@@ -60,13 +55,11 @@ export interface SqliteStoreOptions {
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
   const { directory, logger, clock, workerUrl = defaultWorkerUrl(), onFailed = ignore } = options;
-  const { isReplaceable = () => true } = options;
   const { files, pendingInstall } = await prepare(options);
   let source: SnapshotSource | undefined;
   const onPinOutgrown = () => source?.end("too much was written while it was open");
   const worker = await openStoreWorker({
-    ...{ directory, logger, clock, workerUrl },
-    ...{ onPinOutgrown, isReplaceable, onFailed },
+    ...{ directory, logger, clock, workerUrl, onPinOutgrown, onFailed },
   });
   const reportDamage = (found: string) => worker.onDamage(found);
   source = new SnapshotSource({ directory: files, pin: worker, clock, reportDamage });

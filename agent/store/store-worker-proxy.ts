@@ -33,8 +33,6 @@ export interface StoreWorkerProxyOptions {
   readonly clock: Clock;
   /** So much was written while the files were pinned that `unpin` should come soon. */
   readonly onPinOutgrown: () => void;
-  /** See `SqliteStoreOptions`. */
-  readonly isReplaceable: () => boolean;
   /** The databases were open, and nothing is done any more. */
   readonly onFailed: (error: TrivetError) => void;
 }
@@ -89,10 +87,7 @@ export class StoreWorkerProxy {
         onStopped: () => this.#settleClosed(),
       },
     );
-    this.#alarm = new DamageAlarm({
-      ...options,
-      onReplaceable: (found) => this.#keeper.fail(found, "store-damaged"),
-    });
+    this.#alarm = new DamageAlarm(clock, logger);
     this.#silence = new Silence(clock);
     const parts = { clock, jobs: this.#jobs, keeper: this.#keeper, silence: this.#silence };
     this.#questions = new QuestionWatch(parts);
@@ -155,7 +150,7 @@ export class StoreWorkerProxy {
     return this.#enqueue((settling) => ({ kind: "scrub", name, page, ...settling }));
   }
 
-  /** A database is not what was written: the store fails with `store-damaged`, once it can be replaced. */
+  /** A database is not what was written: see `Store.toleratedDamage`. */
   onDamage(found: string): void {
     this.#alarm.found(found, 1);
   }

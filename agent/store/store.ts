@@ -58,7 +58,7 @@ export interface Store extends ReplicatedState, ObjectStore, SnapshotStore {
    * runs: a query, or a rehearsal, until its deadline.
    */
   readonly silentMs: number;
-  /** What is not what was written, and served all the same until others can do without this node; null if nothing is known to be. */
+  /** What is not what was written, and served all the same until another copy has taken its place; null if nothing is known to be. */
   readonly toleratedDamage: string | null;
   /**
    * Applies in order; resolves with one result per entry: empty where `command` is null, and where the file has the

@@ -1,7 +1,9 @@
 import { t } from "tap";
+import { TrivetError } from "../../agent/platform/trivet-error.ts";
 import { CopyKeeper } from "../../agent/replica/copy-keeper.ts";
 import { memberIdOf } from "../../agent/replica/member-id.ts";
 import { SnapshotServer } from "../../agent/replica/snapshot-server.ts";
+import { encodeOpen, SNAPSHOT_OPEN } from "../../agent/replica/snapshot-wire.ts";
 import type { LogPosition } from "../../agent/store/types.ts";
 import { ManualClock } from "../platform/manual-clock.ts";
 import { chanceFrom } from "../raft/chance.ts";
@@ -30,12 +32,23 @@ class Turnstile {
   }
 }
 
-/** Of a third member, with a copy up to 3. `a` gives one up to 50; `b`, which leads, one up to 60. */
-function startKeeper(turnstiles: { readonly hold?: Turnstile; readonly install?: Turnstile }) {
+/**
+ * Of a third member, with a copy up to 3. `a` gives one up to 50; `b`, which leads, one up to 60. Those in `refusing` give none, and
+ * `damage` is what was found in the own one.
+ */
+function startKeeper(turnstiles: {
+  readonly hold?: Turnstile;
+  readonly install?: Turnstile;
+  readonly damage?: string;
+  readonly refusing?: Set<string>;
+}) {
   const clock = new ManualClock();
   const network = new MemoryNetwork(clock);
   const random = { float: chanceFrom(1).float, bytes: (length: number) => new Uint8Array(length) };
   const common = { ...{ clusterId: "one", clock, random }, logger: { log: () => undefined } };
+  const assertGiving = (node: string): void => {
+    if (turnstiles.refusing?.has(node)) throw new TrivetError("not-serving", "its copy is not whole");
+  };
   for (const [node, index] of [
     [A, 50],
     [B, 60],
@@ -43,13 +56,14 @@ function startKeeper(turnstiles: { readonly hold?: Turnstile; readonly install?:
     new SnapshotServer({
       ...common,
       ...{ store: new MemorySnapshots(index, filesOf(node)), transport: network.transportOf(node) },
-      ...{ baseIndex: () => 0, assertServing: () => undefined },
+      ...{ baseIndex: () => 0, assertServing: () => assertGiving(node) },
     });
   }
   const copy = new MemorySnapshots(3, filesOf(""));
   const installed: LogPosition[] = [];
   const failures: unknown[] = [];
   const applier = { isReleased: false };
+  let damage = turnstiles.damage ?? null;
   const keeper = new CopyKeeper({
     ...common,
     store: {
@@ -59,8 +73,12 @@ function startKeeper(turnstiles: { readonly hold?: Turnstile; readonly install?:
         const install = async (): Promise<void> => {
           await turnstiles.install?.wait();
           await receiver.install();
+          damage = null;
         };
         return { ...receiver, install };
+      },
+      get toleratedDamage() {
+        return damage;
       },
       pendingInstall: null,
       finishInstall: async () => undefined,
@@ -90,7 +108,12 @@ function startKeeper(turnstiles: { readonly hold?: Turnstile; readonly install?:
       for (let turn = 0; turn < 8; turn++) await Promise.resolve();
     }
   };
-  return { keeper, copy, installed, failures, applier, run };
+  const openFrom = (node: string) =>
+    network.transportOf(A).request(node, SNAPSHOT_OPEN, encodeOpen({ clusterId: "one", minIndex: 0 }), {
+      timeoutMs: 1_000,
+      signal: new AbortController().signal,
+    });
+  return { keeper, copy, installed, failures, applier, openFrom, run };
 }
 
 t.test("CopyKeeper installs for a copy that was found to differ meanwhile only what will do", async (t) => {
@@ -130,6 +153,85 @@ t.test(
     t.match(installed[1], { index: 60 }, "the present leader's");
     t.equal(keeper.fault, null);
     t.ok(applier.isReleased);
+    t.strictSame(failures, []);
+    keeper.stop();
+  },
+);
+
+const DAMAGE = "app.db: page 4 of 9 is not what was written";
+
+t.test(
+  "CopyKeeper replaces a copy with a damaged page by one of any member that has a whole one",
+  async (t) => {
+    const install = new Turnstile();
+    const refusing = new Set([B]);
+    const { keeper, installed, failures, applier, run } = startKeeper({ install, damage: DAMAGE, refusing });
+    t.notOk(keeper.isWhole);
+    keeper.progressed();
+    await run(() => install.isReached);
+    t.equal(keeper.fault, "doubtful", "it is not served while a better one comes");
+    t.notOk(applier.isReleased);
+    install.letGo();
+    await run(() => installed.length > 0);
+    t.match(installed, [{ index: 50 }], "of a follower: the leader's is damaged, too");
+    await run(() => applier.isReleased);
+    t.equal(keeper.fault, null);
+    t.ok(keeper.isWhole);
+    t.strictSame(failures, []);
+    keeper.stop();
+  },
+);
+
+t.test(
+  "CopyKeeper serves a copy with a damaged page while nobody has a whole one, and gives it to nobody",
+  async (t) => {
+    const refusing = new Set([A, B]);
+    const { keeper, copy, installed, failures, applier, openFrom, run } = startKeeper({
+      damage: DAMAGE,
+      refusing,
+    });
+    const faults = new Set<unknown>();
+    let tries = 0;
+    keeper.progressed();
+    await run(() => {
+      faults.add(keeper.fault);
+      if (applier.isReleased) tries += 1;
+      applier.isReleased = false;
+      return tries > 5;
+    });
+    t.strictSame([...faults], [null], "it was served all the time");
+    const refused = t.rejects(openFrom(Z), {
+      code: "not-serving",
+      message: /page of this node's copy is damaged/,
+    });
+    await run(() => false);
+    await refused;
+    t.equal(copy.opened, 0, "without a look at all of it");
+    refusing.delete(A);
+    await run(() => installed.length > 0);
+    t.match(installed, [{ index: 50 }], "once somebody has");
+    t.strictSame(failures, []);
+    keeper.stop();
+  },
+);
+
+t.test(
+  "CopyKeeper finds a copy to differ whose damaged page is being replaced: only the leader's will do",
+  async (t) => {
+    const install = new Turnstile();
+    const refusing = new Set([B]);
+    const { keeper, installed, failures, run } = startKeeper({ install, damage: DAMAGE, refusing });
+    keeper.progressed();
+    await run(() => install.isReached);
+    keeper.quarantine("diverged");
+    refusing.delete(B);
+    install.letGo();
+    await run(() => install.isReached);
+    t.equal(keeper.fault, "diverged");
+    install.letGo();
+    await run(() => installed.length > 1);
+    t.match(installed[1], { index: 60 });
+    t.equal(keeper.fault, null);
     t.strictSame(failures, []);
     keeper.stop();
   },

@@ -117,8 +117,9 @@ async function send(t: Test, openMs: number) {
       leader: memberIdOf(SOURCE, "00000001"),
       configuration: { voters: [], outgoing: [], learners: [] },
       ...{ baseIndex: 0, commitIndex: 0, appliedIndex: 0 },
-      fault: isDone ? null : "empty",
+      ...{ fault: isDone ? null : "empty", hasDamage: false },
     }),
+    ...{ onOpened: async () => undefined, onIdle: () => undefined },
     install: async (receiver, { position }) => {
       await receiver.install();
       isDone = position.index >= log.firstIndex - 1;

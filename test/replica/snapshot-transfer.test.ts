@@ -71,6 +71,7 @@ class Scene {
       store: this.receiver,
       transport: network.transportOf(Z),
       member: () => this.#member(),
+      ...{ onOpened: async () => undefined, onIdle: () => undefined },
       install: async (receiver, _manifest, want) => {
         await (isNeeded(want, this.#member()) ? receiver.install() : receiver.discard());
         this.isSettled = true;
@@ -85,7 +86,7 @@ class Scene {
       ...{ id: memberIdOf(Z, "00000001"), leader },
       configuration: { voters: others, outgoing: [], learners: [] },
       ...{ baseIndex: this.minIndex, commitIndex: 3, appliedIndex: 3 },
-      fault: this.isNeeded ? "empty" : null,
+      ...{ fault: this.isNeeded ? "empty" : null, hasDamage: false },
     };
   }
 

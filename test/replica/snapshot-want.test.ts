@@ -19,6 +19,7 @@ const MEMBER: WantingMember = {
   commitIndex: 50,
   appliedIndex: 45,
   fault: null,
+  hasDamage: false,
 };
 const DIVERGED = { reason: "diverged", judge: a } as const satisfies SnapshotWant;
 const BEHIND: SnapshotWant = { reason: "behind", leader: a, commitIndex: 50 };
@@ -50,6 +51,15 @@ t.test("what is lost any member may give, what is diverged only the leader", asy
     [A],
     "who leads alone asks its judge, who may have left",
   );
+});
+
+t.test("what is doubtful needs one while it is, and any member may give it", async (t) => {
+  const doubtful = { ...MEMBER, hasDamage: true };
+  t.ok(isNeeded({ reason: "doubtful" }, doubtful));
+  t.notOk(isNeeded({ reason: "doubtful" }, MEMBER));
+  t.equal(minIndexOf({ reason: "doubtful" }, doubtful), 45, "reads have seen what is applied");
+  t.strictSame(sourcesOf({ reason: "doubtful" }, doubtful), [B, A]);
+  t.strictSame(sourcesOf({ reason: "doubtful" }, { ...doubtful, leader: c }), [A, B], "also where it leads");
 });
 
 t.test("a node is not asked for what it has lost itself", async (t) => {

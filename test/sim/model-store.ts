@@ -51,6 +51,7 @@ export class ModelStore implements Store {
   readonly #listeners = new Set<(events: readonly ObjectEvent[]) => void>();
   readonly #rehearsals = new RehearsalWatch();
   #openSnapshots = 0;
+  #damage: string | null = null;
 
   constructor(options: ModelStoreOptions) {
     this.#options = options;
@@ -83,8 +84,9 @@ export class ModelStore implements Store {
     });
   }
 
-  /** It fails at once. */
-  readonly toleratedDamage = null;
+  get toleratedDamage(): string | null {
+    return this.#damage;
+  }
 
   get silentMs(): number {
     return this.#work.silentMs;
@@ -157,12 +159,11 @@ export class ModelStore implements Store {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Looks at the sums of all pages. What is found is known to all later starts. */
+  /** Looks at the sums of all pages. */
   scrub(): void {
-    if (this.#work.isClosed || !this.#files.isFlipped) return;
+    if (!this.#files.isFlipped) return;
     // mark: model of the store: a flipped bit was found
-    this.#files.isDamaged = true;
-    this.#work.fail(new TrivetError("store-damaged", "The model finds a flipped bit."));
+    this.#damage = "The model finds a flipped bit.";
   }
 
   async openSnapshot(onProgress: () => void = () => undefined): Promise<StoreSnapshot> {
@@ -216,6 +217,7 @@ export class ModelStore implements Store {
   #install(position: LogPosition, images: ReadonlyMap<SnapshotFileName, Buffer>): Promise<void> {
     const installed = () => {
       this.#applied = position;
+      this.#damage = null;
       this.#rehearsals.installed();
       this.#options.onInstalled(position);
     };

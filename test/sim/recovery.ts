@@ -3,6 +3,7 @@ import { type Ailment, drawAilment } from "./ailment.ts";
 import { Client, type ClientOptions } from "./client.ts";
 import { ClosingRequests } from "./closing-requests.ts";
 import type { CopyWatch } from "./copy-watch.ts";
+import { drillDamage } from "./damage-drill.ts";
 import { drillDivergence } from "./divergence-drill.ts";
 import { drillFailover } from "./failover-drill.ts";
 import type { FaultMix } from "./fault-mix.ts";
@@ -33,6 +34,8 @@ export interface RecoveryOptions {
   readonly objects: ObjectWatch;
   /** Null if there is to be no drill. */
   readonly drillRandom: SimRandom | null;
+  /** Likewise. */
+  readonly damageRandom: SimRandom | null;
   readonly leaderRandom: SimRandom;
   readonly closingRandom: SimRandom;
   readonly hangRandom: SimRandom;
@@ -113,6 +116,15 @@ export class Recovery {
         write,
         until: (what, isMet) => this.#until(what, async () => isMet()),
         hasConverged: () => this.#hasConverged(),
+        log,
+      });
+    }
+    const { damageRandom } = this.#options;
+    if (damageRandom !== null) {
+      await drillDamage({
+        random: damageRandom,
+        members: () => this.#members(),
+        until: (what, isMet) => this.#until(what, async () => isMet()),
         log,
       });
     }

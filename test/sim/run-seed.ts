@@ -176,6 +176,7 @@ export async function runSeed(seed: number, log: RunLog | null): Promise<SeedRes
     objects,
     copies,
     drillRandom: mix.results.hasDrill ? streamOf("divergence drill") : null,
+    damageRandom: mix.damage.hasDrill ? streamOf("damage drill") : null,
     leaderRandom: streamOf("ailing leader"),
     closingRandom: streamOf("closing requests"),
     hangRandom: streamOf("a hang in the end"),

@@ -123,7 +123,6 @@ export class SimStorage implements DamagedData {
   hasReasonToFail(error: unknown): boolean {
     if (!isTrivetError(error)) return false;
     if (error.code === "store-failed") return this.#hadStoreFault;
-    if (error.code === "store-damaged") return this.#data.files.isFlipped;
     return this.#hadDiskFault && DISK_ERRORS.includes(error.code);
   }
 
