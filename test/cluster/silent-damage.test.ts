@@ -6,7 +6,7 @@ import { until } from "./until.ts";
 
 /** So little that no log makes the databases anew. */
 const RETAIN_BYTES = 64 * 1024;
-const DEADLINE_MS = 30_000;
+const DEADLINE_MS = 60_000;
 const WRITES = 40;
 const ROWS_PER_WRITE = 10;
 /** In every row, behind its number. */
