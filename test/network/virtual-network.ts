@@ -10,6 +10,8 @@ const run = promisify(execFile);
 export interface Faults {
   /** Of a hundred packets that arrive at a host, so many are lost at random. */
   readonly lossPercent?: number;
+  /** What arrives at a host beyond so many kilobytes a second is lost as well. */
+  readonly arrivingKbPerSecond?: number;
   readonly cuts?: readonly (readonly [from: number, to: number])[];
 }
 
@@ -101,15 +103,16 @@ export class VirtualNetwork {
   }
 
   /** From now on the network has these faults and no others. Each host takes them at its own moment, some milliseconds apart. */
-  async setFaults({ lossPercent = 0, cuts = [] }: Faults): Promise<void> {
+  async setFaults({ lossPercent = 0, arrivingKbPerSecond, cuts = [] }: Faults): Promise<void> {
     await Promise.all(
       this.#namespaces.map((namespace, to) => {
         const drops = cuts
           .filter(([, cutTo]) => cutTo === to)
           .map(([from]) => `iifname ${LINK} ip saddr ${addressOf(from)} drop`);
         const loss = `iifname ${LINK} numgen random mod 100 < ${lossPercent} drop`;
+        const excess = `iifname ${LINK} limit rate over ${arrivingKbPerSecond} kbytes/second drop`;
         const rules = lossPercent > 0 ? [...drops, loss] : drops;
-        return setRules(namespace, rules);
+        return setRules(namespace, arrivingKbPerSecond === undefined ? rules : [...rules, excess]);
       }),
     );
   }
